@@ -1,0 +1,448 @@
+/* mstrace.h - the one public header of libmstrace: write, read, replay and fold .mst traces.
+ *
+ * A trace is a sequence of self-checked frames (spec/FORMAT.md). Seen from here it is
+ *
+ *     dictionaries   strings, modules, code addresses, stacks (a tree), processes, threads, symbols
+ *     events         one per heap call, in one exact total order over all threads and processes
+ *
+ * The tour, in the order a program meets it:
+ *
+ *     struct mst_problem      where and why something went wrong
+ *     struct mst_event        one heap call
+ *     struct mst_writer       events in, file out (append only; a crash leaves a readable prefix)
+ *     struct mst_reader       file, pipe or growing file in, events and dictionaries out
+ *     struct mst_replay       the live set: apply(event) and ask what lives, totals, exact peak
+ *     struct mst_calltree     weights folded by call stack
+ *
+ * Conventions. Functions return 0 (or 1 for "here is one more") on success and a negative MST_E* code on
+ * failure; the handle then holds a struct mst_problem with the place and a sentence. Nothing here prints,
+ * exits, or keeps state outside its handles. One thread at a time per handle; different handles are
+ * independent. Ids are dense and start at 1; 0 means "none" or "unknown" in every dictionary.
+ * Times are nanoseconds since the start of the recording (CLOCK_MONOTONIC); sizes are bytes. */
+#ifndef MSTRACE_H
+#define MSTRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- errors ------------------------------------------------------------------------------------------- */
+
+/* One code per reaction of a caller. */
+enum mst_error {
+	MST_EIO = -1,      /* the operating system refused; mst_problem.os_errno says why */
+	MST_ENOTRACE = -2, /* not an .mst file at all, or nothing in it is intact */
+	MST_EDAMAGED = -3, /* bytes are wrong; what is intact was or can be delivered */
+	MST_EVERSION = -4, /* sound, but needs a newer reader */
+	MST_ENOMEM = -5,   /* memory, or a limit of the format (FORMAT.md "Limits"), is exhausted */
+	MST_EARG = -6,     /* the caller's argument is invalid */
+};
+
+struct mst_problem {
+	int code;         /* enum mst_error; 0 = none */
+	int os_errno;     /* with MST_EIO, else 0 */
+	uint64_t offset;  /* file offset of the frame concerned */
+	uint64_t frame;   /* its sequence number, UINT64_MAX when unknown */
+	char text[200];   /* one sentence, lower case, no full stop; never holds bytes from the file */
+};
+
+/* The general name of a code ("damaged data"). Static storage. */
+const char *mst_strerror(int code);
+
+/* ---- events ------------------------------------------------------------------------------------------- */
+
+/* What was called. Numbers are those of FORMAT.md and never change. 1..63. */
+enum mst_op {
+	MST_OP_MALLOC = 1,
+	MST_OP_CALLOC = 2,
+	MST_OP_REALLOC = 3,       /* releases the old block (if any) and acquires the new one, at one instant */
+	MST_OP_REALLOCARRAY = 4,  /* the same */
+	MST_OP_POSIX_MEMALIGN = 5,
+	MST_OP_ALIGNED_ALLOC = 6,
+	MST_OP_MEMALIGN = 7,
+	MST_OP_VALLOC = 8,
+	MST_OP_PVALLOC = 9,
+	MST_OP_FREE = 10,
+	MST_OP_FREE_SIZED = 11,
+	MST_OP_FREE_ALIGNED_SIZED = 12,
+	MST_OP_CFREE = 13,
+	MST_OP_REALLOC_FREE = 14,  /* realloc(p, 0) that released p and returned NULL: a free */
+	/* A realloc that another thread's reuse of the old address split in two (FORMAT.md "Order"): */
+	MST_OP_REALLOC_BEGIN = 15, /* releases the old block */
+	MST_OP_REALLOC_END = 16,   /* acquires the new one; freed/old_addr name the block that BEGIN released */
+	/* 17..40 reserved: operator new/delete forms; 41..55: mmap family */
+	MST_OP_MAX = 63,
+};
+
+/* Does op acquire (return) a block when it succeeds? */
+bool mst_op_acquires(unsigned op);
+/* Does op release a block (freed/old_addr meaningful) at its place in the order? REALLOC_END does not. */
+bool mst_op_releases(unsigned op);
+/* "malloc", "realloc", ...; "op-N" names for unknown numbers come back as NULL. Static storage. */
+const char *mst_op_name(unsigned op);
+/* Number for a name, 0 if there is none. */
+unsigned mst_op_from_name(const char *name);
+
+enum mst_event_flag {
+	MST_EV_FAILED = 1u << 0,     /* the call failed: nothing acquired, nothing released; size is what was asked */
+	MST_EV_LATE = 1u << 1,       /* arrived after its place in the order was written; its time_ns is true */
+	MST_EV_FOREIGN = 1u << 2,    /* releases a block the trace has never seen acquired (or a wild address) */
+	MST_EV_INHERITED = 1u << 3,  /* releases, in a forked child, a block acquired by an ancestor process */
+};
+
+/* One heap call. Plain data; copying it is fine. */
+struct mst_event {
+	uint64_t number;   /* position in the total order, from 0 */
+	uint64_t time_ns;  /* quantised to 2^time_shift ns; never decreases along the order, LATE events apart */
+	uint64_t alloc;    /* ordinal (from 1) of the block this call acquired, 0 if none */
+	uint64_t freed;    /* ordinal of the block this call released, 0 if none or unknown (FOREIGN) */
+	uint64_t size;     /* bytes asked for; for a pure release the block's size if known, else 0 */
+	uint64_t addr;     /* address returned; for a pure release the address released; 0 = unknown or none */
+	uint64_t old_addr; /* realloc family: the address passed in; else 0 */
+	uint32_t stack;    /* stack id; 0 = not recorded */
+	uint32_t thread;   /* thread id (dictionary, not the kernel's tid) */
+	uint32_t align;    /* alignment asked for, 0 = none */
+	uint16_t err;      /* errno of a FAILED call */
+	uint8_t op;        /* enum mst_op */
+	uint8_t flags;     /* enum mst_event_flag */
+};
+
+/* ---- dictionary entries -------------------------------------------------------------------------------- */
+
+#define MST_STACK_NONE 0u /* stack id: not recorded */
+#define MST_STACK_CUT 1u  /* stack id: the pseudo parent of the outermost known frame of a cut stack */
+
+/* A file with code. The same file is one module in all processes and at all addresses. */
+struct mst_module {
+	uint32_t path;         /* string id */
+	uint8_t build_id[32];
+	uint8_t build_id_len;  /* 0 = the file has none */
+	uint64_t file_size;    /* 0 = unknown */
+	uint64_t mtime_ns;     /* modification time, since the epoch; 0 = unknown */
+};
+
+/* A code address: a return address in a module. */
+struct mst_code {
+	uint32_t module; /* 0: outside every known module (JIT); offset is then the absolute address */
+	uint64_t offset; /* in the ELF file's own address space; the call is before it: look up offset - 1 */
+};
+
+/* One node of the stack tree: this frame, called from `parent`. */
+struct mst_stack {
+	uint32_t parent; /* < own id; MST_STACK_NONE = outermost frame, MST_STACK_CUT = outermost known one */
+	uint32_t code;   /* code id */
+};
+
+enum mst_process_origin { MST_ORIGIN_START = 1, MST_ORIGIN_FORK = 2, MST_ORIGIN_EXEC = 3, MST_ORIGIN_ATTACH = 4 };
+enum mst_process_fate {
+	MST_FATE_RUNNING = 0, /* no end in the trace (still running, or the recorder went first) */
+	MST_FATE_EXITED = 1,  /* status = exit status */
+	MST_FATE_KILLED = 2,  /* status = signal number */
+	MST_FATE_EXEC = 3,    /* replaced by another image of the same pid */
+	MST_FATE_GONE = 4,    /* ended; how is not known */
+};
+
+/* A process image: what runs between (start | fork | exec) and (exit | exec). */
+struct mst_process {
+	uint32_t pid;
+	uint32_t parent;       /* process id of the image that forked or exec'ed this one, 0 = none in the trace */
+	uint32_t exe;          /* string id: path of the executable */
+	uint32_t cmdline;      /* string id: arguments joined by NUL */
+	uint8_t origin, fate;  /* enums above */
+	int32_t status;
+	uint64_t start_ns, end_ns;
+	uint64_t start_event;  /* number of the first event that comes after the start */
+	uint64_t end_event;    /* number of the first event that comes after the end; UINT64_MAX = no end yet */
+	uint64_t lost_events;  /* events counted as lost (drop mode, recorder gone) */
+	uint64_t lost_bytes;
+	uint64_t stall_ns;     /* time its threads waited for room */
+};
+
+struct mst_thread {
+	uint32_t process;  /* process id */
+	uint32_t tid;
+	uint32_t name;     /* string id of the last name */
+	uint64_t start_ns, end_ns; /* end_ns UINT64_MAX = no end in the trace */
+	uint64_t lost_events;
+};
+
+/* Where a module is mapped in a process, and when. */
+struct mst_mapping {
+	uint32_t process, module;
+	uint64_t start, end;  /* addresses */
+	uint64_t bias;        /* address - bias = offset in the ELF file's address space */
+	uint64_t load_ns, unload_ns; /* unload_ns UINT64_MAX = until the end */
+};
+
+/* One line of a symbolised code address; several when calls were inlined, innermost first. */
+struct mst_symbol {
+	uint32_t function, file; /* string ids, 0 = unknown */
+	uint32_t line;           /* 0 = unknown */
+	bool is_inlined;         /* this function's code stands in the next one's body */
+};
+
+/* Facts about the recording, from the HEADER frame. Strings live as long as the reader. */
+struct mst_header {
+	uint16_t format_major, format_minor;
+	uint8_t time_shift;       /* times are multiples of 2^time_shift ns */
+	bool has_addresses;
+	bool has_free_stacks;
+	uint32_t stack_depth;     /* greatest depth recorded */
+	uint64_t start_realtime_ns, start_monotonic_ns;
+	uint32_t page_size;
+	uint32_t n_cpus;
+	const char *tool;         /* "msrecord 0.1.0" */
+	const char *host, *kernel, *arch, *clock;
+	const char *cwd;
+	const char *cmdline;      /* arguments joined by NUL, cmdline_len bytes */
+	size_t cmdline_len;
+};
+
+/* Totals over the whole trace, from the END frame. */
+struct mst_totals {
+	uint64_t events, allocs, frees, failed;
+	uint64_t lost_events, lost_bytes;
+	uint64_t duration_ns;
+	uint64_t live_blocks, live_bytes; /* acquired and never released, over all processes */
+	bool is_clean;   /* closed by the recorder in the ordinary way */
+	int32_t exit_status; /* of the first process: exit status, or 128 + signal; -1 unknown */
+};
+
+/* ---- writer ------------------------------------------------------------------------------------------- */
+
+struct mst_writer;
+
+struct mst_writer_options {
+	struct mst_header header;     /* what to store; format_*, tool etc. copied, strings included */
+	uint64_t file_id;             /* random, non-zero; 0 = the writer draws one */
+	uint32_t frame_events;        /* close an event frame at so many; 0 = 65536, the greatest */
+	uint64_t frame_ns;            /* ... or when it spans so much time; 0 = one second */
+	int level;                    /* zstd; 0 = 3 */
+	bool threaded;                /* compress and write in a second thread */
+};
+
+/* Starts a trace on fd, which the caller keeps and closes after mst_writer_close. fd may be a pipe: the
+ * writer never seeks. The HEADER frame is written at once. *out is untouched on failure. */
+int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_writer **out);
+
+/* Dictionary entries. Each returns the id (> 0) in *id; equal content gives the same id (strings, modules,
+ * code, stacks are interned). Written before the next event frame. */
+int mst_writer_string(struct mst_writer *w, const char *s, size_t len, uint32_t *id);
+int mst_writer_module(struct mst_writer *w, const struct mst_module *m, uint32_t *id);
+int mst_writer_code(struct mst_writer *w, uint32_t module, uint64_t offset, uint32_t *id);
+int mst_writer_stack(struct mst_writer *w, uint32_t parent, uint32_t code, uint32_t *id);
+/* A new process image (start_event is set by the writer to the current position). With origin FORK the
+ * image inherits what lives in `parent` at this point of the order. */
+int mst_writer_process(struct mst_writer *w, const struct mst_process *p, uint32_t *id);
+/* End of an image: fate, status, end_ns, lost_*, stall_ns are taken from *p; the rest is ignored. Its
+ * address map is dropped. */
+int mst_writer_process_end(struct mst_writer *w, uint32_t id, const struct mst_process *p);
+int mst_writer_thread(struct mst_writer *w, const struct mst_thread *t, uint32_t *id);
+/* Later facts: a new name, the end, losses. Replaces the entry. */
+int mst_writer_thread_update(struct mst_writer *w, uint32_t id, const struct mst_thread *t);
+int mst_writer_mapping(struct mst_writer *w, const struct mst_mapping *m);
+/* Ends the mapping of `process` that starts at `start`. */
+int mst_writer_unmapping(struct mst_writer *w, uint32_t process, uint64_t start, uint64_t unload_ns);
+/* The symbols of one code address, innermost first, n <= 256. */
+int mst_writer_symbols(struct mst_writer *w, uint32_t code, const struct mst_symbol *s, size_t n);
+/* Events that are known to be missing here: counted into totals and a LOSS frame. */
+int mst_writer_loss(struct mst_writer *w, uint32_t thread, uint64_t first_ns, uint64_t last_ns, uint64_t events,
+	uint64_t bytes, unsigned reason);
+
+/* The next event in total order. Of *ev the writer reads thread, op, flags (FAILED, LATE), time_ns, size,
+ * addr, old_addr (what is released: addr for pure releases, old_addr for reallocs), stack, align, err. It
+ * finds `freed` by its live map and assigns number and alloc, which are stored back into *ev. */
+int mst_writer_event(struct mst_writer *w, struct mst_event *ev);
+
+/* Writes what is pending: everything given so far is then readable in the file. */
+int mst_writer_flush(struct mst_writer *w);
+/* Current totals. */
+void mst_writer_totals(const struct mst_writer *w, struct mst_totals *out);
+/* Code ids that have no symbols yet: id in 1..mst_writer_n_code, entry via get. */
+uint32_t mst_writer_n_code(const struct mst_writer *w);
+const struct mst_code *mst_writer_get_code(const struct mst_writer *w, uint32_t id);
+const struct mst_module *mst_writer_get_module(const struct mst_writer *w, uint32_t id);
+const char *mst_writer_get_string(const struct mst_writer *w, uint32_t id, size_t *len);
+const struct mst_problem *mst_writer_problem(const struct mst_writer *w);
+/* Flushes, writes COPY tables, INDEX and END (is_clean and exit_status from the arguments), frees w in
+ * every case. NULL is fine. *bytes (may be NULL) gets the file's length. */
+int mst_writer_close(struct mst_writer *w, bool is_clean, int exit_status, uint64_t *bytes);
+
+/* ---- reader ------------------------------------------------------------------------------------------- */
+
+struct mst_reader;
+
+enum mst_column { /* which fields of struct mst_event are wanted; number, thread, op, alloc come always */
+	MST_COL_TIME = 1u << 0,
+	MST_COL_STACK = 1u << 1,
+	MST_COL_SIZE = 1u << 2,
+	MST_COL_FREED = 1u << 3,
+	MST_COL_ADDR = 1u << 4,
+	MST_COL_EXTRA = 1u << 5, /* align, err */
+	MST_COL_ALL = 0x3f,
+};
+
+struct mst_reader_options {
+	unsigned columns; /* 0 = MST_COL_ALL */
+	bool follow;      /* growing file: at its end wait for more until an END frame comes */
+};
+
+/* Opens a trace. `path` "-" is standard input; pipes are read as streams. MST_ENOTRACE if no HEADER frame
+ * can be found anywhere. A damaged file opens; the damage is listed as reading meets it. On failure *out is
+ * NULL and *problem (may be NULL) is filled. */
+int mst_reader_open(const char *path, const struct mst_reader_options *opt, struct mst_reader **out,
+	struct mst_problem *problem);
+/* The same over a descriptor, which the caller keeps. */
+int mst_reader_open_fd(int fd, const struct mst_reader_options *opt, struct mst_reader **out,
+	struct mst_problem *problem);
+void mst_reader_close(struct mst_reader *r); /* NULL is fine */
+
+/* Next event in total order: 1 and *ev filled, 0 at the end, negative on an error that ends reading (I/O,
+ * memory; damage does not end reading). `addr` of a release is filled only when the block was acquired in
+ * the same frame; mst_replay_apply fills it, and `size`, in all other cases. */
+int mst_reader_next(struct mst_reader *r, struct mst_event *ev);
+
+/* Many at once: 1 and *events, *n (> 0) for the next frame's events, valid until the next call on r. Do not
+ * mix with mst_reader_next within one frame. */
+int mst_reader_next_batch(struct mst_reader *r, const struct mst_event **events, size_t *n);
+
+/* Reads everything that is not events (dictionaries, symbols, index, END) to the end of the file and comes
+ * back to the beginning: names are then complete from the first event on. Not possible on a pipe: MST_EARG.
+ * Skips event frames without decoding them. */
+int mst_reader_load_tables(struct mst_reader *r);
+/* Back to the first event. MST_EARG on a pipe. */
+int mst_reader_rewind(struct mst_reader *r);
+/* Continues at the first event whose time is >= t_ns (frames before it are skipped by the index, or by a
+ * scan of headers when there is none). */
+int mst_reader_seek_time(struct mst_reader *r, uint64_t t_ns);
+
+const struct mst_header *mst_reader_header(const struct mst_reader *r);
+/* From the END frame; NULL until it has been read, or when there is none. */
+const struct mst_totals *mst_reader_end(const struct mst_reader *r);
+const struct mst_problem *mst_reader_problem(const struct mst_reader *r);
+
+/* Dictionaries as known so far; NULL (or the empty string) for an unknown id. Pointers live until the next
+ * call that reads. */
+const char *mst_reader_string(const struct mst_reader *r, uint32_t id, size_t *len); /* NUL added after len */
+uint32_t mst_reader_n_processes(const struct mst_reader *r);
+const struct mst_process *mst_reader_process(const struct mst_reader *r, uint32_t id);
+uint32_t mst_reader_n_threads(const struct mst_reader *r);
+const struct mst_thread *mst_reader_thread(const struct mst_reader *r, uint32_t id);
+uint32_t mst_reader_n_modules(const struct mst_reader *r);
+const struct mst_module *mst_reader_module(const struct mst_reader *r, uint32_t id);
+uint32_t mst_reader_n_codes(const struct mst_reader *r);
+const struct mst_code *mst_reader_code(const struct mst_reader *r, uint32_t id);
+uint32_t mst_reader_n_stacks(const struct mst_reader *r);
+const struct mst_stack *mst_reader_stack(const struct mst_reader *r, uint32_t id);
+size_t mst_reader_n_mappings(const struct mst_reader *r);
+const struct mst_mapping *mst_reader_mapping(const struct mst_reader *r, size_t i);
+/* Symbols of a code address, innermost first; *n = 0 when there are none. */
+const struct mst_symbol *mst_reader_symbols(const struct mst_reader *r, uint32_t code, size_t *n);
+
+/* What reading has found wrong so far. */
+struct mst_damage {
+	uint64_t offset, length;      /* bytes of the file concerned */
+	uint64_t first_event, events; /* events lost there; events UINT64_MAX = not known */
+	struct mst_problem problem;
+};
+struct mst_loss {                     /* the sum over all damage */
+	uint64_t places;              /* number of damaged places, also beyond those that are listed */
+	uint64_t frames;              /* frames lost that are known of */
+	uint64_t events;              /* events lost, as far as known */
+	uint64_t uncertain_blocks, uncertain_bytes; /* blocks whose release may be in a lost frame */
+	bool is_truncated;            /* the file ends before its END frame */
+};
+/* Up to 1000 places are listed. */
+const struct mst_damage *mst_reader_damage(const struct mst_reader *r, size_t *n);
+void mst_reader_loss(const struct mst_reader *r, struct mst_loss *out);
+
+/* ---- frames, verify, salvage --------------------------------------------------------------------------- */
+
+struct mst_frame_info {
+	uint64_t offset, seq;
+	uint32_t header_len, stored_len, raw_len, n_items;
+	uint8_t kind, codec;
+	uint32_t flags;
+	uint64_t first_event, t_first_ns, t_last_ns; /* event frames, else 0 */
+};
+const char *mst_frame_kind_name(unsigned kind); /* "EVT", ...; NULL unknown. Static storage. */
+
+struct mst_verify_result {
+	struct mst_loss loss;
+	uint64_t n_frames, n_events, bytes;
+	uint64_t stored_by_kind[32], raw_by_kind[32], frames_by_kind[32]; /* kinds >= 31 counted in [31] */
+	bool has_end, has_index;
+};
+/* Checks every frame, decodes every payload, checks every rule of FORMAT.md. `on_frame` and `on_damage` may
+ * be NULL. Returns 0 if sound, MST_EDAMAGED, or what opening gave. */
+int mst_verify(int fd, struct mst_verify_result *out, void (*on_frame)(void *ctx, const struct mst_frame_info *),
+	void (*on_damage)(void *ctx, const struct mst_damage *), void *ctx, struct mst_problem *problem);
+/* Copies every intact frame of `in` to `out` bit for bit and closes it with a fresh INDEX and an END that is
+ * not clean. *result says what was found in `in`. */
+int mst_salvage(int in, int out, struct mst_verify_result *result, struct mst_problem *problem);
+
+/* ---- replay ------------------------------------------------------------------------------------------- */
+
+/* The live set at a place in the order. Memory: O(live blocks + stacks), never O(events). */
+struct mst_replay;
+
+struct mst_block { /* a live block */
+	uint64_t alloc, addr, size, time_ns;
+	uint32_t stack, thread, process;
+	uint8_t op;
+};
+
+struct mst_counters { /* of one stack, one process, or all */
+	uint64_t allocs, frees;           /* calls: a successful realloc of a block is one of each */
+	uint64_t allocated_bytes, freed_bytes;
+	uint64_t live_blocks, live_bytes; /* blocks of a process stay counted here when it ends: its leaks */
+	uint64_t peak_blocks, peak_bytes; /* what lived at the instant of the overall peak */
+	uint64_t max_bytes;               /* this one's own greatest live_bytes */
+	uint64_t temporary;               /* released by the same thread as its very next heap event */
+	uint64_t failed;
+};
+
+struct mst_replay_options {
+	uint32_t only_process;  /* process id to count; 0 = all */
+	uint32_t only_pid;      /* kernel pid to count (all its images); 0 = all */
+	bool by_stack;          /* keep counters per stack */
+};
+
+/* `r` gives processes and threads and must outlive the replay. */
+int mst_replay_new(const struct mst_reader *r, const struct mst_replay_options *opt, struct mst_replay **out);
+void mst_replay_free(struct mst_replay *p); /* NULL is fine */
+/* Takes the next event, in order, and completes *ev: size and addr of what is released, if known, and the
+ * FOREIGN / INHERITED flags. MST_ENOMEM is the only failure. */
+int mst_replay_apply(struct mst_replay *p, struct mst_event *ev);
+/* All counters. peak_* are those of the sum over running processes at its highest. */
+const struct mst_counters *mst_replay_totals(const struct mst_replay *p);
+uint64_t mst_replay_peak_event(const struct mst_replay *p);   /* number of the event that reached the peak */
+uint64_t mst_replay_peak_time_ns(const struct mst_replay *p);
+uint64_t mst_replay_now_bytes(const struct mst_replay *p);    /* live in running processes, now */
+/* Per stack (by_stack): all-zero for stacks without events. n_stacks: ids 0..n-1. */
+uint32_t mst_replay_n_stacks(const struct mst_replay *p);
+const struct mst_counters *mst_replay_stack(const struct mst_replay *p, uint32_t stack);
+const struct mst_counters *mst_replay_process(const struct mst_replay *p, uint32_t process);
+/* Findings: releases of unknown blocks and of blocks already released. */
+uint64_t mst_replay_foreign_frees(const struct mst_replay *p);
+/* Live blocks in order of acquisition; stop when visit returns non-zero, which is passed on. */
+int mst_replay_each_live(const struct mst_replay *p, int (*visit)(void *ctx, const struct mst_block *), void *ctx);
+
+/* ---- call tree ---------------------------------------------------------------------------------------- */
+
+/* Weights given per stack id, folded into one tree of functions (inlined ones included) by name. */
+struct mst_calltree;
+struct mst_callnode {
+	uint32_t parent, first_child, next_sibling; /* node indices; 0 = none (the root is node 0) */
+	uint32_t function, file, line, module;      /* function, file: string ids of the reader; module id */
+	uint32_t code;                              /* when function is 0: name it by module + offset of this */
+	bool is_inlined, is_cut;                    /* is_cut: stands for "callers unknown" */
+	uint64_t self, total;
+};
+int mst_calltree_new(const struct mst_reader *r, struct mst_calltree **out);
+void mst_calltree_free(struct mst_calltree *t);
+int mst_calltree_add(struct mst_calltree *t, uint32_t stack, uint64_t weight);
+/* Sums totals; children sorted by total, largest first. nodes[0] is the root. */
+const struct mst_callnode *mst_calltree_finish(struct mst_calltree *t, uint32_t *n_nodes);
+
+#endif
