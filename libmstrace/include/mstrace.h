@@ -234,6 +234,13 @@ int mst_writer_stack(struct mst_writer *w, uint32_t parent, uint32_t code, uint3
 /* A new process image (start_event is set by the writer to the current position). With origin FORK the
  * image inherits what lives in `parent` at this point of the order. */
 int mst_writer_process(struct mst_writer *w, const struct mst_process *p, uint32_t *id);
+/* A fork in two steps, for a child that is first heard of later: the fork point remembers, at this place in
+ * the order, what lives in `parent` (cheap: shared until changed); the child is created from it when it shows
+ * up, or the point is dropped. A token is used once; mst_writer_close drops what is left. With
+ * mst_writer_process and origin FORK both steps happen at once. */
+int mst_writer_fork_point(struct mst_writer *w, uint32_t parent, uint64_t *token);
+int mst_writer_process_forked(struct mst_writer *w, const struct mst_process *p, uint64_t token, uint32_t *id);
+void mst_writer_fork_drop(struct mst_writer *w, uint64_t token);
 /* End of an image: fate, status, end_ns, lost_*, stall_ns are taken from *p; the rest is ignored. Its
  * address map is dropped. */
 int mst_writer_process_end(struct mst_writer *w, uint32_t id, const struct mst_process *p);

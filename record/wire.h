@@ -1,0 +1,197 @@
+/* wire.h - what the traced program (libmscapture.so) and msrecord share: one memory segment per process image
+ * and a short handshake over a socket. Both ends come from one build and compare MS_WIRE_ABI; the layout
+ * carries no promise beyond that (the file format does).
+ *
+ *	segment (a sealed memfd made by msrecord, MS_SEGMENT_SIZE, sparse: pages cost memory when touched)
+ *	+-----------+------------------+----------------+------------------------------------+
+ *	| control   | slots            | chunk headers  | chunks                             |
+ *	| 4 KiB     | one per thread   | one per chunk  | MS_CHUNK_SIZE each                 |
+ *	+-----------+------------------+----------------+------------------------------------+
+ *
+ * A thread owns one slot and writes into one chunk at a time; nobody else writes there, so publishing a unit
+ * is one plain release store of slot.committed. A chunk is never wrapped: when a unit does not fit, the thread
+ * claims another chunk (a bit in control.bitmap, by CAS: a stray write can not tangle a bitmap as it can a
+ * list), links it from the old one and goes on. msrecord follows the links and clears the bits of what it has
+ * drained. The commit protocol and both its ends are in arena.h.
+ *
+ * Everything here may be scribbled on by a broken program: msrecord reads each word once into a local, checks
+ * it, and only then uses it. */
+#ifndef MS_WIRE_H
+#define MS_WIRE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MS_WIRE_MAGIC 0x31455249574d534dull /* "MSMWIRE1" */
+#define MS_WIRE_ABI 1u                      /* raise with every change of this file */
+
+#define MS_PAGE 4096u
+#define MS_MAX_SLOTS 8192u      /* threads alive at once */
+#define MS_CHUNK_SIZE 32768u
+#define MS_MAX_CHUNKS 10240u    /* one held by each slot, plus the backlog */
+#define MS_BACKLOG_CHUNKS 2048u /* default of control.backlog: 64 MiB of units not yet drained */
+
+/* ---- units: what a thread writes into its chunk ---------------------------------------------------------- */
+
+/* A unit is a run of 8-byte words.
+ *   word 0: kind (bits 0-7), stamp (bits 8-63): clock ticks since control.clock_base
+ * Kinds 1..63 are heap calls, numbered as enum mst_op; kinds from 64 are below. Heap calls go on:
+ *   word 1: address (bits 0-47), flags (bits 48-55), n_push (bits 56-63; 255: the next word holds the count)
+ *           address = what was acquired, or what a pure release releases; with FAILED: errno
+ *   [n_push count]          if n_push == 255
+ *   word 2: size (bits 0-47), keep (bits 48-63)     unless MS_UF_SHORT
+ *   [size]                  if MS_UF_BIG_SIZE (then the size above is 0)
+ *   [old address]           if MS_UF_OLD: the pointer passed to realloc
+ *   [alignment]             if MS_UF_ALIGN
+ *   [n_push words]          return addresses, outermost first
+ * Stack of the call = the first `keep` (outer) frames of this slot's previous stack, then the pushed ones. A
+ * thread's first unit, and the first after a loss, has keep 0. MS_UF_SAME: exactly the previous stack (keep
+ * and n_push are then 0 and mean nothing). Consumers look up "ip - 1". */
+enum ms_unit_flag {
+	MS_UF_SHORT = 1u << 0,    /* no word 2: no size, and SAME or NO_STACK */
+	MS_UF_SAME = 1u << 1,     /* stack equals the slot's previous one */
+	MS_UF_NO_STACK = 1u << 2, /* no stack was recorded; the slot's previous one stays as it is */
+	MS_UF_CUT = 1u << 3,      /* keep == 0 only: the outermost pushed frame is not the thread's first */
+	MS_UF_FAILED = 1u << 4,   /* the call failed */
+	MS_UF_BIG_SIZE = 1u << 5,
+	MS_UF_OLD = 1u << 6,
+	MS_UF_ALIGN = 1u << 7,
+};
+
+/* A realloc of a block is two units of the same slot: kind REALLOC_BEGIN (address = the old block, SHORT,
+ * NO_STACK) stamped and published before the real call, then its outcome, kind REALLOC (REALLOCARRAY, or
+ * REALLOC_FREE for a call that released and returned NULL) with MS_UF_OLD, stamped after it. Events of a
+ * signal handler may stand between the two. FAILED outcome: the old block lives on. */
+
+enum ms_unit_kind {
+	MS_U_PAD = 64,      /* word 1 = words to skip after it; lets a writer end a chunk early */
+	MS_U_MODULE = 65,   /* struct ms_unit_module: first sight of a module by this process */
+	MS_U_UNMODULE = 66, /* word 1 = map_start of a module that dlclose removed */
+	MS_U_NAME = 67,     /* words 1-2 = thread name, 16 bytes, NUL padded */
+	MS_U_LOSS = 68,     /* words 1-4 = events, bytes, first stamp, last stamp lost before this unit */
+	MS_U_FORK = 69,     /* word 1 = fork id: the next call of this thread is fork; a child's hello names the id */
+};
+
+/* A module is announced by some thread, and that published, before any thread uses an address in it. */
+struct ms_unit_module {
+	uint64_t head;                /* kind and stamp */
+	uint64_t map_start, map_end;  /* addresses covered */
+	uint64_t bias;                /* address - bias = address in the ELF file */
+	uint16_t words;               /* of the whole unit, this header included */
+	uint16_t path_len;            /* bytes after this struct; 0 = the executable itself */
+	uint8_t build_id_len, pad[3];
+	uint8_t build_id[32];
+	/* path bytes, padded to 8 */
+};
+
+#define MS_UNIT_HEAD(kind, stamp) ((uint64_t)(kind) | (uint64_t)(stamp) << 8)
+#define MS_UNIT_KIND(w0) ((unsigned)((w0) & 0xff))
+#define MS_UNIT_STAMP(w0) ((uint64_t)(w0) >> 8)
+#define MS_ADDR_BITS 48
+#define MS_ADDR_MASK ((1ull << MS_ADDR_BITS) - 1)
+
+/* ---- chunks ---------------------------------------------------------------------------------------------- */
+
+#define MS_NO_CHUNK 0xffffffffu
+
+struct ms_chunk_header { /* written by the owning thread only, before the store of slot.committed that needs it */
+	_Atomic uint32_t owner; /* slot index */
+	_Atomic uint32_t seq;   /* 0, 1, 2 ... along the chunks of one tenancy of a slot */
+	_Atomic uint32_t used;  /* bytes of units, final; valid once next is set */
+	_Atomic uint32_t next;  /* chunk that follows, MS_NO_CHUNK while this is the last */
+};
+
+/* ---- slots ----------------------------------------------------------------------------------------------- */
+
+enum ms_slot_state { MS_SLOT_FREE = 0, MS_SLOT_CLAIMED = 1, MS_SLOT_LIVE = 2 };
+
+struct ms_slot {
+	/* line 0: the hot one, written by the thread at every event */
+	_Atomic uint64_t committed; /* chunk (bits 32-63), bytes published in it (bits 0-31) */
+	_Atomic uint64_t intent;    /* non-zero from before a stamp is taken until its unit is committed */
+	uint8_t pad0[48];
+	/* line 1: written by the thread now and then */
+	_Atomic uint32_t state;     /* enum ms_slot_state; FREE -> CLAIMED (thread, CAS) -> LIVE -> FREE (msrecord) */
+	_Atomic uint32_t tid;
+	_Atomic uint32_t first_chunk;
+	_Atomic uint32_t tenancy;   /* counts the threads that have had this slot */
+	_Atomic uint64_t lost_events, lost_bytes; /* dropped and not yet told by an MS_U_LOSS unit, or never to be */
+	_Atomic uint64_t stall_ns;  /* waited for room */
+	_Atomic uint64_t start_stamp;
+	uint8_t pad1[16];
+};
+_Static_assert(sizeof(struct ms_slot) == 128, "two cache lines");
+
+/* ---- control page ---------------------------------------------------------------------------------------- */
+
+enum ms_clock { MS_CLOCK_TSC = 1, MS_CLOCK_MONOTONIC = 2 };
+enum ms_on_full { MS_FULL_BLOCK = 1, MS_FULL_DROP = 2 };
+
+struct ms_control {
+	uint64_t magic;
+	uint32_t abi, size;           /* MS_WIRE_ABI, sizeof(struct ms_control) */
+	uint64_t clock_base;          /* subtracted from every raw stamp */
+	uint32_t clock;               /* enum ms_clock */
+	uint32_t on_full;             /* enum ms_on_full */
+	uint32_t stack_depth;         /* greatest number of frames; 0 = no stacks */
+	uint32_t free_stacks;         /* 1 = releases carry stacks */
+	uint32_t backlog;             /* chunks beyond one per live slot that may be in use */
+	uint32_t n_chunks, n_slots;   /* <= MS_MAX_CHUNKS, MS_MAX_SLOTS */
+	uint32_t pad0[3];
+	/* written by msrecord while it runs; a cache line of its own */
+	_Atomic uint64_t heartbeat_ns;    /* CLOCK_MONOTONIC, at every pass */
+	_Atomic uint32_t recorder_lock;   /* a robust futex word held by msrecord: the kernel sets FUTEX_OWNER_DIED */
+	_Atomic uint32_t free_gen;        /* futex: raised whenever chunks or slots are freed */
+	_Atomic uint32_t recorder_asleep; /* futex: 1 while msrecord sleeps in its poll; writers wake it at half backlog */
+	_Atomic uint32_t detached;        /* msrecord has ended this recording: go silent */
+	uint8_t pad1[40];
+	/* written by the program; a cache line of its own */
+	_Atomic uint32_t slots_high;      /* slots 0..slots_high-1 have been used */
+	_Atomic uint32_t live_slots;      /* raised by a claim, lowered by msrecord's release */
+	_Atomic uint32_t chunks_in_use;   /* raised by a claim, lowered by msrecord's release */
+	_Atomic uint32_t waiting;         /* threads that wait for a chunk or slot now */
+	_Atomic uint64_t unslotted_events, unslotted_bytes; /* lost because no slot could be had */
+	uint8_t pad2[4096 - 160];
+};
+_Static_assert(offsetof(struct ms_control, heartbeat_ns) == 64, "own line");
+_Static_assert(offsetof(struct ms_control, slots_high) == 128, "own line");
+_Static_assert(sizeof(struct ms_control) == MS_PAGE, "one page");
+
+#define MS_BITMAP_WORDS (MS_MAX_CHUNKS / 64)
+
+/* Offsets within the segment; every part starts on a page. */
+#define MS_OFF_SLOTS ((uint64_t)MS_PAGE)
+#define MS_OFF_BITMAP (MS_OFF_SLOTS + (uint64_t)MS_MAX_SLOTS * sizeof(struct ms_slot))
+#define MS_OFF_HEADERS (MS_OFF_BITMAP + MS_PAGE)
+#define MS_OFF_CHUNKS (MS_OFF_HEADERS + (uint64_t)MS_MAX_CHUNKS * sizeof(struct ms_chunk_header))
+#define MS_SEGMENT_SIZE (MS_OFF_CHUNKS + (uint64_t)MS_MAX_CHUNKS * MS_CHUNK_SIZE)
+_Static_assert(MS_BITMAP_WORDS * 8 <= MS_PAGE, "bitmap fits its page");
+_Static_assert(MS_OFF_CHUNKS % MS_PAGE == 0, "chunks start on a page");
+
+/* ---- handshake ------------------------------------------------------------------------------------------- */
+
+/* The environment names a SOCK_SEQPACKET socket in a directory only its owner may enter. A process image
+ * connects at its first heap call, sends a hello, and gets a welcome with the segment's descriptor
+ * (SCM_RIGHTS) or a refusal. It maps the segment and closes both descriptors. */
+#define MS_ENV_SOCKET "MSTRACE_SOCKET"
+
+enum ms_image { MS_IMAGE_NEW = 1, MS_IMAGE_FORKED = 2 };
+
+struct ms_hello {
+	uint64_t magic;
+	uint32_t abi;
+	uint32_t image;       /* enum ms_image */
+	uint32_t pid, ppid;   /* as the process sees them; msrecord trusts SO_PEERCRED for its own */
+	uint64_t stamp;       /* raw clock: just before the connect */
+	uint64_t fork_id;     /* MS_IMAGE_FORKED: word 1 of the MS_U_FORK unit that stands for this fork in the
+	                       * parent's stream; 0 = a fork that atfork handlers did not see */
+};
+enum ms_welcome_status { MS_WELCOME = 1, MS_REFUSED_ABI = 2, MS_NOT_FOLLOWED = 3, MS_REFUSED_FULL = 4 };
+struct ms_welcome {
+	uint64_t magic;
+	uint32_t abi;
+	uint32_t status;      /* enum ms_welcome_status; a descriptor comes with MS_WELCOME only */
+};
+
+#endif
