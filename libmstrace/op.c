@@ -1,0 +1,52 @@
+/* op.c - what is known of each call: its name, and whether it acquires or releases a block.
+ *
+ * One table, indexed by the number that stands in the file (FORMAT.md "Operations"). Numbers without an entry are
+ * reserved: they name nothing, acquire nothing and release nothing, so a reader carries them through unharmed. */
+#include "mstrace.h"
+
+#include <string.h>
+
+static const struct op {
+	const char *name;
+	bool acquires, releases;
+} ops[MST_OP_MAX + 1] = {
+	[MST_OP_MALLOC] = {"malloc", true, false},
+	[MST_OP_CALLOC] = {"calloc", true, false},
+	[MST_OP_REALLOC] = {"realloc", true, true},
+	[MST_OP_REALLOCARRAY] = {"reallocarray", true, true},
+	[MST_OP_POSIX_MEMALIGN] = {"posix_memalign", true, false},
+	[MST_OP_ALIGNED_ALLOC] = {"aligned_alloc", true, false},
+	[MST_OP_MEMALIGN] = {"memalign", true, false},
+	[MST_OP_VALLOC] = {"valloc", true, false},
+	[MST_OP_PVALLOC] = {"pvalloc", true, false},
+	[MST_OP_FREE] = {"free", false, true},
+	[MST_OP_FREE_SIZED] = {"free_sized", false, true},
+	[MST_OP_FREE_ALIGNED_SIZED] = {"free_aligned_sized", false, true},
+	[MST_OP_CFREE] = {"cfree", false, true},
+	[MST_OP_REALLOC_FREE] = {"realloc_free", false, true},
+	[MST_OP_REALLOC_BEGIN] = {"realloc_begin", false, true},
+	[MST_OP_REALLOC_END] = {"realloc_end", true, false},
+};
+
+bool mst_op_acquires(unsigned op)
+{
+	return op <= MST_OP_MAX && ops[op].acquires;
+}
+
+bool mst_op_releases(unsigned op)
+{
+	return op <= MST_OP_MAX && ops[op].releases;
+}
+
+const char *mst_op_name(unsigned op)
+{
+	return op <= MST_OP_MAX ? ops[op].name : NULL;
+}
+
+unsigned mst_op_from_name(const char *name)
+{
+	for (unsigned op = 0; op <= MST_OP_MAX; op++)
+		if (ops[op].name && strcmp(ops[op].name, name) == 0)
+			return op;
+	return 0;
+}

@@ -1,0 +1,58 @@
+#include "mstrace.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static void names_and_numbers_are_inverse(void **state)
+{
+	unsigned named = 0;
+
+	(void)state;
+	for (unsigned op = 0; op <= MST_OP_MAX; op++) {
+		if (!mst_op_name(op))
+			continue;
+		assert_int_equal(mst_op_from_name(mst_op_name(op)), op);
+		named++;
+	}
+	assert_int_equal(named, MST_OP_REALLOC_END);
+	assert_int_equal(mst_op_from_name("no such call"), 0);
+}
+
+static void every_named_op_acquires_or_releases(void **state)
+{
+	(void)state;
+	for (unsigned op = 0; op <= MST_OP_MAX; op++)
+		assert_int_equal(mst_op_acquires(op) || mst_op_releases(op), mst_op_name(op) != NULL);
+}
+
+static void only_a_whole_realloc_does_both(void **state)
+{
+	(void)state;
+	for (unsigned op = 0; op <= MST_OP_MAX; op++)
+		assert_int_equal(mst_op_acquires(op) && mst_op_releases(op),
+			op == MST_OP_REALLOC || op == MST_OP_REALLOCARRAY);
+}
+
+static void numbers_out_of_range_are_nothing(void **state)
+{
+	(void)state;
+	assert_null(mst_op_name(MST_OP_MAX + 1));
+	assert_false(mst_op_acquires(UINT32_MAX));
+	assert_false(mst_op_releases(256));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_and_numbers_are_inverse),
+		cmocka_unit_test(every_named_op_acquires_or_releases),
+		cmocka_unit_test(only_a_whole_realloc_does_both),
+		cmocka_unit_test(numbers_out_of_range_are_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
