@@ -125,6 +125,8 @@ static void write_options(struct ms_out *o, const struct ms_opt *table, const vo
 {
 	struct ms_out left, right;
 
+	if (table && table->kind != MS_OPT_KIND_GROUP && table->kind != MS_OPT_KIND_END)
+		ms_out_str(o, "\nOptions:\n");
 	ms_out_init_memory(&left);
 	ms_out_init_memory(&right);
 	for (const struct ms_opt *opt = table; opt && opt->kind; opt++) {

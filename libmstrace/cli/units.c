@@ -67,7 +67,7 @@ static const char *read_decimal(const char *s, uint64_t *mantissa, unsigned *n_d
 		return NULL;
 	if (*s == '.')
 		for (s++; is_digit(*s); s++)
-			if (m < UINT64_MAX / 100 && decimals < 18) {
+			if (m <= (UINT64_MAX - 9) / 10 && decimals < 18) {
 				m = m * 10 + (uint64_t)(*s - '0');
 				decimals++;
 			}
