@@ -65,7 +65,6 @@ enum ms_unit_flag {
  * signal handler may stand between the two. FAILED outcome: the old block lives on. */
 
 enum ms_unit_kind {
-	MS_U_PAD = 64,      /* word 1 = words to skip after it; lets a writer end a chunk early */
 	MS_U_MODULE = 65,   /* struct ms_unit_module: first sight of a module by this process */
 	MS_U_UNMODULE = 66, /* word 1 = map_start of a module that dlclose removed */
 	MS_U_NAME = 67,     /* words 1-2 = thread name, 16 bytes, NUL padded */
@@ -104,16 +103,18 @@ struct ms_chunk_header { /* written by the owning thread only, before the store 
 
 /* ---- slots ----------------------------------------------------------------------------------------------- */
 
-enum ms_slot_state { MS_SLOT_FREE = 0, MS_SLOT_CLAIMED = 1, MS_SLOT_LIVE = 2 };
+/* A thread claims a slot by a CAS of tid from 0 to its own, fills the slot and makes it LIVE. msrecord makes it FREE
+ * and then sets tid to 0 when the thread is gone. tid != 0 and FREE: being claimed, or the claimer died at it. */
+enum ms_slot_state { MS_SLOT_FREE = 0, MS_SLOT_LIVE = 1 };
 
 struct ms_slot {
 	/* line 0: the hot one, written by the thread at every event */
 	_Atomic uint64_t committed; /* chunk (bits 32-63), bytes published in it (bits 0-31) */
-	_Atomic uint64_t intent;    /* non-zero from before a stamp is taken until its unit is committed */
+	_Atomic uint64_t intent;    /* 1 from before a stamp is taken until its unit is committed, else 0 */
 	uint8_t pad0[48];
 	/* line 1: written by the thread now and then */
-	_Atomic uint32_t state;     /* enum ms_slot_state; FREE -> CLAIMED (thread, CAS) -> LIVE -> FREE (msrecord) */
-	_Atomic uint32_t tid;
+	_Atomic uint32_t state;     /* enum ms_slot_state */
+	_Atomic uint32_t tid;       /* 0 = nobody's */
 	_Atomic uint32_t first_chunk;
 	_Atomic uint32_t tenancy;   /* counts the threads that have had this slot */
 	_Atomic uint64_t lost_events, lost_bytes; /* dropped and not yet told by an MS_U_LOSS unit, or never to be */
