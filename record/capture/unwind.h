@@ -1,0 +1,138 @@
+/*
+ * The call stack of the calling thread, many times a second, for the price of looking at it.
+ *
+ * Two memories make it cheap. Rules (cfi.h) are found once per program counter and kept in a table for the
+ * whole process. And each thread keeps the stack it unwound last, frame by frame, with the addresses that
+ *each caller's ip and rbp were loaded from. A new unwind steps from the innermost frame; as soon as a
+ *computed (ip, sp, rbp) equals a remembered frame, the rest of the old stack holds if every remembered
+ *address still contains the remembered value. Unwinding is a function of the registers and of those words
+ *alone, so this is exact: it reads what a plain unwind would read, without finding and carrying out the
+ *rules.
+ *
+ *	 index   0            keep-1 | keep             depth-1
+ *	       main … the same as in  | ← pushed: the only part
+ *	       the last report        |   that has to be sent →     the hook's caller
+ *
+ * The remembered array is also what the thread reported last, so the result is a difference to it.
+ *
+ * A delivered ip is a return address, so a consumer that wants the call subtracts 1. A frame that a signal
+ * interrupted is delivered as its exact pc plus 1, so that the same subtraction is right for every frame.
+ *
+ * It runs inside foreign programs, also in signal handlers, on alternate stacks and coroutines, between vfork
+ * and exec: it calls nothing but _dl_find_object (lock-free) and raw system calls, allocates nothing, takes
+ *no lock, uses less than 1 KiB of stack, and loads only from [sp, end of the thread's stack). A stack pointer
+ * anywhere else is a foreign stack, which may vanish at any time: that is read through process_vm_readv,
+ *which fails where a load would crash. A short stack, marked cut, is preferred to a wrong one everywhere.
+ */
+#ifndef MS_UNWIND_H
+#define MS_UNWIND_H
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	MS_UNWIND_MAX_DEPTH = 4096, /* the most frames a thread can be told to keep */
+	MS_UNWIND_WINDOW = 4096,    /* bytes of a foreign stack seen at a time */
+};
+
+/* What is known of a frame: the address it will return to, and the two registers at that moment. */
+struct ms_unwind_regs {
+	uintptr_t ip, sp, bp;
+};
+
+/* The caller of the function this is written in, which must be a real function (not inlined). */
+#define MS_UNWIND_CALLER()                                                                                   \
+	({                                                                                                   \
+		const uintptr_t *ms_frame_ = __builtin_frame_address(0);                                     \
+		(struct ms_unwind_regs){ms_frame_[1], (uintptr_t)(ms_frame_ + 2), ms_frame_[0]};             \
+	})
+
+/* A stack that is surely mapped and readable from any sp in [lo, hi) up to hi. Empty (0, 0): none known. */
+struct ms_unwind_bounds {
+	uintptr_t lo, hi;
+};
+
+enum ms_unwind_flags {
+	MS_UNWIND_CUT = 1,     /* frames are missing at the outer end: no usable unwind information */
+	MS_UNWIND_LIMITED = 2, /* frames are missing at the outer end: deeper than the limit */
+};
+
+/* The stack as a difference to the one reported before: keep the outermost `keep` ips, push `n_push` more. */
+struct ms_stack_diff {
+	uint32_t keep, n_push;
+	const uintptr_t *push; /* outermost first; in the thread's storage, valid until its next unwind */
+	unsigned flags;	       /* enum ms_unwind_flags, of the whole stack */
+};
+
+/* One frame; the slot is where the word `bp` was loaded from (0: it is the callee's). Private. */
+struct ms_unwind_frame {
+	uintptr_t ip, sp, bp, bp_slot;
+};
+
+/* Per thread. Private but for its size; any storage that lives as long as the thread will do. */
+struct ms_unwind {
+	uintptr_t *ip, *sp, *bp, *bp_slot; /* the remembered stack, outermost first */
+	uint32_t n, limit;
+	unsigned flags;
+	uint8_t reusable; /* the words of the remembered stack may be compared */
+	uint8_t recheck;  /* the outer end hangs on words that are not remembered: step there again */
+	uint64_t epoch;
+	struct ms_unwind_bounds stack;
+	struct ms_unwind_frame *fresh; /* frames of the unwind under way, innermost first */
+	unsigned char *window;
+};
+
+/* Bytes of zeroed storage that a thread with this limit (1..MS_UNWIND_MAX_DEPTH) needs. Pages it never
+ * reaches stay untouched. */
+size_t ms_unwind_storage_size(uint32_t limit);
+
+/*
+ * Prepare U for the calling thread. STORAGE: page- or 16-aligned, of the size above, stays the caller's and
+ * is used until the thread is done. STACK: see ms_unwind_find_stack().
+ */
+void ms_unwind_init(struct ms_unwind *u, void *storage, uint32_t limit, struct ms_unwind_bounds stack);
+
+/*
+ * The stack of the calling thread, SP being a place on the stack it runs on at the moment: the mapping
+ * [stack] for the main thread, the mapping that also holds the thread control block, up to that, for others.
+ * {0, 0} if /proc cannot tell or the thread is somewhere else; unwinding then treats every stack as foreign.
+ * Reads /proc/self/maps: once per thread, 20–100 µs, about 700 bytes of stack.
+ */
+struct ms_unwind_bounds ms_unwind_find_stack(uintptr_t sp);
+
+/*
+ * Unwind from AT and fill OUT. Owner thread only, not from a signal handler that interrupted this very
+ * function (use ms_unwind_fresh there). May be left by longjmp: the next result then has keep = 0. Cannot
+ * fail; the stack has at least one frame.
+ */
+void ms_unwind_here(struct ms_unwind *u, const struct ms_unwind_regs *at, struct ms_stack_diff *out);
+
+/*
+ * Unwind without touching what is remembered: for events in signal handlers. At most CAP (>= 1) ips go to
+ * IPS, outermost first. Returns their number. U gives the bounds only.
+ */
+uint32_t ms_unwind_fresh(const struct ms_unwind *u, const struct ms_unwind_regs *at, uintptr_t *ips,
+	uint32_t cap, unsigned *flags);
+
+/* The next difference carries the whole stack: after a report that did not arrive, in a new stream. */
+static inline void ms_unwind_forget(struct ms_unwind *u)
+{
+	u->n = 0;
+}
+
+/*
+ * SEEN is called with each module whose code is met for the first time, before any stack with an ip of it is
+ * delivered; by several threads at once perhaps, and for a module again if the memory of modules is full.
+ * It runs inside an unwind: it must not unwind, nor allocate. Set it before the first unwind; NULL: nobody.
+ */
+void ms_unwind_on_module(void (*seen)(const struct dl_find_object *));
+
+/*
+ * To be called around the real dlclose(). From begin to end no rule is taken from or put into the table;
+ * after end all rules are gone and every thread starts over. Threads may overlap.
+ */
+void ms_unwind_dlclose_begin(void);
+void ms_unwind_dlclose_end(void);
+
+#endif

@@ -1,0 +1,987 @@
+/*
+ * The unwinder against gcc's, in the situations in which programs call malloc.
+ *
+ * event() stands for a hook. Each event is unwound three times: with verified reuse (and reassembled from the
+ * differences, as the recorder does), freshly, and by _Unwind_Backtrace. The first two must be equal bit for
+ * bit, and equal to the third unless the case says otherwise.
+ */
+#include "reference_stack.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+/* cmocka wants the four above it */
+#include <cmocka.h>
+
+#include <alloca.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define NOINLINE __attribute__((noinline, noclone))
+
+/* What a thread needs to be observed. */
+struct probe {
+	struct ms_unwind u;
+	void *storage;
+	struct ref_stack reported, fresh, theirs;
+	struct ms_stack_diff diff;
+	unsigned counts[4]; /* by enum ref_verdict */
+	unsigned n_events, n_unequal;
+	uint32_t limit;
+};
+
+static __thread struct probe *probe;
+static unsigned modules_seen;
+
+static void on_module(const struct dl_find_object *found)
+{
+	(void)found;
+	modules_seen++;
+}
+
+static void *map_or_die(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		abort();
+	return p;
+}
+
+static void probe_init(uint32_t limit)
+{
+	probe = map_or_die(sizeof(*probe));
+	probe->limit = limit;
+	probe->storage = map_or_die(ms_unwind_storage_size(limit));
+	ms_unwind_init(&probe->u, probe->storage, limit,
+		ms_unwind_find_stack((uintptr_t)__builtin_frame_address(0)));
+}
+
+static void probe_release(void)
+{
+	munmap(probe->storage, ms_unwind_storage_size(probe->limit));
+	munmap(probe, sizeof(*probe));
+	probe = NULL;
+}
+
+/* In place of the probe that each case starts with. */
+static void use_limit(uint32_t limit)
+{
+	probe_release();
+	probe_init(limit);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	probe_init(512);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	probe_release();
+	return 0;
+}
+
+static bool same_stack(const struct ref_stack *a, const struct ref_stack *b)
+{
+	return a->n == b->n && a->flags == b->flags && memcmp(a->ip, b->ip, a->n * sizeof(a->ip[0])) == 0;
+}
+
+/* The hook. */
+static NOINLINE void event(void)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+
+	ms_unwind_here(&probe->u, &at, &probe->diff);
+	ref_apply(&probe->reported, &probe->diff);
+	probe->fresh.n = ms_unwind_fresh(&probe->u, &at, probe->fresh.ip, probe->limit, &probe->fresh.flags);
+	probe->n_events++;
+	probe->n_unequal += !same_stack(&probe->reported, &probe->fresh);
+	ref_walk(&probe->theirs);
+	probe->counts[ref_compare(&probe->reported, &probe->theirs)]++;
+}
+
+/* The same without gcc's opinion, where that takes too long or cannot look. */
+static NOINLINE void quick_event(void)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+
+	ms_unwind_here(&probe->u, &at, &probe->diff);
+	ref_apply(&probe->reported, &probe->diff);
+	probe->fresh.n = ms_unwind_fresh(&probe->u, &at, probe->fresh.ip, probe->limit, &probe->fresh.flags);
+	probe->n_events++;
+	probe->n_unequal += !same_stack(&probe->reported, &probe->fresh);
+}
+
+static void assert_all_agree(void)
+{
+	assert_true(probe->n_events > 0);
+	assert_int_equal(probe->n_unequal, 0);
+	assert_int_equal(probe->counts[REF_AGREE], probe->n_events);
+}
+
+/* ---- plain code ---- */
+
+static NOINLINE int recurse(int depth)
+{
+	int result;
+
+	event();
+	if (depth == 0)
+		return 1;
+	result = recurse(depth - 1) + 1;
+	event();
+	return result;
+}
+
+static void agrees_through_recursion(void **state)
+{
+	(void)state;
+	for (int depth = 0; depth < 60; depth += 7)
+		assert_int_equal(recurse(depth), depth + 1);
+	assert_all_agree();
+	assert_int_equal(probe->reported.flags, 0);
+}
+
+static NOINLINE void event_repeatedly(int n)
+{
+	for (; n > 0; n--) {
+		event();
+		__asm__ volatile("" : "+r"(n));
+	}
+}
+
+static void repeated_event_reports_no_difference(void **state)
+{
+	(void)state;
+	event_repeatedly(3);
+	assert_int_equal(probe->diff.n_push, 0);
+	assert_int_equal(probe->diff.keep, probe->theirs.n);
+	assert_all_agree();
+}
+
+static NOINLINE void with_alloca(size_t size)
+{
+	volatile char *p = alloca(size);
+
+	p[0] = 1;
+	event();
+	p[size - 1] = 2;
+}
+
+static void agrees_under_alloca(void **state)
+{
+	(void)state;
+	for (size_t size = 1; size < 5000; size = size * 2 + 3)
+		with_alloca(size);
+	assert_all_agree();
+}
+
+typedef float wide __attribute__((vector_size(64)));
+
+static NOINLINE void realigned(int depth, long a, long b, long c, long d, long e, long f, long on_stack)
+{
+	volatile wide w = {(float)depth};
+
+	event();
+	if (depth > 0)
+		realigned(depth - 1, a, b, c, d, e, f, on_stack + 1);
+	event();
+	w[1] = w[0] + (float)(a + b + c + d + e + f + on_stack);
+}
+
+static NOINLINE void realigned_with_alloca(
+	int depth, long a, long b, long c, long d, long e, long f, long on_stack)
+{
+	volatile char *p = alloca((size_t)depth * 24 + 8);
+	volatile wide w = {(float)depth};
+
+	p[0] = 1;
+	event();
+	if (depth > 0)
+		realigned_with_alloca(depth - 1, a, b, c, d, e, f, on_stack + 1);
+	event();
+	w[1] = w[0] + (float)(p[0] + a + b + c + d + e + f + on_stack);
+}
+
+static void agrees_in_realigned_frames(void **state)
+{
+	(void)state;
+	realigned(5, 1, 2, 3, 4, 5, 6, 7);
+	realigned_with_alloca(5, 1, 2, 3, 4, 5, 6, 7);
+	assert_all_agree();
+	assert_int_equal(probe->reported.flags, 0);
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+	const int *x = a, *y = b;
+
+	event();
+	return (*x > *y) - (*x < *y);
+}
+
+static void agrees_in_qsort_callbacks(void **state)
+{
+	int values[200];
+
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		values[i] = i * 7919 % 200;
+	qsort(values, 200, sizeof(values[0]), compare_ints);
+	assert_all_agree();
+}
+
+static NOINLINE void tail_target(int n)
+{
+	event();
+	__asm__ volatile("" ::"r"(n));
+}
+
+static NOINLINE void tail_caller(int n)
+{
+	__asm__ volatile("" : "+r"(n));
+	tail_target(n + 1); /* becomes a jump */
+}
+
+static jmp_buf escape;
+
+static NOINLINE __attribute__((noreturn)) void never_returns(void)
+{
+	event();
+	longjmp(escape, 1);
+}
+
+static void agrees_after_tail_and_noreturn_calls(void **state)
+{
+	(void)state;
+	tail_caller(1);
+	if (setjmp(escape) == 0)
+		never_returns();
+	event();
+	assert_all_agree();
+}
+
+static NOINLINE void dive(int depth)
+{
+	volatile char pad[32];
+
+	pad[0] = (char)depth;
+	event();
+	if (pad[0] == 0)
+		longjmp(escape, 1);
+	if (depth >= 0)
+		dive(depth - 1);
+	pad[1] = pad[0];
+}
+
+static void agrees_after_longjmp(void **state)
+{
+	volatile int depth = 0;
+
+	(void)state;
+	for (; depth < 40; depth++) {
+		if (setjmp(escape) == 0)
+			dive(depth);
+		event();
+	}
+	assert_all_agree();
+}
+
+/* ---- limits ---- */
+
+static void keeps_the_innermost_frames_at_the_limit(void **state)
+{
+	(void)state;
+	use_limit(20);
+	recurse(50);
+	assert_int_equal(probe->n_unequal, 0);
+	assert_int_equal(probe->counts[REF_DISAGREE], 0);
+	assert_true(probe->counts[REF_CUT] > 50);
+	assert_true(probe->counts[REF_AGREE] > 5);
+	event();
+	assert_int_equal(probe->reported.flags, 0);
+}
+
+static NOINLINE void event_at_depth(int depth)
+{
+	if (depth > 0)
+		event_at_depth(depth - 1);
+	else
+		event();
+	__asm__ volatile("");
+}
+
+static void limit_is_marked_only_when_frames_are_missing(void **state)
+{
+	uint32_t plain;
+
+	(void)state;
+	event_at_depth(4);
+	plain = probe->reported.n;
+	use_limit(plain);
+	event_at_depth(4);
+	assert_int_equal(probe->reported.n, plain);
+	assert_int_equal(probe->reported.flags, 0);
+	event_at_depth(5);
+	assert_int_equal(probe->reported.n, plain);
+	assert_int_equal(probe->reported.flags, MS_UNWIND_LIMITED);
+	assert_int_equal(probe->diff.keep, 0);
+	assert_int_equal(probe->n_unequal, 0);
+}
+
+static void forgetting_sends_the_whole_stack(void **state)
+{
+	(void)state;
+	event();
+	ms_unwind_forget(&probe->u);
+	event();
+	assert_int_equal(probe->diff.keep, 0);
+	assert_int_equal(probe->diff.n_push, probe->theirs.n);
+	assert_all_agree();
+}
+
+/* ---- signals ---- */
+
+static void on_signal(int number)
+{
+	(void)number;
+	event();
+}
+
+static void set_handler(int number, int flags)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags};
+
+	sigaction(number, &action, NULL);
+}
+
+static NOINLINE void trap_in_leaf(void)
+{
+	__asm__ volatile("int3");
+}
+
+static NOINLINE void trap_in_red_zone(void)
+{
+	volatile long here = 1;
+
+	__asm__ volatile("int3" ::: "memory");
+	here++;
+}
+
+static void raise_everywhere(void)
+{
+	raise(SIGTRAP);
+	trap_in_leaf();
+	trap_in_red_zone();
+	event();
+}
+
+static void agrees_in_signal_handlers(void **state)
+{
+	(void)state;
+	set_handler(SIGTRAP, SA_NODEFER);
+	raise_everywhere();
+	raise_everywhere();
+	assert_all_agree();
+	assert_int_equal(probe->reported.flags, 0);
+}
+
+static void with_alternate_stack(void *memory, size_t size)
+{
+	stack_t stack = {.ss_sp = memory, .ss_size = size}, off = {.ss_flags = SS_DISABLE};
+
+	assert_int_equal(sigaltstack(&stack, NULL), 0);
+	set_handler(SIGTRAP, SA_ONSTACK);
+	raise_everywhere();
+	raise_everywhere();
+	assert_int_equal(sigaltstack(&off, NULL), 0);
+}
+
+static void agrees_on_alternate_signal_stacks(void **state)
+{
+	size_t size = 64 * 1024;
+	void *mapped = map_or_die(size);
+
+	(void)state;
+	with_alternate_stack(mapped, size);
+	munmap(mapped, size);
+	with_alternate_stack(alloca(size), size); /* above the frames that are interrupted */
+	assert_all_agree();
+	assert_int_equal(probe->reported.flags, 0);
+}
+
+/* The handler at any instruction: interrupt a loop of events often. fresh() inside must not disturb here().
+ */
+static volatile sig_atomic_t n_ticks, n_bad_ticks;
+
+static void on_tick(int number)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	uintptr_t ips[64];
+	unsigned flags;
+	uint32_t n = ms_unwind_fresh(&probe->u, &at, ips, 64, &flags);
+
+	(void)number;
+	n_ticks++;
+	n_bad_ticks += n == 0;
+}
+
+static void nested_events_leave_the_remembered_stack_alone(void **state)
+{
+	struct sigaction action = {.sa_handler = on_tick}, old;
+	timer_t timer;
+	struct sigevent how = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+	struct itimerspec every = {{0, 100000}, {0, 100000}};
+
+	(void)state;
+	sigaction(SIGUSR2, &action, &old);
+	assert_int_equal(timer_create(CLOCK_MONOTONIC, &how, &timer), 0);
+	timer_settime(timer, 0, &every, NULL);
+	for (int i = 0; i < 200000 && n_ticks < 200; i++)
+		event_at_depth(i % 30);
+	timer_delete(timer);
+	sigaction(SIGUSR2, &old, NULL);
+	assert_true(n_ticks > 0);
+	assert_int_equal(n_bad_ticks, 0);
+	assert_int_equal(probe->n_unequal, 0);
+	assert_int_equal(probe->counts[REF_AGREE], probe->n_events);
+}
+
+static sigjmp_buf tick_escape;
+static volatile sig_atomic_t may_escape;
+
+static void jump_out(int number)
+{
+	(void)number;
+	if (may_escape) {
+		may_escape = 0;
+		siglongjmp(tick_escape, 1);
+	}
+}
+
+/* A longjmp may leave the unwinder at any instruction; the next report must then stand alone. */
+static void survives_longjmp_out_of_the_unwinder(void **state)
+{
+	struct sigaction action = {.sa_handler = jump_out}, old;
+	timer_t timer;
+	struct sigevent how = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+	struct itimerspec every = {{0, 50000}, {0, 50000}};
+	volatile unsigned n_escapes = 0, round = 0;
+
+	(void)state;
+	sigaction(SIGUSR2, &action, &old);
+	assert_int_equal(timer_create(CLOCK_MONOTONIC, &how, &timer), 0);
+	timer_settime(timer, 0, &every, NULL);
+	for (; n_escapes < 300 && round < 2000; round++) {
+		if (sigsetjmp(tick_escape, 1) == 0) {
+			may_escape = 1;
+			for (int i = 0; i < 2000; i++)
+				event_at_depth(i % 20);
+			may_escape = 0;
+		} else {
+			n_escapes++;
+			ms_unwind_forget(&probe->u); /* what was under way has not been reported */
+			probe->n_unequal = 0;	     /* the interrupted bookkeeping of this test */
+			probe->n_events = probe->counts[REF_AGREE] = 0;
+		}
+		event();
+	}
+	timer_delete(timer);
+	sigaction(SIGUSR2, &old, NULL);
+	assert_true(n_escapes > 0);
+	assert_all_agree();
+}
+
+/* ---- other stacks ---- */
+
+static ucontext_t main_context, coroutine;
+
+static void coroutine_body(void)
+{
+	recurse(3);
+	swapcontext(&coroutine, &main_context);
+	recurse(30);
+}
+
+static void agrees_on_coroutine_stacks(void **state)
+{
+	size_t size = 256 * 1024;
+	void *previous = NULL;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		char *stack = map_or_die(size);
+
+		getcontext(&coroutine);
+		coroutine.uc_stack.ss_sp = stack;
+		coroutine.uc_stack.ss_size = size;
+		coroutine.uc_link = &main_context;
+		makecontext(&coroutine, coroutine_body, 0);
+		event();
+		swapcontext(&main_context, &coroutine);
+		event();
+		swapcontext(&main_context, &coroutine);
+		munmap(stack, size);
+		event();
+		previous = stack;
+	}
+	(void)previous;
+	assert_all_agree();
+}
+
+/* The stack ends at an unmapped page and the words there are not frames: no load may go beyond. */
+static void unmapped_end_of_a_foreign_stack_is_survived(void **state)
+{
+	size_t size = 8192;
+	char *stack = map_or_die(2 * size);
+	struct ms_unwind_regs at = {(uintptr_t)event_at_depth + 1, 0, 0};
+
+	(void)state;
+	munmap(stack + size, size);
+	for (size_t off = 0; off < 4200; off += 8) {
+		at.sp = (uintptr_t)stack + size - off;
+		at.bp = at.sp + off / 2;
+		ms_unwind_here(&probe->u, &at, &probe->diff);
+		assert_int_equal(probe->diff.flags & MS_UNWIND_LIMITED, 0);
+	}
+	munmap(stack, size);
+}
+
+static void any_registers_are_survived(void **state)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	uint64_t random = 88172645463325252u;
+	uintptr_t words[] = {0, 1, 8, UINTPTR_MAX, UINTPTR_MAX - 7, UINT64_C(1) << 47, here, here + 1,
+		probe->u.stack.hi, probe->u.stack.hi - 8, (uintptr_t)event, (uintptr_t)event + 5,
+		(uintptr_t)qsort};
+	enum { N = sizeof(words) / sizeof(words[0]) };
+
+	(void)state;
+	for (int i = 0; i < 200000; i++) {
+		struct ms_unwind_regs at;
+
+		random ^= random << 13;
+		random ^= random >> 7;
+		random ^= random << 17;
+		at.ip = words[random % N] + (random >> 8 & 127);
+		at.sp = words[(random >> 16) % N] + (random >> 24 & 63) * 8;
+		at.bp = words[(random >> 32) % N] + (random >> 40 & 255);
+		ms_unwind_here(&probe->u, &at, &probe->diff);
+		assert_true(probe->diff.keep + probe->diff.n_push >= 1);
+	}
+}
+
+static void *thread_body(void *arg)
+{
+	uintptr_t *disagreements = arg;
+
+	probe_init(512);
+	for (int i = 0; i < 5; i++)
+		recurse(12 + i);
+	*disagreements =
+		probe->n_events - probe->counts[REF_AGREE] + probe->n_unequal + (probe->u.stack.hi == 0);
+	probe_release();
+	return NULL;
+}
+
+static void agrees_in_64_threads_at_once(void **state)
+{
+	pthread_t threads[64];
+	uintptr_t disagreements[64];
+	pthread_attr_t attr;
+
+	(void)state;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 * 1024);
+	for (int i = 0; i < 64; i++)
+		assert_int_equal(
+			pthread_create(&threads[i], i % 2 ? &attr : NULL, thread_body, &disagreements[i]), 0);
+	for (int i = 0; i < 64; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(disagreements[i], 0);
+	}
+	pthread_attr_destroy(&attr);
+}
+
+static void bounds_hold_the_stack_and_not_more(void **state)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	char *elsewhere = map_or_die(4096);
+	struct ms_unwind_bounds none = ms_unwind_find_stack((uintptr_t)elsewhere + 64);
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	unsigned long lo = 0, hi = 0;
+
+	(void)state;
+	assert_int_equal(none.hi, 0);
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps) && !strstr(line, "[stack]"))
+		;
+	fclose(maps);
+	assert_int_equal(sscanf(line, "%lx-%lx", &lo, &hi), 2);
+	assert_int_equal(probe->u.stack.hi, hi);
+	assert_true(probe->u.stack.lo <= lo);
+	assert_true(here >= lo && here < hi);
+	munmap(elsewhere, 4096);
+}
+
+/* ---- modules ---- */
+
+typedef void plugin_function(void (*callback)(void));
+
+static plugin_function *plugin_symbol(void *handle, const char *name)
+{
+	void *symbol = dlsym(handle, name);
+	plugin_function *function;
+
+	assert_non_null(symbol);
+	memcpy(&function, &symbol, sizeof(symbol));
+	return function;
+}
+
+static void *open_plugin(const char *path)
+{
+	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+
+	assert_non_null(handle);
+	return handle;
+}
+
+static void close_plugin(void *handle)
+{
+	ms_unwind_dlclose_begin();
+	dlclose(handle);
+	ms_unwind_dlclose_end();
+}
+
+static void agrees_after_another_module_took_the_address(void **state)
+{
+	static const char *const paths[] = {PLUGIN_A, PLUGIN_B};
+	uintptr_t addresses[2] = {0, 0};
+
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		void *handle = open_plugin(paths[i % 2]);
+		plugin_function *call = plugin_symbol(handle, "plugin_call");
+
+		addresses[i % 2] = (uintptr_t)call;
+		call(event);
+		call(event);
+		close_plugin(handle);
+	}
+	assert_int_equal(addresses[0], addresses[1]); /* or this would prove nothing */
+	assert_all_agree();
+}
+
+/* libc unloads its own plugins unseen: the first unknown address in the new module gives it away. */
+static void agrees_after_another_module_took_the_address_unseen(void **state)
+{
+	static const char *const paths[] = {PLUGIN_A, PLUGIN_B, PLUGIN_C};
+	uintptr_t addresses[3] = {0, 0, 0};
+
+	(void)state;
+	for (int i = 0; i < 9; i++) {
+		void *handle = open_plugin(paths[i % 3]);
+		plugin_function *call = plugin_symbol(handle, "plugin_call");
+
+		addresses[i % 3] = (uintptr_t)call;
+		plugin_symbol(handle, "plugin_call_late")(event);
+		call(event);
+		call(event);
+		dlclose(handle);
+	}
+	assert_int_equal(addresses[0], addresses[1]);
+	assert_int_equal(addresses[0], addresses[2]);
+	assert_all_agree();
+}
+
+static void agrees_while_a_dlclose_is_under_way(void **state)
+{
+	(void)state;
+	event();
+	ms_unwind_dlclose_begin();
+	recurse(5);
+	assert_int_equal(probe->diff.keep, 0);
+	ms_unwind_dlclose_end();
+	event_repeatedly(1);
+	assert_int_equal(probe->diff.keep, 0);
+	event_repeatedly(1);
+	assert_int_equal(probe->diff.n_push, 2); /* the place of the call in here, and all inside of it */
+	assert_all_agree();
+}
+
+static void module_is_announced_before_its_frames(void **state)
+{
+	void *handle = open_plugin(PLUGIN_D);
+	plugin_function *call = plugin_symbol(handle, "plugin_call");
+	unsigned before;
+
+	(void)state;
+	event();
+	before = modules_seen;
+	call(event);
+	assert_int_equal(modules_seen, before + 1);
+	call(event);
+	assert_int_equal(modules_seen, before + 1);
+	close_plugin(handle);
+	assert_all_agree();
+}
+
+extern void lazy_call(void (*callback)(void));
+extern void lazy_on_resolve(void (*callback)(void));
+extern int lazy_resolved(void);
+
+static void agrees_through_lazy_binding(void **state)
+{
+	(void)state;
+	lazy_call(event);
+	lazy_call(event);
+	assert_all_agree();
+	lazy_on_resolve(event);
+	assert_int_equal(lazy_resolved(), 42);
+	assert_int_equal(probe->n_events, 3);
+	assert_int_equal(probe->n_unequal, 0);
+	assert_int_equal(probe->counts[REF_DISAGREE], 0);
+}
+
+/* ---- code without unwind information ---- */
+
+static void *make_code(const void *bytes, size_t size)
+{
+	void *code = map_or_die(4096);
+
+	memcpy(code, bytes, size);
+	mprotect(code, 4096, PROT_READ | PROT_EXEC);
+	return code;
+}
+
+static NOINLINE void call_code(void *code)
+{
+	void (*function)(void (*)(void));
+
+	memcpy(&function, &code, sizeof(code));
+	function(event);
+	__asm__ volatile("");
+}
+
+static void generated_code_without_a_frame_cuts_the_stack(void **state)
+{
+	/* sub $8,%rsp; call *%rdi; add $8,%rsp; ret */
+	static const unsigned char bytes[] = {0x48, 0x83, 0xec, 8, 0xff, 0xd7, 0x48, 0x83, 0xc4, 8, 0xc3};
+	void *code = make_code(bytes, sizeof(bytes));
+
+	(void)state;
+	call_code(code);
+	assert_int_equal(probe->reported.flags, MS_UNWIND_CUT);
+	assert_int_equal(probe->reported.n, 1);
+	assert_int_equal(probe->reported.ip[0], (uintptr_t)code + 6);
+	event();
+	call_code(code);
+	assert_int_equal(probe->n_unequal, 0);
+	assert_int_equal(probe->counts[REF_DISAGREE], 0);
+	munmap(code, 4096);
+}
+
+static void generated_code_with_a_frame_pointer_is_passed(void **state)
+{
+	/* push %rbp; mov %rsp,%rbp; call *%rdi; pop %rbp; ret */
+	static const unsigned char bytes[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
+	void *code = make_code(bytes, sizeof(bytes));
+	uint32_t depth;
+
+	(void)state;
+	event();
+	depth = probe->reported.n;
+	for (int i = 0; i < 3; i++) {
+		call_code(code);
+		assert_int_equal(probe->reported.flags, 0);
+		assert_int_equal(probe->reported.n, depth + 2);
+		assert_int_equal(probe->reported.ip[depth + 1], (uintptr_t)code + 6);
+	}
+	assert_int_equal(probe->counts[REF_LONGER], 3);
+	assert_int_equal(probe->n_unequal, 0);
+	munmap(code, 4096);
+}
+
+/* ---- at random ---- */
+
+struct random_tree {
+	uint64_t seed;
+	unsigned n_events, max_events;
+	jmp_buf out;
+};
+
+static unsigned random_below(struct random_tree *t, unsigned n)
+{
+	t->seed ^= t->seed << 13;
+	t->seed ^= t->seed >> 7;
+	t->seed ^= t->seed << 17;
+	return (unsigned)(t->seed >> 20) % n;
+}
+
+typedef void node(struct random_tree *t, unsigned depth);
+static node *const nodes[16];
+
+static NOINLINE void act(struct random_tree *t, unsigned depth)
+{
+	if (t->n_events >= t->max_events)
+		return;
+	if (random_below(t, 5000) == 0)
+		longjmp(t->out, 1);
+	if (random_below(t, 3) == 0 || depth > 90) {
+		t->n_events++;
+		if (t->n_events % 64 == 0)
+			event();
+		else
+			quick_event();
+	} else {
+		nodes[random_below(t, 16)](t, depth + 1);
+	}
+}
+
+/* Frames of many shapes: fixed, with saved registers, with alloca, realigned. */
+#define FIXED(name, size)                                                                                    \
+	static NOINLINE void name(struct random_tree *t, unsigned depth)                                     \
+	{                                                                                                    \
+		volatile char pad[size];                                                                     \
+		pad[0] = 1;                                                                                  \
+		for (unsigned i = random_below(t, 4); i < 4; i++)                                            \
+			act(t, depth);                                                                       \
+		pad[size - 1] = pad[0];                                                                      \
+	}
+#define VARIABLE(name, size)                                                                                 \
+	static NOINLINE void name(struct random_tree *t, unsigned depth)                                     \
+	{                                                                                                    \
+		volatile char *p = alloca(random_below(t, size) + 1);                                        \
+		p[0] = 1;                                                                                    \
+		act(t, depth);                                                                               \
+		act(t, depth);                                                                               \
+		p[0] = 2;                                                                                    \
+	}
+#define REALIGNED(name)                                                                                      \
+	static NOINLINE void name(struct random_tree *t, unsigned depth)                                     \
+	{                                                                                                    \
+		volatile wide w = {1};                                                                       \
+		act(t, depth);                                                                               \
+		act(t, depth);                                                                               \
+		w[1] = w[0];                                                                                 \
+	}
+#define CROWDED(name, a, b)                                                                                  \
+	static NOINLINE void name(struct random_tree *t, unsigned depth)                                     \
+	{                                                                                                    \
+		unsigned x = random_below(t, a), y = random_below(t, b), z = x * y, q = x + depth;           \
+		act(t, depth);                                                                               \
+		act(t, depth + (x & 1));                                                                     \
+		__asm__ volatile("" ::"r"(x), "r"(y), "r"(z), "r"(q));                                       \
+	}
+FIXED(fixed_1, 1)
+FIXED(fixed_24, 24)
+FIXED(fixed_100, 100)
+FIXED(fixed_1000, 1000)
+FIXED(fixed_56, 56)
+VARIABLE(variable_50, 50)
+VARIABLE(variable_500, 500)
+VARIABLE(variable_9, 9)
+REALIGNED(realigned_1)
+REALIGNED(realigned_2)
+CROWDED(crowded_1, 10, 20)
+CROWDED(crowded_2, 7, 5)
+CROWDED(crowded_3, 3, 11)
+CROWDED(crowded_4, 100, 2)
+
+static NOINLINE void tail_node(struct random_tree *t, unsigned depth)
+{
+	act(t, depth + 1);
+}
+
+static NOINLINE void passing_node(struct random_tree *t, unsigned depth)
+{
+	nodes[random_below(t, 15)](t, depth + 1);
+	act(t, depth);
+}
+
+static node *const nodes[16] = {fixed_1, fixed_24, fixed_100, fixed_1000, fixed_56, variable_50, variable_500,
+	variable_9, realigned_1, realigned_2, crowded_1, crowded_2, crowded_3, crowded_4, tail_node,
+	passing_node};
+
+static NOINLINE void grow_tree(struct random_tree *t)
+{
+	while (t->n_events < t->max_events)
+		if (setjmp(t->out) == 0)
+			nodes[random_below(t, 16)](t, 0);
+}
+
+static void reuse_equals_fresh_unwinds_in_random_call_trees(void **state)
+{
+	static struct random_tree tree = {.seed = 0x9e3779b97f4a7c15, .max_events = 300000};
+
+	(void)state;
+	grow_tree(&tree);
+	assert_int_equal(probe->n_events, tree.max_events);
+	assert_int_equal(probe->n_unequal, 0);
+	assert_int_equal(probe->counts[REF_AGREE], tree.max_events / 64);
+	assert_int_equal(probe->reported.flags, 0);
+}
+
+static void reuse_equals_fresh_unwinds_near_the_limit(void **state)
+{
+	static struct random_tree tree = {.seed = 0x2545f4914f6cdd1d, .max_events = 100000};
+
+	(void)state;
+	use_limit(24);
+	grow_tree(&tree);
+	assert_int_equal(probe->n_unequal, 0);
+	assert_int_equal(probe->counts[REF_DISAGREE], 0);
+	assert_true(probe->counts[REF_CUT] > 0 && probe->counts[REF_AGREE] > 0);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(agrees_through_recursion),
+		CASE(repeated_event_reports_no_difference),
+		CASE(agrees_under_alloca),
+		CASE(agrees_in_realigned_frames),
+		CASE(agrees_in_qsort_callbacks),
+		CASE(agrees_after_tail_and_noreturn_calls),
+		CASE(agrees_after_longjmp),
+		CASE(keeps_the_innermost_frames_at_the_limit),
+		CASE(limit_is_marked_only_when_frames_are_missing),
+		CASE(forgetting_sends_the_whole_stack),
+		CASE(agrees_in_signal_handlers),
+		CASE(agrees_on_alternate_signal_stacks),
+		CASE(nested_events_leave_the_remembered_stack_alone),
+		CASE(survives_longjmp_out_of_the_unwinder),
+		CASE(agrees_on_coroutine_stacks),
+		CASE(unmapped_end_of_a_foreign_stack_is_survived),
+		CASE(any_registers_are_survived),
+		CASE(agrees_in_64_threads_at_once),
+		CASE(bounds_hold_the_stack_and_not_more),
+		CASE(agrees_after_another_module_took_the_address),
+		CASE(agrees_after_another_module_took_the_address_unseen),
+		CASE(agrees_while_a_dlclose_is_under_way),
+		CASE(module_is_announced_before_its_frames),
+		CASE(agrees_through_lazy_binding),
+		CASE(generated_code_without_a_frame_cuts_the_stack),
+		CASE(generated_code_with_a_frame_pointer_is_passed),
+		CASE(reuse_equals_fresh_unwinds_in_random_call_trees),
+		CASE(reuse_equals_fresh_unwinds_near_the_limit),
+	};
+
+	ms_unwind_on_module(on_module);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
