@@ -4,7 +4,7 @@
  * pool of 48-byte slots whose free slots form a LIFO list, so that the short-lived majority keeps using the
  * same few cache lines; a chained table of pool indices finds a slot by ordinal:
  *
- *     heads[home(ordinal)] -> pool[i] -> pool[pool[i].next] -> ...        load factor <= 1
+ *     heads[home(ordinal)] -> pool[i] -> pool[pool[i].next] -> ...        load factor <= 1/2
  *
  * home() keeps 64 consecutive ordinals side by side (whoever frees the blocks of one burst walks one run of
  * heads) and scatters the runs by an odd multiplier drawn per replay, so that no file can choose ordinals that
@@ -43,7 +43,7 @@
 #define RUN_BITS 6               /* consecutive ordinals kept side by side in heads[] */
 #define NO_SLOT UINT32_MAX
 #define NEVER UINT64_MAX
-#define LOOK_AHEAD 12u           /* events between the two prefetches of a batch */
+#define LOOK_AHEAD 8u            /* events between the steps of look_ahead() */
 
 struct block { /* one slot of the pool; alloc 0 = free slot */
 	uint64_t alloc, addr, size, time_ns;
@@ -256,7 +256,7 @@ static int make_room(struct mst_replay *p)
 	if (p->n_slots == NO_SLOT - 1)
 		return MST_ENOMEM;
 	int rc = grow32(&p->pool, &p->cap_slots, p->n_slots + 1, sizeof *p->pool);
-	if (rc == 0 && (uint64_t)p->n_slots >> p->head_bits)
+	if (rc == 0 && (uint64_t)p->n_slots >> (p->head_bits - 1))
 		rc = set_heads(p, p->head_bits + 1);
 	return rc;
 }
@@ -696,15 +696,38 @@ static inline int apply(struct mst_replay *p, const struct mst_event *ev, struct
 	return rc;
 }
 
-static inline void prefetch(const struct mst_replay *p, const struct mst_event *events, size_t n, size_t i)
+static inline void prefetch_site(const struct mst_replay *p, uint32_t site)
 {
-	if (i + 2 * LOOK_AHEAD < n && events[i + 2 * LOOK_AHEAD].freed)
-		__builtin_prefetch(&p->heads[home(p, events[i + 2 * LOOK_AHEAD].freed)]);
-	if (i + LOOK_AHEAD < n && events[i + LOOK_AHEAD].freed) {
-		uint32_t slot = p->heads[home(p, events[i + LOOK_AHEAD].freed)];
-		if (slot != NO_SLOT)
-			__builtin_prefetch(&p->pool[slot]);
-	}
+	const char *s = (const char *)&p->sites[site];
+	__builtin_prefetch(s, 1);
+	__builtin_prefetch(s + 64, 1);
+}
+
+/* Memory latency is most of the work: each event's lines are fetched in three steps, some events ahead, every
+ * step reading what the one before it has fetched. */
+static inline void look_ahead(const struct mst_replay *p, const struct mst_event *events, size_t n, size_t i)
+{
+	if (i + 3 * LOOK_AHEAD >= n)
+		return;
+	const struct mst_event *far = &events[i + 3 * LOOK_AHEAD];
+	if (far->freed)
+		__builtin_prefetch(&p->heads[home(p, far->freed)], 1);
+	if (p->opt.by_stack && far->alloc && far->stack < p->n_stacks)
+		__builtin_prefetch(&p->site_of[far->stack]);
+
+	const struct mst_event *mid = &events[i + 2 * LOOK_AHEAD];
+	uint32_t slot = mid->freed ? p->heads[home(p, mid->freed)] : NO_SLOT;
+	if (slot != NO_SLOT)
+		__builtin_prefetch(&p->pool[slot], 1);
+	if (!p->opt.by_stack)
+		return;
+	if (mid->alloc && mid->stack < p->n_stacks)
+		prefetch_site(p, p->site_of[mid->stack]);
+
+	const struct mst_event *near = &events[i + LOOK_AHEAD];
+	slot = near->freed ? p->heads[home(p, near->freed)] : NO_SLOT;
+	if (slot != NO_SLOT)
+		prefetch_site(p, p->pool[slot].site);
 }
 
 /* ---- public -------------------------------------------------------------------------------------------- */
@@ -792,7 +815,7 @@ int mst_replay_apply_batch(struct mst_replay *p, const struct mst_event *events,
 	int rc = look_at_processes(p);
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct outcome out = {0};
-		prefetch(p, events, n, i);
+		look_ahead(p, events, n, i);
 		rc = apply(p, &events[i], &out);
 	}
 	return rc;
