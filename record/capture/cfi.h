@@ -15,7 +15,7 @@
  *
  * The return address always lies at CFA-8, the CFA is the caller's sp: rules for which that is not so are
  * MS_CFI_CUT. Everything here is a pure function of the module's bytes; nothing is kept, nothing is locked,
- * no call leaves this file, and no byte outside the module's mapped range is read.
+ * no call leaves this file, and no byte outside the range that holds .eh_frame is read.
  */
 #ifndef MS_CFI_H
 #define MS_CFI_H
@@ -69,7 +69,7 @@ static inline intptr_t ms_cfi_bp_off(ms_cfi_rule rule)
 	return (intptr_t)(rule << 32) >> 40;
 }
 
-/* A mapped ELF module: its address range and its PT_GNU_EH_FRAME (0: it has none). */
+/* A mapped ELF module: its PT_GNU_EH_FRAME (0: it has none) and the readable range around that. */
 struct ms_cfi_module {
 	uintptr_t start, end;
 	uintptr_t eh_frame_hdr;
@@ -81,8 +81,8 @@ struct ms_cfi_code {
 };
 
 /*
- * The rule for the instruction at PC, which the caller knows to lie in MODULE. For a return address pass the
- * address minus one. CODE receives the extent of the function (as the FDE has it). Never fails: what is
+ * The rule for the instruction at PC, which the caller knows to lie in that module. For a return address pass
+ * the address minus one. CODE receives the extent of the function (as the FDE has it). Never fails: what is
  * missing, damaged or beyond the kinds above comes back as MS_CFI_UNKNOWN or MS_CFI_CUT. Any thread, any
  * signal handler; takes about a microsecond and less than 600 bytes of stack.
  */

@@ -253,11 +253,20 @@ static bool find_module(uintptr_t pc, struct dl_find_object *found)
 	return pc >> ADDRESS_BITS == 0 && _dl_find_object((void *)pc, found) == 0;
 }
 
+/*
+ * FOUND is the mapping that holds PC. If a module has holes, its segments are found one by one, and .eh_frame
+ * is in another one than the code.
+ */
 static ms_cfi_rule read_rule(uintptr_t pc, const struct dl_find_object *found, struct ms_cfi_code *code)
 {
-	struct ms_cfi_module module = {(uintptr_t)found->dlfo_map_start, (uintptr_t)found->dlfo_map_end,
-		(uintptr_t)found->dlfo_eh_frame};
+	uintptr_t hdr = (uintptr_t)found->dlfo_eh_frame;
+	struct ms_cfi_module module = {(uintptr_t)found->dlfo_map_start, (uintptr_t)found->dlfo_map_end, hdr};
+	struct dl_find_object other;
 
+	if ((hdr < module.start || hdr >= module.end) && find_module(hdr, &other)) {
+		module.start = (uintptr_t)other.dlfo_map_start;
+		module.end = (uintptr_t)other.dlfo_map_end;
+	}
 	return ms_cfi_rule_at(&module, pc, code);
 }
 

@@ -124,7 +124,9 @@ static inline void ms_unwind_forget(struct ms_unwind *u)
 /*
  * SEEN is called with each module whose code is met for the first time, before any stack with an ip of it is
  * delivered; by several threads at once perhaps, and for a module again if the memory of modules is full.
- * It runs inside an unwind: it must not unwind, nor allocate. Set it before the first unwind; NULL: nobody.
+ * It runs inside an unwind: it must not unwind, nor allocate. A module with holes between its segments is
+ * found (and announced) by segment: take the module from dlfo_link_map, not from dlfo_map_start. Set it
+ * before the first unwind; NULL: nobody.
  */
 void ms_unwind_on_module(void (*seen)(const struct dl_find_object *));
 
