@@ -3,6 +3,7 @@
 
 #include "escape.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -132,7 +133,7 @@ int ms_report_close(struct ms_out *o, const char *what, int status)
 {
 	int error = ms_out_close(o);
 
-	if (!error)
+	if (!error || error == EPIPE) /* whoever reads a pipe may have had enough */
 		return status;
 	ms_error("cannot write %s: %s", what, strerror(error));
 	return tool_fail_status;

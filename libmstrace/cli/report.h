@@ -34,7 +34,8 @@ void ms_die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn)
 void ms_report_open(struct ms_out *o, const char *path, unsigned flags);
 
 /* Closes an output, named `what` in the message. Returns status, or the fail status after saying that
- * writing failed: a full disk must not look like success. */
+ * writing failed: a full disk must not look like success. A pipe that nobody reads any more ("| head") is not
+ * a failure, and not worth a word. */
 int ms_report_close(struct ms_out *o, const char *what, int status);
 
 /* Whether to colour what goes to fd: a terminal, NO_COLOR unset or empty, TERM not "dumb". */

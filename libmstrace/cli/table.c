@@ -21,8 +21,8 @@ struct cell {
 
 struct frame {
 	struct cell function, file, module;
-	uint64_t line;
-	bool is_inlined;
+	uint64_t line, offset;
+	bool is_inlined, is_cut;
 };
 
 struct ms_table {
@@ -146,7 +146,9 @@ void ms_table_frames(struct ms_table *t, const struct ms_table_frame *frames, si
 			.file = keep_name(t, frames[i].file),
 			.module = keep_name(t, frames[i].module),
 			.line = frames[i].line,
+			.offset = frames[i].offset,
 			.is_inlined = frames[i].is_inlined,
+			.is_cut = frames[i].is_cut,
 		};
 	}
 	add_cell(t, c);
@@ -272,31 +274,63 @@ static void put_aligned(struct ms_out *o, const char *s, size_t n, size_t width,
 		ms_out_fill(o, ' ', width - w);
 }
 
+static const char cut_label[] = "(callers unknown)";
+
+static void print_text_place(struct ms_out *o, const struct ms_table *t, const struct frame *f)
+{
+	if (f->file.kind != CELL_STRING)
+		return;
+	ms_out_str(o, "  ");
+	ms_escape_text(o, text_of(t, &f->file), f->file.n);
+	if (f->line) {
+		ms_out_char(o, ':');
+		ms_out_u64(o, f->line);
+	}
+}
+
+/* "app" of "/usr/bin/app": the whole path is in CSV and JSON. Returns its length. */
+static size_t last_component(const struct ms_table *t, const struct cell *path, const char **name)
+{
+	const char *s = text_of(t, path);
+	const char *slash = path->n ? memrchr(s, '/', path->n) : NULL;
+
+	*name = slash ? slash + 1 : s;
+	return path->n - (size_t)(*name - s);
+}
+
+static void print_text_module(struct ms_out *o, const struct ms_table *t, const struct frame *f)
+{
+	const char *name;
+	size_t n;
+
+	if (f->module.kind != CELL_STRING)
+		return;
+	n = last_component(t, &f->module, &name);
+	ms_out_str(o, "  [");
+	ms_escape_text(o, name, n);
+	if (f->function.kind != CELL_STRING && f->offset) {
+		ms_out_str(o, "+0x");
+		ms_out_hex(o, f->offset);
+	}
+	ms_out_char(o, ']');
+}
+
 static void print_text_frames(struct ms_out *o, const struct ms_table *t, const struct cell *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		const struct frame *f = &t->frames[c->v + i];
 
 		ms_out_fill(o, ' ', FRAME_INDENT);
-		if (f->function.kind == CELL_STRING)
+		if (f->is_cut)
+			ms_out_str(o, cut_label);
+		else if (f->function.kind == CELL_STRING)
 			ms_escape_text(o, text_of(t, &f->function), f->function.n);
 		else
 			ms_out_str(o, "??");
 		if (f->is_inlined)
 			ms_out_str(o, " (inlined)");
-		if (f->file.kind == CELL_STRING) {
-			ms_out_str(o, "  ");
-			ms_escape_text(o, text_of(t, &f->file), f->file.n);
-			if (f->line) {
-				ms_out_char(o, ':');
-				ms_out_u64(o, f->line);
-			}
-		}
-		if (f->module.kind == CELL_STRING) {
-			ms_out_str(o, "  [");
-			ms_escape_text(o, text_of(t, &f->module), f->module.n);
-			ms_out_char(o, ']');
-		}
+		print_text_place(o, t, f);
+		print_text_module(o, t, f);
 		ms_out_char(o, '\n');
 	}
 }
@@ -367,25 +401,36 @@ static void print_text_record(const struct ms_table *t, struct ms_out *o, bool i
 
 /* ---- CSV ---- */
 
-/* A stack in one field: "function (file:line)" joined by newlines, innermost first. */
+static void print_csv_frame(struct ms_out *o, const struct ms_table *t, const struct frame *f)
+{
+	if (f->is_cut) {
+		ms_out_str(o, cut_label);
+	} else if (f->function.kind == CELL_STRING) {
+		ms_escape_text(o, text_of(t, &f->function), f->function.n);
+	} else {
+		ms_escape_text(o, text_of(t, &f->module), f->module.n);
+		ms_out_str(o, "+0x");
+		ms_out_hex(o, f->offset);
+	}
+	if (f->file.kind != CELL_STRING)
+		return;
+	ms_out_str(o, " (");
+	ms_escape_text(o, text_of(t, &f->file), f->file.n);
+	ms_out_char(o, ':');
+	ms_out_u64(o, f->line);
+	ms_out_char(o, ')');
+}
+
+/* A stack in one field: "function (file:line)", or "module+0xoffset", joined by newlines, innermost first. */
 static void print_csv_frames(struct ms_out *o, const struct ms_table *t, const struct cell *c, bool is_machine)
 {
 	struct ms_out field;
 
 	ms_out_init_memory(&field);
 	for (size_t i = 0; i < c->n; i++) {
-		const struct frame *f = &t->frames[c->v + i];
-
 		if (i)
 			ms_out_char(&field, '\n');
-		ms_escape_text(&field, text_of(t, &f->function), f->function.n);
-		if (f->file.kind == CELL_STRING) {
-			ms_out_str(&field, " (");
-			ms_escape_text(&field, text_of(t, &f->file), f->file.n);
-			ms_out_char(&field, ':');
-			ms_out_u64(&field, f->line);
-			ms_out_char(&field, ')');
-		}
+		print_csv_frame(&field, t, &t->frames[c->v + i]);
 	}
 	ms_escape_csv(o, ms_out_text(&field), field.len, is_machine);
 	ms_out_release(&field);
@@ -463,6 +508,10 @@ static void json_frames(const struct ms_table *t, struct ms_json *j, const struc
 			ms_json_null(j);
 		json_name(t, j, "module", &f->module);
 		ms_json_put_bool(j, "inlined", f->is_inlined);
+		if (f->function.kind != CELL_STRING && f->offset)
+			ms_json_put_hex(j, "offset", f->offset);
+		if (f->is_cut)
+			ms_json_put_bool(j, "cut", true);
 		ms_json_end(j);
 	}
 	ms_json_end(j);

@@ -53,6 +53,8 @@ struct ms_table_frame {
 	const char *module;
 	uint64_t line; /* 0: unknown */
 	bool is_inlined;
+	bool is_cut;	 /* no function: stands for callers that are not known */
+	uint64_t offset; /* of the code in its module: names the frame when the function is unknown */
 };
 
 struct ms_table_style {

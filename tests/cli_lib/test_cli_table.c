@@ -160,18 +160,22 @@ static void stacks_follow_their_row(void **state)
 {
 	static const struct ms_column site[] = {{"bytes", "bytes", MS_COLUMN_COUNT}, {"frames", "", MS_COLUMN_FRAMES}};
 	static const struct ms_table_frame frames[] = {
-		{"alloc", "a.c", "app", 7, true}, {NULL, NULL, "libx.so", 0, false}};
+		{.function = "alloc", .file = "a.c", .module = "/bin/app", .line = 7, .is_inlined = true},
+		{.module = "/lib/libx.so", .offset = 0x10}, {.is_cut = true}};
 	struct ms_table *t = ms_table_new(site, 2);
 
 	(void)state;
 	ms_table_row(t);
 	ms_table_number(t, 64);
-	ms_table_frames(t, frames, 2);
+	ms_table_frames(t, frames, 3);
 	assert_string_equal(printed(t, MS_FORMAT_TEXT, (struct ms_table_style){0}),
-		"bytes\n   64\n    alloc (inlined)  a.c:7  [app]\n    ??  [libx.so]\n");
+		"bytes\n   64\n    alloc (inlined)  a.c:7  [app]\n    ??  [libx.so+0x10]\n"
+		"    (callers unknown)\n");
 	assert_string_equal(printed(t, MS_FORMAT_CSV, (struct ms_table_style){0}),
-		"bytes,frames\r\n64,\"alloc (a.c:7)\n\"\r\n");
+		"bytes,frames\r\n64,\"alloc (a.c:7)\n/lib/libx.so+0x10\n(callers unknown)\"\r\n");
 	assert_non_null(strstr(printed(t, MS_FORMAT_JSON, (struct ms_table_style){0}), "\"line\": 7"));
+	assert_non_null(strstr(printed(t, MS_FORMAT_JSON, (struct ms_table_style){0}), "\"offset\": \"0x10\""));
+	assert_non_null(strstr(printed(t, MS_FORMAT_JSON, (struct ms_table_style){0}), "\"cut\": true"));
 	ms_table_free(t);
 }
 
