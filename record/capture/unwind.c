@@ -479,6 +479,17 @@ static cold enum step step_rarely(struct walk *w, struct ms_unwind_frame *f, ms_
 	}
 }
 
+/* Through a copy, so that the caller's frame need not be in memory: that halves the cost of the common step.
+ */
+static inline enum step step_aside(struct walk *w, struct ms_unwind_frame *f, ms_cfi_rule rule)
+{
+	struct ms_unwind_frame copy = *f;
+	enum step step = step_rarely(w, &copy, rule);
+
+	*f = copy;
+	return step;
+}
+
 static inline enum step step_out(struct walk *w, struct ms_unwind_frame *f)
 {
 	ms_cfi_rule rule = rule_of(w, f->ip - 1);
@@ -488,7 +499,7 @@ static inline enum step step_out(struct walk *w, struct ms_unwind_frame *f)
 		return step_to(w, f, rule, f->sp + (uintptr_t)ms_cfi_cfa_off(rule));
 	if (likely(kind == MS_CFI_BP))
 		return step_to(w, f, rule, f->bp + (uintptr_t)ms_cfi_cfa_off(rule));
-	return step_rarely(w, f, rule);
+	return step_aside(w, f, rule);
 }
 
 /* ---- the remembered stack ---- */
@@ -536,7 +547,7 @@ struct climb {
 	unsigned flags;
 };
 
-static bool take_fresh(struct climb *c, const struct ms_unwind_frame *f)
+static inline bool take_fresh(struct climb *c, const struct ms_unwind_frame *f)
 {
 	if (c->n_fresh == c->u->limit)
 		return false;
@@ -651,21 +662,21 @@ static void settle(struct climb *c, struct walk *w, uint32_t n, struct ms_stack_
 	*out = (struct ms_stack_diff){keep, depth - keep, u->ip + keep, c->flags};
 }
 
-void ms_unwind_here(struct ms_unwind *u, const struct ms_unwind_regs *at, struct ms_stack_diff *out)
+void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t bp, struct ms_stack_diff *out)
 {
-	struct ms_unwind_frame first = {at->ip, at->sp, at->bp, never_slot(at->bp)};
+	struct ms_unwind_frame first = {ip, sp, bp, never_slot(bp)};
 	struct climb c = {.u = u};
 	struct walk w;
 	uint32_t n;
 
-	open_walk(&w, &u->stack, u->window, MS_UNWIND_WINDOW, at->sp);
+	open_walk(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
 	n = likely(w.epoch == u->epoch) ? u->n : 0;
 	u->n = 0; /* until settled: a longjmp out of here must not leave half a stack behind */
 	atomic_signal_fence(memory_order_release);
 	if (unlikely(!climb(&c, &w, first, u->reusable ? n : 0))) {
 		bool stale = w.stale;
 
-		open_walk(&w, &u->stack, u->window, MS_UNWIND_WINDOW, at->sp);
+		open_walk(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
 		if (stale) { /* modules move: this once, ask them instead of the table */
 			w.use_table = false;
 			n = 0;

@@ -101,12 +101,19 @@ void ms_unwind_init(struct ms_unwind *u, void *storage, uint32_t limit, struct m
  */
 struct ms_unwind_bounds ms_unwind_find_stack(uintptr_t sp);
 
+/* ms_unwind_here() with the registers of AT one by one: they stay registers. */
+void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t bp, struct ms_stack_diff *out);
+
 /*
  * Unwind from AT and fill OUT. Owner thread only, not from a signal handler that interrupted this very
  * function (use ms_unwind_fresh there). May be left by longjmp: the next result then has keep = 0. Cannot
  * fail; the stack has at least one frame.
  */
-void ms_unwind_here(struct ms_unwind *u, const struct ms_unwind_regs *at, struct ms_stack_diff *out);
+static inline void ms_unwind_here(
+	struct ms_unwind *u, const struct ms_unwind_regs *at, struct ms_stack_diff *out)
+{
+	ms_unwind_from(u, at->ip, at->sp, at->bp, out);
+}
 
 /*
  * Unwind without touching what is remembered: for events in signal handlers. At most CAP (>= 1) ips go to

@@ -2,7 +2,8 @@
  * Preloaded into any program: unwinds every malloc with verified reuse and compares every n-th stack with
  * gcc's. At exit, one line of totals per process is appended to the file that MS_CROSSCHECK_OUT names:
  *
- *	pid 123 events 1000 depth 9.5 compared 15 agree 14 both_cut 2 longer 0 cut 1 disagree 0 exe /usr/bin/jq
+ *	pid 123 events 1000 depth 9.5 compared 15 agree 14 both_cut 2 longer 0 cut 1 disagree 0 exe
+ * /usr/bin/jq
  *
  * (both_cut: those that agree because gcc's unwinder ended at the same unknown code)
  * and, for the first few stacks of each other kind, where they part. MS_CROSSCHECK_EVERY sets n (64).
@@ -159,10 +160,12 @@ __attribute__((destructor)) static void write_totals(void)
 	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 	exe[n > 0 ? n : 0] = 0;
 	n = snprintf(line, sizeof(line),
-		"pid %d events %lu depth %.1f compared %lu agree %lu both_cut %lu longer %lu cut %lu disagree %lu exe "
+		"pid %d events %lu depth %.1f compared %lu agree %lu both_cut %lu longer %lu cut %lu "
+		"disagree %lu exe "
 		"%s\n",
 		getpid(), n_events, (double)n_depth / (double)(n_events ? n_events : 1), compared,
-		counts[REF_AGREE], n_both_cut, counts[REF_LONGER], counts[REF_CUT], counts[REF_DISAGREE], exe);
+		counts[REF_AGREE], n_both_cut, counts[REF_LONGER], counts[REF_CUT], counts[REF_DISAGREE],
+		exe);
 	if (write(fd, line, (size_t)n) < 0 || write(fd, report, shown) < 0)
 		perror("crosscheck");
 	close(fd);
