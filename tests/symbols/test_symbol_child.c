@@ -1,0 +1,325 @@
+/* What becomes of a parser that has been taken over, or has gone mad. The parser itself is replaced: this file defines
+ * ms_symbol_parse, so the linker does not take the real one, and what it does is told by the name of the file. All
+ * names are links to this program. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "symbols.h"
+
+#include "symbol_parser.h"
+
+static char scratch[] = "/tmp/symbol-child-XXXXXX";
+
+static int answer(const struct ms_parser_job *job, struct ms_reply *reply, const char *name)
+{
+	struct ms_reply_frame frame = { .line = 1 };
+	int rc = ms_reply_add_string(reply, name, &frame.function);
+
+	for (size_t i = 0; rc == 0 && i < job->n_addresses; i++) {
+		ms_reply_begin_query(reply);
+		rc = ms_reply_add_frame(reply, &frame);
+	}
+	return rc;
+}
+
+static int exhaust_memory(void)
+{
+	for (size_t i = 0; i < 4096; i++) {
+		char *block = malloc(1 << 20);
+
+		if (!block)
+			return -ENOMEM;
+		block[0] = 1;
+		__asm__ volatile("" : : "r"(block) : "memory");
+	}
+	return 0;
+}
+
+/* Names the first thing that worked although it must not. */
+static const char *try_forbidden(void)
+{
+	char path[4096];
+	void *code;
+
+	snprintf(path, sizeof(path), "%s/planted", scratch);
+	if (open(path, O_WRONLY | O_CREAT, 0600) >= 0)
+		return "created a file";
+	if (unlink("crash") == 0 || mkdir(path, 0700) == 0)
+		return "changed a directory";
+	if (socket(AF_INET, SOCK_STREAM, 0) >= 0 || socket(AF_UNIX, SOCK_STREAM, 0) >= 0)
+		return "made a socket";
+	if (kill(getppid(), 0) == 0)
+		return "signalled";
+	if (fork() >= 0)
+		return "forked";
+	execl("/bin/true", "true", (char *)NULL);
+	if (ptrace(PTRACE_TRACEME, 0, 0, 0) == 0)
+		return "traced";
+	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (code != MAP_FAILED)
+		return "made code";
+	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (code == MAP_FAILED || mprotect(code, 4096, PROT_READ | PROT_EXEC) == 0)
+		return "made data code";
+	return "nothing forbidden worked";
+}
+
+static const char *try_files(const struct ms_parser_job *job)
+{
+	static const char *const bad[] = { "/etc/passwd", "/dev/zero", "/dev/tty", "/", "/no/such/file", "", "fifo" };
+	char magic[4] = "";
+	int fd;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (open(bad[i], O_RDONLY) >= 0 || job->open_file(bad[i]) >= 0)
+			return bad[i];
+	}
+	fd = open(job->path, O_RDONLY); /* through the signal handler, as libdw does */
+	if (fd < 0 || read(fd, magic, 4) != 4 || memcmp(magic, "\177ELF", 4) != 0)
+		return "an ELF file could not be read";
+	if (write(fd, magic, 4) >= 0)
+		return "an ELF file could be written";
+	fd = job->open_file(job->path);
+	return fd >= 0 && read(fd, magic, 4) == 4 ? "only ELF files opened" : "an ELF file was not given";
+}
+
+static int count_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 3; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static int lie(const struct ms_parser_job *job, struct ms_reply *reply)
+{
+	int rc = answer(job, reply, "lie");
+
+	reply->frames[0].function = 1 << 20;
+	return rc;
+}
+
+int ms_symbol_parse(const struct ms_parser_job *job, struct ms_reply *reply)
+{
+	const char *what = strrchr(job->path, '/') + 1;
+
+	if (strcmp(what, "crash") == 0)
+		raise(SIGSEGV), abort();
+	if (strcmp(what, "loop") == 0)
+		for (volatile int i = 0;; i++)
+			;
+	if (strcmp(what, "memory") == 0)
+		return exhaust_memory();
+	if (strcmp(what, "lie") == 0)
+		return lie(job, reply);
+	if (strcmp(what, "silent") == 0)
+		_exit(0);
+	if (strcmp(what, "half") == 0)
+		return job->uses_debug_info ? -EOVERFLOW : answer(job, reply, "half");
+	if (strcmp(what, "forbidden") == 0)
+		return answer(job, reply, try_forbidden());
+	if (strcmp(what, "files") == 0)
+		return answer(job, reply, try_files(job));
+	if (strcmp(what, "descriptors") == 0)
+		return answer(job, reply, count_descriptors() == 3 ? "three" : "others");
+	return answer(job, reply, what);
+}
+
+static const struct ms_symbol_options short_limits = { .memory_bytes = 256 << 20, .cpu_seconds = 1, .wall_seconds = 30 };
+
+/* Resolves one address in each of the n files named. */
+static struct ms_symbols *resolve(const char *const *names, size_t n, const struct ms_symbol_options *options)
+{
+	struct ms_symbol_module modules[8] = { { .path = NULL } };
+	struct ms_symbol_query queries[8];
+	struct ms_symbols *symbols = NULL;
+	char paths[8][64];
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(paths[i], sizeof(paths[i]), "%s/%s", scratch, names[i]);
+		modules[i].path = paths[i];
+		queries[i] = (struct ms_symbol_query){ .module = (uint32_t)i, .offset = 0x1001 };
+	}
+	assert_int_equal(ms_symbols_resolve(modules, n, queries, n, options, &symbols), 0);
+	return symbols;
+}
+
+static const char *function_of(const struct ms_symbols *symbols, size_t query)
+{
+	size_t n;
+	const struct ms_symbol_frame *frames = ms_symbols_frames(symbols, query, &n);
+
+	return n == 1 ? frames[0].function : NULL;
+}
+
+static void failing_parsers_cost_only_their_own_module(void **state)
+{
+	static const char *const names[] = { "good", "crash", "loop", "lie", "silent", "better" };
+	struct ms_symbols *symbols = resolve(names, 6, &short_limits);
+
+	(void)state;
+	assert_string_equal(function_of(symbols, 0), "good");
+	assert_string_equal(function_of(symbols, 5), "better");
+	for (size_t i = 0; i < 6; i++) {
+		const struct ms_symbol_report *report = ms_symbols_report(symbols, i);
+
+		assert_int_equal(report->was_read, i == 0 || i == 5);
+		assert_int_equal(report->problem == NULL, i == 0 || i == 5);
+		if (!report->was_read)
+			assert_null(function_of(symbols, i));
+	}
+	assert_non_null(strstr(ms_symbols_report(symbols, 2)->problem, "1 s of processor time"));
+	assert_non_null(strstr(ms_symbols_report(symbols, 3)->problem, "malformed answer"));
+	assert_non_null(strstr(ms_symbols_report(symbols, 4)->problem, "malformed answer"));
+	ms_symbols_free(symbols);
+}
+
+static void unusable_debug_info_leaves_the_symbol_table(void **state)
+{
+	static const char *const names[] = { "half" };
+	struct ms_symbols *symbols = resolve(names, 1, &short_limits);
+
+	(void)state;
+	assert_string_equal(function_of(symbols, 0), "half");
+	assert_true(ms_symbols_report(symbols, 0)->was_read);
+	assert_non_null(strstr(ms_symbols_report(symbols, 0)->problem, "only names from its symbol table"));
+	ms_symbols_free(symbols);
+}
+
+static void wall_time_is_limited_too(void **state)
+{
+	static const struct ms_symbol_options options = { .cpu_seconds = 100, .wall_seconds = 1 };
+	static const char *const names[] = { "loop" };
+	struct ms_symbols *symbols = resolve(names, 1, &options);
+
+	(void)state;
+	assert_non_null(strstr(ms_symbols_report(symbols, 0)->problem, "not there after 1 s"));
+	ms_symbols_free(symbols);
+}
+
+static void memory_is_limited(void **state)
+{
+	static const char *const names[] = { "memory" };
+	struct ms_symbols *symbols = resolve(names, 1, &short_limits);
+
+	(void)state;
+	assert_non_null(strstr(ms_symbols_report(symbols, 0)->problem, "more than 256 MiB of memory"));
+	ms_symbols_free(symbols);
+}
+
+static void parser_can_do_nothing_but_parse(void **state)
+{
+	static const char *const names[] = { "forbidden", "files", "descriptors" };
+	struct ms_symbols *symbols;
+	int extra = open("/dev/null", O_RDONLY); /* one that the parser must not get */
+
+	(void)state;
+	symbols = resolve(names, 3, &short_limits);
+	assert_string_equal(function_of(symbols, 0), "nothing forbidden worked");
+	assert_string_equal(function_of(symbols, 1), "only ELF files opened");
+	assert_string_equal(function_of(symbols, 2), "three");
+	ms_symbols_free(symbols);
+	close(extra);
+}
+
+static void missing_standard_descriptors_do_no_harm(void **state)
+{
+	static const char *const names[] = { "good", "files" };
+	int saved = dup(STDIN_FILENO);
+	struct ms_symbols *symbols;
+
+	(void)state;
+	close(STDIN_FILENO);
+	symbols = resolve(names, 2, &short_limits);
+	assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+	close(saved);
+	assert_string_equal(function_of(symbols, 0), "good");
+	assert_string_equal(function_of(symbols, 1), "only ELF files opened");
+	ms_symbols_free(symbols);
+}
+
+static void no_child_and_no_descriptor_is_left(void **state)
+{
+	static const char *const names[] = { "good", "crash", "loop" };
+	int before = count_descriptors();
+
+	(void)state;
+	ms_symbols_free(resolve(names, 3, &short_limits));
+	assert_int_equal(count_descriptors(), before);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+}
+
+static void query_of_no_module_is_refused(void **state)
+{
+	const struct ms_symbol_query query = { .module = 0, .offset = 1 };
+	struct ms_symbols *symbols;
+
+	(void)state;
+	assert_int_equal(ms_symbols_resolve(NULL, 0, &query, 1, NULL, &symbols), -EINVAL);
+	assert_null(symbols);
+	ms_symbols_free(symbols);
+}
+
+static int plant_files(void **state)
+{
+	static const char *const names[] = { "good", "better", "crash", "loop", "lie", "silent", "half", "memory",
+		"forbidden", "files", "descriptors" };
+
+	(void)state;
+	if (!mkdtemp(scratch) || chdir(scratch) < 0 || mkfifo("fifo", 0600) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char self[4096];
+		ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+		if (n < 0)
+			return -1;
+		self[n] = '\0';
+		if (symlink(self, names[i]) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int remove_files(void **state)
+{
+	char command[64];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -r %s", scratch);
+	return system(command);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(failing_parsers_cost_only_their_own_module),
+		cmocka_unit_test(unusable_debug_info_leaves_the_symbol_table),
+		cmocka_unit_test(wall_time_is_limited_too),
+		cmocka_unit_test(memory_is_limited),
+		cmocka_unit_test(parser_can_do_nothing_but_parse),
+		cmocka_unit_test(missing_standard_descriptors_do_no_harm),
+		cmocka_unit_test(no_child_and_no_descriptor_is_left),
+		cmocka_unit_test(query_of_no_module_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, plant_files, remove_files);
+}
