@@ -58,6 +58,7 @@ static void append_message(struct ms_out *line, const char *text, size_t n)
 	ms_escape_text(line, text + n - MAX_MESSAGE / 2, MAX_MESSAGE / 2);
 }
 
+__attribute__((format(printf, 3, 0)))
 static void say(const char *label, const char *color, const char *fmt, va_list ap)
 {
 	struct ms_out text, line;
