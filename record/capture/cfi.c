@@ -332,7 +332,8 @@ struct row {
 	uint32_t expression; /* of the CFA: its place, as distance from the module's start */
 };
 
-enum { MAX_REMEMBERED = 8 };
+/* Compilers nest no deeper than two; see test_cfi. */
+enum { MAX_REMEMBERED = 4 };
 
 struct machine {
 	const struct ms_cfi_module *module;

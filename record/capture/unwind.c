@@ -254,33 +254,52 @@ static bool find_module(uintptr_t pc, struct dl_find_object *found)
 }
 
 /*
- * FOUND is the mapping that holds PC. If a module has holes, its segments are found one by one, and .eh_frame
- * is in another one than the code.
+ * Where to look for the rule at PC. If a module has holes, its segments are found one by one, and .eh_frame
+ * is in another one than the code. A function of its own, as is meet_code(), for the stack that the results
+ * take.
  */
-static ms_cfi_rule read_rule(uintptr_t pc, const struct dl_find_object *found, struct ms_cfi_code *code)
+static cold bool find_eh_frame(uintptr_t pc, struct ms_cfi_module *module)
 {
-	uintptr_t hdr = (uintptr_t)found->dlfo_eh_frame;
-	struct ms_cfi_module module = {(uintptr_t)found->dlfo_map_start, (uintptr_t)found->dlfo_map_end, hdr};
-	struct dl_find_object other;
+	struct dl_find_object found;
+	uintptr_t hdr;
 
-	if ((hdr < module.start || hdr >= module.end) && find_module(hdr, &other)) {
-		module.start = (uintptr_t)other.dlfo_map_start;
-		module.end = (uintptr_t)other.dlfo_map_end;
-	}
+	if (!find_module(pc, &found))
+		return false;
+	hdr = (uintptr_t)found.dlfo_eh_frame;
+	if (hdr < (uintptr_t)found.dlfo_map_start || hdr >= (uintptr_t)found.dlfo_map_end)
+		(void)find_module(hdr, &found);
+	*module = (struct ms_cfi_module){(uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end, hdr};
+	return true;
+}
+
+static cold bool meet_code(uintptr_t pc)
+{
+	struct dl_find_object found;
+
+	if (!find_module(pc, &found))
+		return false;
+	meet_module(&found);
+	return true;
+}
+
+static cold ms_cfi_rule read_rule(uintptr_t pc, struct ms_cfi_code *code)
+{
+	struct ms_cfi_module module;
+
+	if (!find_eh_frame(pc, &module))
+		return ms_cfi_make(MS_CFI_UNKNOWN, 0, 0, 0);
 	return ms_cfi_rule_at(&module, pc, code);
 }
 
 /* Not in the table. Code outside of all modules is not remembered: a module may be loaded there later. */
 static cold ms_cfi_rule find_rule(struct walk *w, uintptr_t pc)
 {
-	struct dl_find_object found;
 	struct ms_cfi_code code;
 	ms_cfi_rule rule;
 
-	if (!find_module(pc, &found))
+	if (!meet_code(pc))
 		return ms_cfi_make(MS_CFI_UNKNOWN, 0, 0, 0);
-	meet_module(&found);
-	rule = read_rule(pc, &found, &code);
+	rule = read_rule(pc, &code);
 	if (!w->use_table)
 		return rule;
 	w->stale = atomic_load_explicit(&modules_epoch, memory_order_acquire) != w->epoch;
@@ -380,32 +399,35 @@ static int call_before(uintptr_t ra, const struct ms_cfi_code *code, uintptr_t *
 	return 0;
 }
 
-/* RA is behind a call, in code with unwind information. */
-static int is_return(uintptr_t ra, uintptr_t *target)
+/* RA is behind a call (as call_before() says), in code with unwind information. */
+static cold int is_return(uintptr_t ra, uintptr_t *target)
 {
-	struct dl_find_object found;
 	struct ms_cfi_code code;
 
-	if (ra < 4096 || !find_module(ra - 1, &found))
-		return 0;
-	if (ms_cfi_kind(read_rule(ra - 1, &found, &code)) == MS_CFI_UNKNOWN)
+	if (ra < 4096 || ms_cfi_kind(read_rule(ra - 1, &code)) == MS_CFI_UNKNOWN)
 		return 0;
 	return call_before(ra, &code, target);
 }
 
+static cold bool is_in_module(uintptr_t pc)
+{
+	struct dl_find_object found;
+
+	return find_module(pc, &found);
+}
+
 /* No word between the sp of F and its frame pointer may be the return address that we are after. */
-static bool frame_is_clean(struct walk *w, const struct ms_unwind_frame *f)
+static cold bool frame_is_clean(struct walk *w, const struct ms_unwind_frame *f)
 {
 	enum { NEAR = 1 << 28 };
-	struct dl_find_object found;
-	bool in_module = find_module(f->ip - 1, &found);
+	bool is_generated = !is_in_module(f->ip - 1);
 
 	for (uintptr_t at = f->sp; at < f->bp; at += 8) {
 		uintptr_t word, target;
 
 		if (!load(w, at, &word) || is_return(word, &target))
 			return false;
-		if (!in_module && word - f->ip + NEAR < 2 * (uintptr_t)NEAR && !find_module(word, &found))
+		if (is_generated && word - f->ip + NEAR < 2 * (uintptr_t)NEAR && !is_in_module(word))
 			return false;
 	}
 	return true;
@@ -422,7 +444,6 @@ static cold enum step step_guess(struct walk *w, struct ms_unwind_frame *f)
 {
 	enum { MAX_FRAME = 1024 };
 	uintptr_t ip, bp, target = 0;
-	struct dl_find_object found;
 	struct ms_cfi_code code;
 	int call;
 
@@ -434,8 +455,7 @@ static cold enum step step_guess(struct walk *w, struct ms_unwind_frame *f)
 	call = is_return(ip, &target);
 	if (call == 0 || (call == 1 && target >= f->ip))
 		return STEP_CUT;
-	if (call == 1 && find_module(target, &found) &&
-		ms_cfi_kind(read_rule(target, &found, &code)) != MS_CFI_UNKNOWN)
+	if (call == 1 && ms_cfi_kind(read_rule(target, &code)) != MS_CFI_UNKNOWN)
 		return STEP_CUT;
 	if (!frame_is_clean(w, f))
 		return STEP_CUT;
