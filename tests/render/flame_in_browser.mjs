@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 
 const [browserPath, dir] = process.argv.slice(2);
 const browser = spawn(browserPath, ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe",
-	`--user-data-dir=${dir}/profile`, "--window-size=1300,700"], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
+	`--user-data-dir=${dir}/profile`, "--window-size=1300,700"], { detached: true, stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
 const exited = new Promise((resolve) => browser.on("exit", resolve));
 const waiting = new Map(), listeners = [];
 let nextId = 1, pending = "";
@@ -19,6 +19,15 @@ browser.stdio[4].setEncoding("utf8").on("data", (chunk) => {
 			listeners.forEach((listener) => listener(message));
 	}
 });
+
+/* The browser leads a process group of its own: its renderers go with it. */
+function killAll() {
+	try {
+		process.kill(-browser.pid, "SIGKILL");
+	} catch (e) {
+		assert.equal(e.code, "ESRCH");
+	}
+}
 
 function send(method, params = {}, sessionId = undefined) {
 	const id = nextId++;
@@ -144,7 +153,7 @@ function finish(page, file) {
 	assert.deepEqual(page.requests.filter((url) => !url.endsWith("/" + file)), []);
 }
 
-const deadline = setTimeout(() => { browser.kill("SIGKILL"); console.error("the browser does not answer"); process.exit(1); }, 100000);
+const deadline = setTimeout(() => { killAll(); console.error("the browser does not answer"); process.exit(1); }, 100000);
 try {
 	const page = await openPage("small.svg");
 	await zoomsAndResets(page);
@@ -155,6 +164,6 @@ try {
 	await hostileNamesDoNothing();
 } finally {
 	clearTimeout(deadline);
-	browser.kill("SIGKILL");
+	killAll();
 	await exited;
 }
