@@ -23,6 +23,7 @@
 
 /* Something few events have: sorted by index, at most one of a kind per event. */
 enum mst_extra_kind { MST_EXTRA_ALIGN = 1, MST_EXTRA_ERRNO = 2 };
+#define MST_EVENT_EXTRAS_MAX(n) (2u * (n))
 struct mst_extra {
 	uint32_t index; /* event within the frame */
 	uint32_t kind;
@@ -44,8 +45,8 @@ struct mst_events {
 	uint64_t *freed;       /* ordinal released, < the event's own; 0 = none, or unknown (freed_addr tells) */
 	uint64_t *addr;        /* acquisitions: address; else 0 */
 	uint64_t *freed_addr;  /* releases: address released, 0 = not in this frame's bytes */
-	struct mst_extra *extra;
-	uint32_t n_extra;
+	struct mst_extra *extra; /* in order of index, then kind */
+	uint32_t n_extra;        /* <= MST_EVENT_EXTRAS_MAX(n) */
 };
 
 /* Encoder and decoder: scratch memory of a fixed size (some MiB, touched as far as frames need it) and a

@@ -1,0 +1,266 @@
+/* event_addr.c - where: the address of every block, by guessing what the allocator does.
+ *
+ * An allocator mostly hands out the block of that size that this thread freed last, or the one behind the block it
+ * handed out before. So, in total order, each thread keeps a last-in-first-out list per size class of the blocks it
+ * has released in this frame, the end of its latest block and the end of its highest. ADDR_CODE, in site order, says
+ * which guess is right:
+ *
+ *     0-15  the entry of that depth in the list, which leaves it
+ *     16    right behind the thread's latest block           17  right behind its highest
+ *     18    none: ADDR_ESCAPE, in units of 16 bytes          19  none: ADDR_ESCAPE, in bytes
+ *     20    the address of the block that this very call releases (a realloc in place)
+ *
+ * ADDR_ESCAPE (in total order) is the difference to the latest address of the class, or to the end of the latest block
+ * if the class has none yet. Classes are those of glibc; under another allocator the guesses are worse, never wrong:
+ * the file says which one was right. With more than 64 threads in a frame those of equal slot % 64 share their lists:
+ * memory and reset stay bounded. No column at all: addresses were not recorded. */
+#include "event_frame.h"
+
+#include "mstrace.h"
+
+enum { CODE_DEPTHS = 16, CODE_BUMP = 16, CODE_TOP = 17, CODE_ESCAPE = 18, CODE_ESCAPE_BYTES = 19, CODE_IN_PLACE = 20 };
+
+#define CLASSES 1024u
+#define SLOTS 64u
+
+/* The bytes glibc takes for a block of that size. */
+static inline uint64_t chunk_size(uint64_t size)
+{
+	return size <= 24 ? 32 : (size + 23) & ~(uint64_t)15;
+}
+
+/* What of the model concerns an event: its thread's own registers, and the list of one of its classes. */
+struct place {
+	uint64_t *bump, *top, *last;
+	uint32_t *head;
+};
+
+static inline uint32_t list_of(uint32_t slot, uint64_t size)
+{
+	uint64_t class = size >= 16 * CLASSES - 24 ? CLASSES - 1 : chunk_size(size) / 16;
+	return slot % SLOTS * CLASSES + (uint32_t)class;
+}
+
+static inline struct place place_of(struct mst_event_frame *f, uint32_t i)
+{
+	uint32_t slot = f->slot[i], list = list_of(slot, f->ev.size[i]);
+
+	return (struct place){&f->u.addr.bump[slot % SLOTS], &f->u.addr.top[slot % SLOTS], &f->u.addr.last[list],
+		&f->u.addr.head[list]};
+}
+
+static void forget(struct mst_event_frame *f)
+{
+	uint32_t slots = f->n_threads < SLOTS ? f->n_threads : SLOTS;
+
+	memset(f->u.addr.head, 0, slots * CLASSES * sizeof(f->u.addr.head[0]));
+	memset(f->u.addr.last, 0, slots * CLASSES * sizeof(f->u.addr.last[0]));
+	memset(f->u.addr.bump, 0, sizeof(f->u.addr.bump));
+	memset(f->u.addr.top, 0, sizeof(f->u.addr.top));
+}
+
+/* Event i acquired addr. */
+static inline void learn(struct mst_event_frame *f, uint32_t i, const struct place *at, uint64_t addr)
+{
+	uint64_t end = addr + chunk_size(f->ev.size[i]);
+
+	*at->last = addr;
+	*at->bump = end;
+	if (end > *at->top)
+		*at->top = end;
+}
+
+/* Event i released a block at addr that event src acquired: it goes to the thread that released it. */
+static inline void push(struct mst_event_frame *f, uint32_t i, uint32_t src, uint64_t addr)
+{
+	uint32_t *head = &f->u.addr.head[list_of(f->slot[i], f->ev.size[src])];
+
+	f->u.addr.freed[i] = addr;
+	f->u.addr.next[i] = *head;
+	*head = i + 1;
+}
+
+/* The event that acquired, in this frame, what event i refers to; MST_FRAME_EVENTS_MAX if there is none. */
+static inline uint32_t source_of(const struct mst_event_frame *f, uint32_t i)
+{
+	uint64_t freed = f->ev.freed[i];
+	return freed == 0 || freed < f->ev.first_alloc ? MST_FRAME_EVENTS_MAX : f->alloc_event[freed - f->ev.first_alloc];
+}
+
+static inline uint64_t escape_base(const struct place *at)
+{
+	return *at->last != 0 ? *at->last : *at->bump;
+}
+
+/* ---- encoding ------------------------------------------------------------------------------------------- */
+
+/* The depth of addr in the list, where it is unlinked; CODE_DEPTHS if it is not there or too deep. */
+static inline unsigned take(struct mst_event_frame *f, uint32_t *head, uint64_t addr)
+{
+	uint32_t *link = head;
+
+	for (unsigned depth = 0; depth < CODE_DEPTHS && *link != 0; depth++) {
+		uint32_t entry = *link - 1;
+		if (f->u.addr.freed[entry] == addr) {
+			*link = f->u.addr.next[entry];
+			return depth;
+		}
+		link = &f->u.addr.next[entry];
+	}
+	return CODE_DEPTHS;
+}
+
+static uint8_t put_escape(struct mst_event_frame *f, const struct place *at, uint64_t addr)
+{
+	struct mst_column_bytes *col = &f->cols.at[MST_COLUMN_ADDR_ESCAPE];
+	uint64_t base = escape_base(at);
+
+	if (addr % 16 != 0) {
+		col->p = mst_put_varint(col->p, mst_delta(addr, base));
+		return CODE_ESCAPE_BYTES;
+	}
+	col->p = mst_put_varint(col->p, mst_delta(addr / 16, base / 16));
+	return CODE_ESCAPE;
+}
+
+static uint8_t encode_addr(struct mst_event_frame *f, uint32_t i, uint64_t in_place)
+{
+	struct place at = place_of(f, i);
+	uint64_t addr = f->ev.addr[i];
+	unsigned code = CODE_IN_PLACE;
+
+	if (in_place == 0 || addr != in_place)
+		code = take(f, at.head, addr);
+	if (code == CODE_DEPTHS)
+		code = addr == *at.bump ? CODE_BUMP : addr == *at.top ? CODE_TOP : put_escape(f, &at, addr);
+	learn(f, i, &at, addr);
+	return (uint8_t)code;
+}
+
+static bool has_addresses(const struct mst_event_frame *f)
+{
+	uint64_t any = 0;
+
+	for (uint32_t i = 0; i < f->ev.n && any == 0; i++)
+		any = f->ev.addr[i];
+	return any != 0;
+}
+
+bool mst_event_encode_addrs(struct mst_event_frame *f)
+{
+	struct mst_column_bytes *col = &f->cols.at[MST_COLUMN_ADDR_CODE];
+	uint64_t stray = 0;
+
+	if (!has_addresses(f))
+		return true;
+	forget(f);
+	for (uint32_t i = 0; i < f->ev.n; i++) {
+		uint32_t trait = f->site_trait[f->site[i]];
+		uint32_t src = trait & MST_SITE_RELEASES ? source_of(f, i) : MST_FRAME_EVENTS_MAX;
+		uint64_t old = src < MST_FRAME_EVENTS_MAX ? f->ev.addr[src] : 0;
+		if (trait & MST_SITE_ACQUIRES)
+			f->u.addr.code[i] = encode_addr(f, i, old);
+		else
+			stray |= f->ev.addr[i];
+		if (old != 0 && old != f->ev.addr[i])
+			push(f, i, src, old);
+	}
+	for (uint32_t s = 0, g = 0; s < f->n_sites; g = f->site_end[s++])
+		if (f->site_trait[s] & MST_SITE_ACQUIRES)
+			for (; g < f->site_end[s]; g++)
+				*col->p++ = f->u.addr.code[f->group[g]];
+	return stray == 0 || mst_columns_fail(&f->cols, MST_EARG, "a call that returns no block has an address");
+}
+
+/* ---- decoding ------------------------------------------------------------------------------------------- */
+
+static bool open_codes(struct mst_event_frame *f)
+{
+	struct mst_cursor c = mst_columns_open(&f->cols, MST_COLUMN_ADDR_CODE);
+	const uint8_t *p = mst_get_bytes(&c, f->ev.n_alloc);
+
+	if (!mst_columns_close(&f->cols, MST_COLUMN_ADDR_CODE, &c))
+		return false;
+	for (uint32_t s = 0, g = 0; s < f->n_sites; g = f->site_end[s++])
+		if (f->site_trait[s] & MST_SITE_ACQUIRES)
+			for (; g < f->site_end[s]; g++)
+				f->u.addr.code[f->group[g]] = *p++;
+	return true;
+}
+
+/* Unlinks the entry of that depth and returns its address; 0 if the list is shorter. */
+static inline uint64_t take_depth(struct mst_event_frame *f, uint32_t *link, unsigned depth)
+{
+	for (; depth > 0 && *link != 0; depth--)
+		link = &f->u.addr.next[*link - 1];
+	if (*link == 0)
+		return 0;
+	uint32_t entry = *link - 1;
+	*link = f->u.addr.next[entry];
+	return f->u.addr.freed[entry];
+}
+
+static inline bool decode_addr(struct mst_event_frame *f, uint32_t i, uint64_t in_place, struct mst_cursor *escapes)
+{
+	struct place at = place_of(f, i);
+	unsigned code = f->u.addr.code[i];
+	uint64_t addr;
+
+	switch (code) {
+	case CODE_BUMP:
+		addr = *at.bump;
+		break;
+	case CODE_TOP:
+		addr = *at.top;
+		break;
+	case CODE_ESCAPE:
+		addr = mst_undelta(mst_get_varint(escapes), escape_base(&at) / 16) * 16;
+		break;
+	case CODE_ESCAPE_BYTES:
+		addr = mst_undelta(mst_get_varint(escapes), escape_base(&at));
+		break;
+	case CODE_IN_PLACE:
+		addr = in_place;
+		if (addr == 0)
+			return false;
+		break;
+	default:
+		addr = code < CODE_DEPTHS ? take_depth(f, at.head, code) : 0;
+		if (addr == 0)
+			return false;
+	}
+	f->ev.addr[i] = addr;
+	learn(f, i, &at, addr);
+	return true;
+}
+
+static bool decode_all(struct mst_event_frame *f, struct mst_cursor *escapes)
+{
+	for (uint32_t i = 0; i < f->ev.n; i++) {
+		uint32_t trait = f->site_trait[f->site[i]], src = MST_FRAME_EVENTS_MAX;
+		uint64_t old = 0;
+		if (trait & MST_SITE_REFERS && (src = source_of(f, i)) < MST_FRAME_EVENTS_MAX)
+			f->ev.freed_addr[i] = old = f->ev.addr[src];
+		if (!(trait & MST_SITE_RELEASES))
+			old = 0;
+		f->ev.addr[i] = 0;
+		if (trait & MST_SITE_ACQUIRES && !decode_addr(f, i, old, escapes))
+			return mst_columns_bad(&f->cols, MST_COLUMN_ADDR_CODE);
+		if (old != 0 && old != f->ev.addr[i])
+			push(f, i, src, old);
+	}
+	return true;
+}
+
+bool mst_event_decode_addrs(struct mst_event_frame *f)
+{
+	if (f->cols.at[MST_COLUMN_ADDR_CODE].raw_len == 0) {
+		memset(f->ev.addr, 0, f->ev.n * sizeof(f->ev.addr[0]));
+		return true;
+	}
+	if (!open_codes(f))
+		return false;
+	struct mst_cursor escapes = mst_columns_open(&f->cols, MST_COLUMN_ADDR_ESCAPE);
+	forget(f);
+	return decode_all(f, &escapes) && mst_columns_close(&f->cols, MST_COLUMN_ADDR_ESCAPE, &escapes);
+}

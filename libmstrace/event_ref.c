@@ -1,0 +1,222 @@
+/* event_ref.c - which block a call releases, or refers to.
+ *
+ * REF has a varint for every event that may refer, in site order; what it calls for stands in the other columns, in
+ * thread order:
+ *
+ *     0     nothing
+ *     1     a block without an ordinal: REF_ADDR, its address as a difference to the one before there
+ *     2     a block acquired before this frame: REF_OLD, its ordinal as a difference to the one before at this site
+ *     3     any other block of this frame: REF_CROSS counts acquisitions back
+ *     4+r   the block of rank r (0 = newest) among the live ones that this thread acquired in this frame
+ *
+ * A rank is what stays the same when a pattern repeats; ordinals, distances and addresses do not. A block that another
+ * thread releases keeps its place in its own thread's ranks, so that each thread can be decoded by itself. */
+#include "event_frame.h"
+
+#include "mstrace.h"
+
+enum { REF_NONE = 0, REF_ADDR = 1, REF_OLD = 2, REF_CROSS = 3, REF_RANK = 4 };
+
+static void forget_thread(struct mst_event_frame *f)
+{
+	mst_live_reset(&f->u.ref.live);
+}
+
+static void forget(struct mst_event_frame *f)
+{
+	for (uint32_t s = 0; s < f->n_sites; s++)
+		f->u.ref.last_old[s] = f->ev.first_alloc;
+}
+
+static inline void acquire(struct mst_event_frame *f, uint32_t i)
+{
+	uint32_t alloc = f->allocs_before[i], index = mst_live_add(&f->u.ref.live);
+
+	f->u.ref.own_index[alloc] = (uint16_t)index;
+	f->u.ref.own_alloc[index] = (uint16_t)alloc;
+}
+
+/* ---- encoding ------------------------------------------------------------------------------------------- */
+
+static uint32_t put_nameless(struct mst_event_frame *f, uint32_t i)
+{
+	struct mst_column_bytes *col = &f->cols.at[MST_COLUMN_REF_ADDR];
+	uint64_t addr = f->ev.freed_addr[i];
+
+	if (addr == 0)
+		return REF_NONE;
+	col->p = mst_put_varint(col->p, mst_delta(addr, f->u.ref.last_addr));
+	f->u.ref.last_addr = addr;
+	return REF_ADDR;
+}
+
+static uint32_t put_old(struct mst_event_frame *f, uint32_t i)
+{
+	struct mst_column_bytes *col = &f->cols.at[MST_COLUMN_REF_OLD];
+	uint64_t *last = &f->u.ref.last_old[f->site[i]];
+
+	col->p = mst_put_varint(col->p, mst_delta(f->ev.freed[i], *last));
+	*last = f->ev.freed[i];
+	return REF_OLD;
+}
+
+static uint32_t put_recent(struct mst_event_frame *f, uint32_t i, uint32_t alloc)
+{
+	struct mst_column_bytes *col = &f->cols.at[MST_COLUMN_REF_CROSS];
+	struct mst_live_rank *live = &f->u.ref.live;
+
+	if (f->slot[f->alloc_event[alloc]] == f->slot[i] && f->site_trait[f->site[i]] & MST_SITE_RELEASES) {
+		uint32_t index = f->u.ref.own_index[alloc];
+		if (mst_live_has(live, index)) {
+			uint32_t rank = mst_live_rank_of(live, index);
+			mst_live_remove(live, index);
+			return REF_RANK + rank;
+		}
+	}
+	col->p = mst_put_varint(col->p, f->allocs_before[i] - 1u - alloc);
+	return REF_CROSS;
+}
+
+static bool encode_ref(struct mst_event_frame *f, uint32_t i)
+{
+	uint64_t freed = f->ev.freed[i], own = f->ev.first_alloc + f->allocs_before[i];
+	uint32_t *code = &f->u.ref.code[i];
+
+	if (freed == 0)
+		*code = put_nameless(f, i);
+	else if (freed >= own)
+		return mst_columns_fail(&f->cols, MST_EARG, "an event refers to a block of the future");
+	else if (f->site_trait[f->site[i]] & MST_SITE_FAILED)
+		return mst_columns_fail(&f->cols, MST_EARG, "a failed call releases a block");
+	else if (freed < f->ev.first_alloc)
+		*code = put_old(f, i);
+	else
+		*code = put_recent(f, i, (uint32_t)(freed - f->ev.first_alloc));
+	return true;
+}
+
+static bool encode_thread(struct mst_event_frame *f, uint32_t begin, uint32_t end)
+{
+	forget_thread(f);
+	for (uint32_t k = begin; k < end; k++) {
+		uint32_t i = f->order[k], trait = f->site_trait[f->site[i]];
+		if (trait & MST_SITE_REFERS) {
+			if (!encode_ref(f, i))
+				return false;
+		} else if (f->ev.freed[i] != 0 || f->ev.freed_addr[i] != 0) {
+			return mst_columns_fail(&f->cols, MST_EARG, "a call that takes no block refers to one");
+		}
+		if (trait & MST_SITE_ACQUIRES)
+			acquire(f, i);
+	}
+	return true;
+}
+
+bool mst_event_encode_refs(struct mst_event_frame *f)
+{
+	struct mst_column_bytes *col = &f->cols.at[MST_COLUMN_REF];
+	uint8_t *p = col->p;
+
+	forget(f);
+	f->u.ref.last_addr = 0;
+	for (uint32_t slot = 0, begin = 0; slot < f->n_threads; begin = f->slot_end[slot++])
+		if (!encode_thread(f, begin, f->slot_end[slot]))
+			return false;
+	for (uint32_t s = 0, g = 0; s < f->n_sites; g = f->site_end[s++])
+		if (f->site_trait[s] & MST_SITE_REFERS)
+			for (; g < f->site_end[s]; g++)
+				p = mst_put_varint(p, f->u.ref.code[f->group[g]]);
+	col->p = p;
+	return true;
+}
+
+/* ---- decoding ------------------------------------------------------------------------------------------- */
+
+struct ref_cursors {
+	struct mst_cursor addr, old, cross;
+};
+
+static bool open_codes(struct mst_event_frame *f)
+{
+	struct mst_cursor c = mst_columns_open(&f->cols, MST_COLUMN_REF);
+
+	for (uint32_t s = 0, g = 0; s < f->n_sites; g = f->site_end[s++])
+		if (f->site_trait[s] & MST_SITE_REFERS)
+			for (; g < f->site_end[s]; g++)
+				f->u.ref.code[f->group[g]] =
+					(uint32_t)mst_get_varint_max(&c, REF_RANK + MST_FRAME_EVENTS_MAX);
+	return mst_columns_close(&f->cols, MST_COLUMN_REF, &c);
+}
+
+/* The ordinal that event i refers to; UINT64_MAX if that cannot be. */
+static inline uint64_t read_block(struct mst_event_frame *f, uint32_t i, uint32_t code, struct ref_cursors *in)
+{
+	uint32_t trait = f->site_trait[f->site[i]], before = f->allocs_before[i];
+
+	if (trait & MST_SITE_FAILED)
+		return UINT64_MAX;
+	if (code == REF_OLD) {
+		uint64_t *last = &f->u.ref.last_old[f->site[i]];
+		*last = mst_undelta(mst_get_varint(&in->old), *last);
+		return *last != 0 && *last < f->ev.first_alloc ? *last : UINT64_MAX;
+	}
+	if (code == REF_CROSS) {
+		uint64_t back = mst_get_varint(&in->cross);
+		return back < before ? f->ev.first_alloc + before - 1 - back : UINT64_MAX;
+	}
+	uint32_t index = mst_live_select(&f->u.ref.live, code - REF_RANK);
+	if (index == MST_LIVE_NONE || !(trait & MST_SITE_RELEASES))
+		return UINT64_MAX;
+	mst_live_remove(&f->u.ref.live, index);
+	return f->ev.first_alloc + f->u.ref.own_alloc[index];
+}
+
+static inline bool decode_ref(struct mst_event_frame *f, uint32_t i, struct ref_cursors *in)
+{
+	uint32_t code = f->u.ref.code[i];
+
+	if (code >= REF_OLD) {
+		f->ev.freed[i] = read_block(f, i, code, in);
+		return f->ev.freed[i] != UINT64_MAX;
+	}
+	if (code == REF_ADDR && f->ev.freed_addr) {
+		f->u.ref.last_addr = mst_undelta(mst_get_varint(&in->addr), f->u.ref.last_addr);
+		f->ev.freed_addr[i] = f->u.ref.last_addr;
+	}
+	return true;
+}
+
+static bool decode_thread(struct mst_event_frame *f, uint32_t begin, uint32_t end, struct ref_cursors *in)
+{
+	forget_thread(f);
+	for (uint32_t k = begin; k < end; k++) {
+		uint32_t i = f->order[k], trait = f->site_trait[f->site[i]];
+		f->ev.freed[i] = 0;
+		if (trait & MST_SITE_REFERS && !decode_ref(f, i, in))
+			return mst_columns_bad(&f->cols, MST_COLUMN_REF);
+		if (trait & MST_SITE_ACQUIRES)
+			acquire(f, i);
+	}
+	return true;
+}
+
+bool mst_event_decode_refs(struct mst_event_frame *f)
+{
+	struct ref_cursors in = {mst_cursor_over(NULL, 0), mst_columns_open(&f->cols, MST_COLUMN_REF_OLD),
+		mst_columns_open(&f->cols, MST_COLUMN_REF_CROSS)};
+
+	forget(f);
+	f->u.ref.last_addr = 0;
+	if (f->ev.freed_addr) {
+		in.addr = mst_columns_open(&f->cols, MST_COLUMN_REF_ADDR);
+		memset(f->ev.freed_addr, 0, f->ev.n * sizeof(f->ev.freed_addr[0]));
+	}
+	if (!open_codes(f))
+		return false;
+	for (uint32_t slot = 0, begin = 0; slot < f->n_threads; begin = f->slot_end[slot++])
+		if (!decode_thread(f, begin, f->slot_end[slot], &in))
+			return false;
+	return mst_columns_close(&f->cols, MST_COLUMN_REF_ADDR, &in.addr) &&
+		mst_columns_close(&f->cols, MST_COLUMN_REF_OLD, &in.old) &&
+		mst_columns_close(&f->cols, MST_COLUMN_REF_CROSS, &in.cross);
+}
