@@ -4,6 +4,7 @@
 #include <dwarf.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +45,7 @@ struct resolver {
 	struct ms_dwarf_frames *out;
 	struct unit_map map;
 	struct string_cache functions, files;
-	char *name; /* MS_NAME_MAX bytes for the demangler */
+	char *name; /* MS_NAME_MAX bytes in which names are completed */
 	int rc;	    /* first failure; everything stops then */
 };
 
@@ -52,6 +53,7 @@ struct resolver {
 struct walk {
 	struct resolver *r;
 	size_t first, end;
+	const char *directory;	 /* relative names of files are relative to it; NULL = unknown */
 	Dwarf_Files *call_files; /* file table of the unit's DIEs */
 	size_t n_call_files;
 	bool thorough; /* look into what normally holds no functions (types), or lies outside its parent's ranges */
@@ -97,9 +99,31 @@ static void cache_release(struct string_cache *c)
 	free(c->strings);
 }
 
-/* The reply's string for text, which is demangled first when it is a function's name. */
-static uint32_t intern(struct resolver *r, struct string_cache *c, const char *text)
+/* Turns what libdw says into what is shown, in place or in buf, which has MS_NAME_MAX bytes. */
+typedef const char *complete_function(const char *text, const char *directory, char *buf);
+
+static const char *complete_function_name(const char *text, const char *directory, char *buf)
 {
+	(void)directory;
+	return ms_demangle(text, buf);
+}
+
+/* libdw completes a name that stands in the directory of the compilation, but none with a directory of its own. */
+static const char *complete_file_name(const char *text, const char *directory, char *buf)
+{
+	int len;
+
+	if (!directory || text[0] == '/')
+		return text;
+	len = snprintf(buf, MS_NAME_MAX, "%s/%s", directory, text);
+	return len > 0 && len < MS_NAME_MAX ? buf : text;
+}
+
+/* The reply's string for a text of the unit of w. A pointer means the same wherever it comes up: functions have no
+ * directory, and each unit has its own file names. */
+static uint32_t intern(const struct walk *w, struct string_cache *c, complete_function *complete, const char *text)
+{
+	struct resolver *r = w->r;
 	uint32_t string = 0;
 	size_t at;
 
@@ -110,7 +134,7 @@ static uint32_t intern(struct resolver *r, struct string_cache *c, const char *t
 	at = cache_slot(c, text);
 	if (c->keys[at])
 		return c->strings[at];
-	if (ms_reply_add_string(r->reply, c == &r->functions ? ms_demangle(text, r->name) : text, &string) < 0)
+	if (ms_reply_add_string(r->reply, complete(text, w->directory, r->name), &string) < 0)
 		goto failed;
 	c->keys[at] = text;
 	c->strings[at] = string;
@@ -119,6 +143,16 @@ static uint32_t intern(struct resolver *r, struct string_cache *c, const char *t
 failed:
 	r->rc = -ENOMEM;
 	return 0;
+}
+
+static uint32_t intern_function(const struct walk *w, const char *name)
+{
+	return intern(w, &w->r->functions, complete_function_name, name);
+}
+
+static uint32_t intern_file(const struct walk *w, const char *name)
+{
+	return intern(w, &w->r->files, complete_file_name, name);
 }
 
 /* What linkers leave of discarded code: ranges at 0, at 1, or wrapped around from -1. */
@@ -203,13 +237,11 @@ static const char *die_string(Dwarf_Die *die, unsigned attribute)
 	return dwarf_formstring(dwarf_attr_integrate(die, attribute, &attr));
 }
 
-static const char *function_name(Dwarf_Die *die)
+static const char *linkage_name(Dwarf_Die *die)
 {
 	const char *name = die_string(die, DW_AT_linkage_name);
 
-	if (!name)
-		name = die_string(die, DW_AT_MIPS_linkage_name);
-	return name ? name : die_string(die, DW_AT_name);
+	return name ? name : die_string(die, DW_AT_MIPS_linkage_name);
 }
 
 static uint32_t die_number(Dwarf_Die *die, unsigned attribute)
@@ -228,12 +260,13 @@ static uint32_t call_file(const struct walk *w, Dwarf_Die *die)
 
 	if (!w->call_files || number >= w->n_call_files)
 		return 0;
-	return intern(w->r, &w->r->files, dwarf_filesrc(w->call_files, number, NULL, NULL));
+	return intern_file(w, dwarf_filesrc(w->call_files, number, NULL, NULL));
 }
 
 static uint32_t add_frame(const struct walk *w, Dwarf_Die *die, uint32_t caller)
 {
 	struct ms_dwarf_frames *out = w->r->out;
+	const char *name = linkage_name(die);
 	struct ms_dwarf_frame *frame;
 
 	if (out->n_frames == out->frames_room) {
@@ -249,7 +282,8 @@ static uint32_t add_frame(const struct walk *w, Dwarf_Die *die, uint32_t caller)
 	}
 	frame = &out->frames[out->n_frames];
 	*frame = (struct ms_dwarf_frame){ .caller = caller,
-		.function = intern(w->r, &w->r->functions, function_name(die)) };
+		.function = intern_function(w, name ? name : die_string(die, DW_AT_name)),
+		.is_bare = !name };
 	if (caller != MS_NO_FRAME) {
 		frame->call_file = call_file(w, die);
 		frame->call_line = die_number(die, DW_AT_call_line);
@@ -370,7 +404,7 @@ static void find_lines(const struct walk *w, Dwarf_Die *unit)
 
 		if (!line)
 			continue;
-		place->file = intern(w->r, &w->r->files, dwarf_linesrc(line, NULL, NULL));
+		place->file = intern_file(w, dwarf_linesrc(line, NULL, NULL));
 		if (dwarf_lineno(line, &number) == 0 && number > 0)
 			place->line = (uint32_t)number;
 	}
@@ -398,6 +432,7 @@ static void resolve_unit(struct resolver *r, Dwarf_CU *unit, size_t first, size_
 		code = &split;
 	else if (type == DW_UT_skeleton)
 		r->out->n_units_without_dwo++;
+	w.directory = die_string(&die, DW_AT_comp_dir);
 	if (dwarf_getsrcfiles(code, &w.call_files, &w.n_call_files) != 0)
 		w.call_files = NULL;
 	walk_dies(&w, code);

@@ -12,6 +12,7 @@
 #define MS_DWARF_FRAMES_H
 
 #include <elfutils/libdw.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,7 @@ struct ms_dwarf_frame {
 	uint32_t function;  /* string of the reply, demangled; 0 = unnamed */
 	uint32_t call_file; /* where the inlined call stands: string of the reply, and line */
 	uint32_t call_line;
+	bool is_bare; /* function is its unqualified name only: the symbol table may know it better */
 };
 
 struct ms_dwarf_place {

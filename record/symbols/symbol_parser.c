@@ -135,6 +135,22 @@ static int symbol_name(struct parser *p, uint64_t address, uint32_t *string)
 	return ms_reply_add_string(p->reply, symbol, string);
 }
 
+/* g++ does not give functions of internal linkage their linkage name; their symbol has it, and so the namespace and
+ * parameters. Cold and cloned parts keep the name of the whole. */
+static int complete_name(struct parser *p, uint64_t address, uint32_t *string)
+{
+	const char *symbol = ms_symtab_get(&p->symtab, address);
+	char *clone;
+
+	if (!symbol || (strncmp(symbol, "_Z", 2) != 0 && strncmp(symbol, "_R", 2) != 0) ||
+		ms_demangle(symbol, p->name) != p->name)
+		return 0;
+	clone = strstr(p->name, " [clone ");
+	if (clone)
+		*clone = '\0';
+	return ms_reply_add_string(p->reply, p->name, string);
+}
+
 /* The frames of one address: innermost first, each with the place the next inner one was called from. */
 static int add_frames(struct parser *p, uint64_t address, const struct ms_dwarf_place *place)
 {
@@ -155,6 +171,8 @@ static int add_frames(struct parser *p, uint64_t address, const struct ms_dwarf_
 	}
 	if (at != MS_NO_FRAME)
 		frame.function = p->frames.frames[at].function;
+	if (rc == 0 && at != MS_NO_FRAME && p->frames.frames[at].is_bare)
+		rc = complete_name(p, address, &frame.function);
 	if (rc == 0 && frame.function == 0)
 		rc = symbol_name(p, address, &frame.function);
 	if (rc == 0 && (frame.function || frame.file))
