@@ -452,6 +452,8 @@ static cold enum step step_guess(struct walk *w, struct ms_unwind_frame *f)
 		return STEP_CUT;
 	if (!load(w, f->bp, &bp) || !load(w, f->bp + 8, &ip))
 		return STEP_CUT;
+	if (ms_cfi_kind(rule_of(w, ip - 1)) == MS_CFI_UNKNOWN) /* nearly always, and cheap: the table knows */
+		return STEP_CUT;
 	call = is_return(ip, &target);
 	if (call == 0 || (call == 1 && target >= f->ip))
 		return STEP_CUT;
@@ -682,6 +684,17 @@ static void settle(struct climb *c, struct walk *w, uint32_t n, struct ms_stack_
 	*out = (struct ms_stack_diff){keep, depth - keep, u->ip + keep, c->flags};
 }
 
+/*
+ * The thread's own stack is not known: its first event may have come from a coroutine. Look again now and
+ * then, ever more seldom.
+ */
+static cold void find_own_stack(struct ms_unwind *u, uintptr_t sp)
+{
+	u->n_stackless++;
+	if ((u->n_stackless & (u->n_stackless - 1)) == 0)
+		u->stack = ms_unwind_find_stack(sp);
+}
+
 void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t bp, struct ms_stack_diff *out)
 {
 	struct ms_unwind_frame first = {ip, sp, bp, never_slot(bp)};
@@ -689,6 +702,8 @@ void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t b
 	struct walk w;
 	uint32_t n;
 
+	if (unlikely(u->stack.hi == 0))
+		find_own_stack(u, sp);
 	open_walk(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
 	n = likely(w.epoch == u->epoch) ? u->n : 0;
 	u->n = 0; /* until settled: a longjmp out of here must not leave half a stack behind */

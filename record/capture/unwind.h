@@ -20,9 +20,10 @@
  *
  * It runs inside foreign programs, also in signal handlers, on alternate stacks and coroutines, between vfork
  * and exec: it calls nothing but _dl_find_object (lock-free) and raw system calls, allocates nothing, takes
- *no lock, uses less than 1 KiB of stack, and loads only from [sp, end of the thread's stack). A stack pointer
- * anywhere else is a foreign stack, which may vanish at any time: that is read through process_vm_readv,
- *which fails where a load would crash. A short stack, marked cut, is preferred to a wrong one everywhere.
+ *no lock, uses less than 1.5 KiB of stack, and loads only from [sp, end of the thread's stack). A stack
+ *pointer anywhere else is a foreign stack, which may vanish at any time: that is read through
+ *process_vm_readv, which fails where a load would crash. A short stack, marked cut, is preferred to a wrong
+ *one everywhere.
  */
 #ifndef MS_UNWIND_H
 #define MS_UNWIND_H
@@ -75,8 +76,9 @@ struct ms_unwind {
 	uintptr_t *ip, *sp, *bp, *bp_slot; /* the remembered stack, outermost first */
 	uint32_t n, limit;
 	unsigned flags;
-	uint8_t reusable; /* the words of the remembered stack may be compared */
-	uint8_t recheck;  /* the outer end hangs on words that are not remembered: step there again */
+	uint8_t reusable;     /* the words of the remembered stack may be compared */
+	uint8_t recheck;      /* the outer end hangs on words that are not remembered: step there again */
+	uint32_t n_stackless; /* events while `stack` was not known */
 	uint64_t epoch;
 	struct ms_unwind_bounds stack;
 	struct ms_unwind_frame *fresh; /* frames of the unwind under way, innermost first */
@@ -89,15 +91,16 @@ size_t ms_unwind_storage_size(uint32_t limit);
 
 /*
  * Prepare U for the calling thread. STORAGE: page- or 16-aligned, of the size above, stays the caller's and
- * is used until the thread is done. STACK: see ms_unwind_find_stack().
+ * is used until the thread is done. STACK: what ms_unwind_find_stack() said; if that is {0, 0}, it is asked
+ * again at the first event and then ever more seldom. U may be initialised again at any time.
  */
 void ms_unwind_init(struct ms_unwind *u, void *storage, uint32_t limit, struct ms_unwind_bounds stack);
 
 /*
  * The stack of the calling thread, SP being a place on the stack it runs on at the moment: the mapping
  * [stack] for the main thread, the mapping that also holds the thread control block, up to that, for others.
- * {0, 0} if /proc cannot tell or the thread is somewhere else; unwinding then treats every stack as foreign.
- * Reads /proc/self/maps: once per thread, 20–100 µs, about 700 bytes of stack.
+ * {0, 0} if /proc cannot tell or the thread is somewhere else at the moment; unwinding then treats every
+ * stack as foreign. Reads /proc/self/maps: 10 to 100 µs, 600 bytes of stack.
  */
 struct ms_unwind_bounds ms_unwind_find_stack(uintptr_t sp);
 

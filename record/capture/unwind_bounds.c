@@ -92,6 +92,11 @@ static uintptr_t thread_control_block(void)
 	return tcb;
 }
 
+static bool is_main_thread(void)
+{
+	return ms_rawcall(SYS_gettid, 0, 0, 0, 0, 0, 0) == ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
 /* The stack that SP is on if M, which lies above a mapping that ends at BELOW, is that stack's mapping. */
 static struct ms_unwind_bounds stack_in(const struct mapping *m, uintptr_t below, uintptr_t sp)
 {
@@ -103,7 +108,7 @@ static struct ms_unwind_bounds stack_in(const struct mapping *m, uintptr_t below
 	if (m->is_main_stack)
 		return (struct ms_unwind_bounds){
 			m->hi - below > max_growth ? m->hi - max_growth : below, m->hi};
-	if (sp < tcb && tcb < m->hi)
+	if (sp < tcb && tcb < m->hi && !is_main_thread())
 		return (struct ms_unwind_bounds){m->lo, tcb & ~(uintptr_t)7};
 	return (struct ms_unwind_bounds){0, 0};
 }

@@ -15,6 +15,7 @@
 #include <alloca.h>
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -61,8 +63,7 @@ static void probe_init(uint32_t limit)
 	probe = map_or_die(sizeof(*probe));
 	probe->limit = limit;
 	probe->storage = map_or_die(ms_unwind_storage_size(limit));
-	ms_unwind_init(&probe->u, probe->storage, limit,
-		ms_unwind_find_stack((uintptr_t)__builtin_frame_address(0)));
+	ms_unwind_init(&probe->u, probe->storage, limit, (struct ms_unwind_bounds){0, 0});
 }
 
 static void probe_release(void)
@@ -541,6 +542,75 @@ static void agrees_on_coroutine_stacks(void **state)
 	assert_all_agree();
 }
 
+/* A thread whose first events come from a coroutine: its own stack is found later, and then reused. */
+static void first_body(void)
+{
+	recurse(3);
+}
+
+static void own_stack_is_found_after_a_start_elsewhere(void **state)
+{
+	size_t size = 256 * 1024;
+	char *stack = map_or_die(size);
+
+	(void)state;
+	getcontext(&coroutine);
+	coroutine.uc_stack.ss_sp = stack;
+	coroutine.uc_stack.ss_size = size;
+	coroutine.uc_link = &main_context;
+	makecontext(&coroutine, first_body, 0);
+	swapcontext(&main_context, &coroutine);
+	assert_int_equal(probe->u.stack.hi, 0);
+	for (int i = 0; i < 8; i++)
+		event();
+	assert_true(probe->u.stack.hi != 0);
+	munmap(stack, size);
+	assert_all_agree();
+}
+
+static int shared_child(void *arg)
+{
+	(void)arg;
+	recurse(4);
+	return 0;
+}
+
+/* The children of vfork and posix_spawn run in our memory with our thread's state, on a stack of their own.
+ */
+static void agrees_in_a_child_that_shares_the_memory(void **state)
+{
+	size_t size = 256 * 1024;
+	char *stack = map_or_die(size);
+	int status;
+	pid_t child;
+
+	(void)state;
+	event();
+	child = clone(shared_child, stack + size, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	munmap(stack, size);
+	event();
+	assert_all_agree();
+}
+
+static void agrees_after_fork(void **state)
+{
+	int status;
+	pid_t child;
+
+	(void)state;
+	event();
+	child = fork();
+	if (child == 0) {
+		recurse(6);
+		_exit(probe->n_unequal != 0 || probe->counts[REF_AGREE] != probe->n_events);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 /* The stack ends at an unmapped page and the words there are not frames: no load may go beyond. */
 static void unmapped_end_of_a_foreign_stack_is_survived(void **state)
 {
@@ -631,10 +701,40 @@ static void bounds_hold_the_stack_and_not_more(void **state)
 		;
 	fclose(maps);
 	assert_int_equal(sscanf(line, "%lx-%lx", &lo, &hi), 2);
+	event();
 	assert_int_equal(probe->u.stack.hi, hi);
 	assert_true(probe->u.stack.lo <= lo);
 	assert_true(here >= lo && here < hi);
 	munmap(elsewhere, 4096);
+}
+
+/* How far down the unwinder writes when every rule is unknown. */
+static NOINLINE size_t stack_used_by_an_event(void)
+{
+	enum { SIZE = 8192 };
+	volatile unsigned char *below = (volatile unsigned char *)__builtin_frame_address(0) - SIZE - 256;
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	size_t clean = 0;
+
+	ms_unwind_dlclose_begin();
+	ms_unwind_dlclose_end();
+	for (size_t i = 0; i < SIZE; i++)
+		below[i] = 0xa5;
+	ms_unwind_from(&probe->u, at.ip, at.sp, at.bp, &probe->diff);
+	while (clean < SIZE && below[clean] == 0xa5)
+		clean++;
+	return SIZE + 256 - clean;
+}
+
+static void needs_little_stack(void **state)
+{
+	size_t used;
+
+	(void)state;
+	event(); /* the dynamic linker binds _dl_find_object here, on a stack of its own liking */
+	used = stack_used_by_an_event();
+	print_message("an unwind without rules uses %zu bytes of stack\n", used);
+	assert_true(used > 256 && used < 1536);
 }
 
 /* ---- modules ---- */
@@ -967,10 +1067,14 @@ int main(void)
 		CASE(nested_events_leave_the_remembered_stack_alone),
 		CASE(survives_longjmp_out_of_the_unwinder),
 		CASE(agrees_on_coroutine_stacks),
+		CASE(own_stack_is_found_after_a_start_elsewhere),
+		CASE(agrees_in_a_child_that_shares_the_memory),
+		CASE(agrees_after_fork),
 		CASE(unmapped_end_of_a_foreign_stack_is_survived),
 		CASE(any_registers_are_survived),
 		CASE(agrees_in_64_threads_at_once),
 		CASE(bounds_hold_the_stack_and_not_more),
+		CASE(needs_little_stack),
 		CASE(agrees_after_another_module_took_the_address),
 		CASE(agrees_after_another_module_took_the_address_unseen),
 		CASE(agrees_while_a_dlclose_is_under_way),
