@@ -30,6 +30,7 @@
 #define MS_MAX_SLOTS 8192u      /* threads alive at once */
 #define MS_CHUNK_SIZE 32768u
 #define MS_MAX_CHUNKS 10240u    /* one held by each slot, plus the backlog */
+#define MS_MAX_STACK_DEPTH 2048u /* a whole stack fits into a chunk; a greater control.stack_depth means this */
 #define MS_BACKLOG_CHUNKS 2048u /* default of control.backlog: 64 MiB of units not yet drained */
 
 /* ---- units: what a thread writes into its chunk ---------------------------------------------------------- */
@@ -41,7 +42,8 @@
  *           address = what was acquired, or what a pure release releases; with FAILED: errno
  *   [n_push count]          if n_push == 255
  *   word 2: size (bits 0-47), keep (bits 48-63)     unless MS_UF_SHORT
- *   [size]                  if MS_UF_BIG_SIZE (then the size above is 0)
+ *   [size]                  if MS_UF_BIG_SIZE (then the size above is 0); at most INT64_MAX, which also stands
+ *                           for a product that overflowed
  *   [old address]           if MS_UF_OLD: the pointer passed to realloc
  *   [alignment]             if MS_UF_ALIGN
  *   [n_push words]          return addresses, outermost first
@@ -128,6 +130,7 @@ _Static_assert(sizeof(struct ms_slot) == 128, "two cache lines");
 
 enum ms_clock { MS_CLOCK_TSC = 1, MS_CLOCK_MONOTONIC = 2 };
 enum ms_on_full { MS_FULL_BLOCK = 1, MS_FULL_DROP = 2 };
+enum ms_attached { MS_ATTACHED = 1, MS_ATTACH_NO_TSC = 2 }; /* NO_TSC: PR_SET_TSC forbids it the clock; untraced */
 
 struct ms_control {
 	uint64_t magic;
@@ -153,7 +156,8 @@ struct ms_control {
 	_Atomic uint32_t chunks_in_use;   /* raised by a claim, lowered by msrecord's release */
 	_Atomic uint32_t waiting;         /* threads that wait for a chunk or slot now */
 	_Atomic uint64_t unslotted_events, unslotted_bytes; /* lost because no slot could be had */
-	uint8_t pad2[4096 - 160];
+	_Atomic uint32_t attached;        /* enum ms_attached; 0 after the welcome: mapping failed (RLIMIT_AS?), untraced */
+	uint8_t pad2[4096 - 164];
 };
 _Static_assert(offsetof(struct ms_control, heartbeat_ns) == 64, "own line");
 _Static_assert(offsetof(struct ms_control, slots_high) == 128, "own line");

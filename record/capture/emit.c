@@ -1,0 +1,397 @@
+/* Writing units. See emit.h for the order of things, thread.h for the guard, wire.h for the bytes. */
+#include "emit.h"
+
+#include "modules.h"
+#include "rawcall.h"
+
+#include <string.h>
+#include <sys/prctl.h>
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define COLD __attribute__((noinline, cold))
+
+enum { PUSH_ESCAPE = 255, BIG_SIZE_BITS = 48 };
+
+/* ---- dropping, and finding room -------------------------------------------------------------------------------- */
+
+static void count_lost(struct ms_thread *t, uint64_t events, uint64_t bytes)
+{
+	struct ms_lost *lost = &t->lost;
+	lost->last_stamp = ms_session_stamp(MS_RELEASING);
+	if (!lost->events)
+		lost->first_stamp = lost->last_stamp;
+	lost->events += events;
+	lost->bytes += bytes;
+	atomic_store_explicit(&t->writer.slot->lost_events, lost->events, memory_order_relaxed);
+	atomic_store_explicit(&t->writer.slot->lost_bytes, lost->bytes, memory_order_relaxed);
+	t->attention |= MS_ATTEND_LOSS;
+	t->needs_whole_stack = true;
+}
+
+static COLD bool make_room(struct ms_thread *t)
+{
+	_Atomic uint64_t *stall_ns = &t->writer.slot->stall_ns;
+	uint64_t start_ns = 0;
+	bool has_room = false;
+	for (;;) {
+		if (ms_session_is_over()) {
+			ms_go_silent();
+			break;
+		}
+		has_room = ms_writer_advance(&ms_session.segment, &t->writer);
+		ms_session_nudge();
+		if (has_room || !ms_session.is_blocking)
+			break;
+		if (!start_ns)
+			start_ns = ms_clock_monotonic_ns();
+		if (ms_session_wait(start_ns) == MS_WAIT_GIVE_UP)
+			break;
+	}
+	if (start_ns)
+		atomic_store_explicit(stall_ns,
+			atomic_load_explicit(stall_ns, memory_order_relaxed) + ms_clock_monotonic_ns() - start_ns,
+			memory_order_relaxed);
+	return has_room;
+}
+
+ALWAYS_INLINE bool has_room(struct ms_thread *t, size_t words)
+{
+	return MS_LIKELY(ms_writer_fits(&t->writer, words)) || make_room(t);
+}
+
+/* ---- units that are no heap calls ------------------------------------------------------------------------------- */
+
+/* Room for a unit of n words, in the writer or the side buffer as the guard says; NULL if there is none. */
+static uint64_t *open_unit(struct ms_thread *t, size_t n)
+{
+	struct ms_side *side = &t->side;
+	uint32_t i = atomic_load(&side->n);
+	if (!(ms_tls.guard & MS_GUARD_ASIDE)) {
+		if (!has_room(t, n))
+			return NULL;
+		ms_writer_intend(&t->writer);
+		return t->writer.pos;
+	}
+	if (i == MS_SIDE_UNITS || MS_SIDE_WORDS - side->start[i] < n)
+		return NULL;
+	/* The interrupted hook will publish it; until then the watermark must not pass its stamp. */
+	ms_writer_intend(&t->writer);
+	return side->words + side->start[i];
+}
+
+static void close_unit(struct ms_thread *t, uint64_t *end)
+{
+	struct ms_side *side = &t->side;
+	uint32_t i = atomic_load(&side->n);
+	if (ms_tls.guard & MS_GUARD_ASIDE) {
+		side->start[i + 1] = (uint32_t)(end - side->words);
+		atomic_store(&side->n, i + 1);
+	} else {
+		ms_writer_commit(&t->writer, end);
+		ms_writer_idle(&t->writer);
+	}
+}
+
+static bool send_note(struct ms_thread *t, enum ms_unit_kind kind, const uint64_t *words, size_t n)
+{
+	uint64_t *u = open_unit(t, n + 1);
+	if (!u)
+		return false;
+	u[0] = MS_UNIT_HEAD(kind, ms_session_stamp(MS_RELEASING));
+	memcpy(u + 1, words, n * sizeof(*words));
+	close_unit(t, u + 1 + n);
+	return true;
+}
+
+static bool send_module(struct ms_thread *t, const struct dl_find_object *found)
+{
+	size_t n = ms_module_unit_words(found);
+	uint64_t *u = open_unit(t, n);
+	if (!u)
+		return false;
+	ms_module_unit_write(found, ms_session_stamp(MS_RELEASING), u);
+	close_unit(t, u + n);
+	return true;
+}
+
+static void send_loss(struct ms_thread *t)
+{
+	uint64_t words[] = {t->lost.events, t->lost.bytes, t->lost.first_stamp, t->lost.last_stamp};
+	if (!send_note(t, MS_U_LOSS, words, 4))
+		return;
+	t->lost = (struct ms_lost){0};
+	atomic_store_explicit(&t->writer.slot->lost_events, 0, memory_order_relaxed);
+	atomic_store_explicit(&t->writer.slot->lost_bytes, 0, memory_order_relaxed);
+	t->attention &= ~(uint32_t)MS_ATTEND_LOSS;
+}
+
+static void send_all_modules(struct ms_thread *t)
+{
+	struct dl_find_object found;
+	for (uint32_t cursor = 0; ms_modules_next_loaded(&cursor, &found);) {
+		if (!send_module(t, &found))
+			return;
+	}
+	t->attention &= ~(uint32_t)MS_ATTEND_MODULES;
+}
+
+static COLD void attend(struct ms_thread *t)
+{
+	if (t->attention & MS_ATTEND_LOSS)
+		send_loss(t);
+	if (t->attention & MS_ATTEND_MODULES)
+		send_all_modules(t);
+}
+
+void ms_emit_module(const struct dl_find_object *found)
+{
+	struct ms_thread *t = ms_tls.thread;
+	ms_modules_remember(found);
+	if (t && !send_module(t, found))
+		t->attention |= MS_ATTEND_MODULES;
+}
+
+/* ---- heap calls ------------------------------------------------------------------------------------------------- */
+
+/* A stack as a unit carries it. */
+struct shown {
+	uint32_t keep, n_push;
+	const uintptr_t *push;
+	unsigned flags; /* MS_UF_SAME, MS_UF_NO_STACK, MS_UF_CUT */
+};
+
+ALWAYS_INLINE struct shown look(struct ms_thread *t, const struct ms_unwind_regs *at)
+{
+	struct ms_stack_diff d;
+	struct shown s = {.flags = MS_UF_NO_STACK};
+	if (!at || !ms_session.stack_depth)
+		return s;
+	ms_unwind_here(&t->unwind, at, &d);
+	bool is_cut = d.flags != 0;
+	s = (struct shown){d.keep, d.n_push, d.push, 0};
+	if (MS_UNLIKELY(t->needs_whole_stack || is_cut != t->is_cut))
+		s = (struct shown){0, d.keep + d.n_push, d.push - d.keep, 0};
+	else if (s.n_push == 0 && s.keep == t->depth)
+		s = (struct shown){.flags = MS_UF_SAME};
+	if (MS_UNLIKELY(is_cut && s.keep == 0 && s.n_push))
+		s.flags = MS_UF_CUT;
+	t->is_cut = is_cut;
+	t->depth = d.keep + d.n_push;
+	return s;
+}
+
+/* Without a size, there is no word 2 unless the stack needs it. */
+ALWAYS_INLINE bool is_short(const struct ms_event *ev, const struct shown *s)
+{
+	return ev->kind >= MS_CALL_FREE && ev->size == 0 && !(ev->flags & (MS_UF_FAILED | MS_UF_OLD)) &&
+		(s->flags & (MS_UF_SAME | MS_UF_NO_STACK));
+}
+
+ALWAYS_INLINE size_t unit_words(const struct ms_event *ev, const struct shown *s)
+{
+	size_t words = 2 + (size_t)s->n_push;
+	words += !is_short(ev, s);
+	words += s->n_push >= PUSH_ESCAPE;
+	words += ev->size >> BIG_SIZE_BITS != 0;
+	words += (ev->flags & MS_UF_OLD) != 0;
+	words += (ev->flags & MS_UF_ALIGN) != 0;
+	return words;
+}
+
+/* Writes the unit at u; returns its end. */
+ALWAYS_INLINE uint64_t *write_unit(uint64_t *u, const struct ms_event *ev, uint64_t stamp, const struct shown *s)
+{
+	bool is_big = ev->size >> BIG_SIZE_BITS != 0;
+	uint64_t flags = ev->flags | s->flags | (is_short(ev, s) ? MS_UF_SHORT : 0) | (is_big ? MS_UF_BIG_SIZE : 0);
+	bool is_deep = MS_UNLIKELY(s->n_push >= PUSH_ESCAPE);
+	*u++ = MS_UNIT_HEAD(ev->kind, stamp);
+	*u++ = (ev->addr & MS_ADDR_MASK) | flags << 48 | (uint64_t)(is_deep ? PUSH_ESCAPE : s->n_push) << 56;
+	if (is_deep)
+		*u++ = s->n_push;
+	if (!is_short(ev, s))
+		*u++ = (is_big ? 0 : ev->size) | (uint64_t)s->keep << 48;
+	if (is_big)
+		*u++ = ev->size;
+	if (ev->flags & MS_UF_OLD)
+		*u++ = ev->old;
+	if (ev->flags & MS_UF_ALIGN)
+		*u++ = ev->align;
+	for (uint32_t i = 0; i < s->n_push; i++)
+		*u++ = s->push[i];
+	return u;
+}
+
+/* ---- signal handlers that interrupt a hook ---------------------------------------------------------------------- */
+
+static COLD void record_aside(const struct ms_call *call, const struct ms_event *ev, const struct ms_unwind_regs *at,
+	enum ms_moment moment)
+{
+	struct ms_thread *t = call->thread;
+	struct ms_event copy = *ev;
+	struct shown s = {.flags = MS_UF_NO_STACK};
+	uintptr_t ips[MS_SIDE_DEPTH];
+	unsigned cut = 0;
+	ms_call_record(call);
+	if (at && ms_session.stack_depth) {
+		uint32_t cap = ms_session.stack_depth < MS_SIDE_DEPTH ? ms_session.stack_depth : MS_SIDE_DEPTH;
+		uint32_t n = ms_unwind_fresh(&t->unwind, at, ips, cap, &cut);
+		s = (struct shown){0, n, ips, cut ? MS_UF_CUT : 0};
+	}
+	uint64_t *u = open_unit(t, unit_words(&copy, &s));
+	if (u)
+		close_unit(t, write_unit(u, &copy, ms_session_stamp(moment), &s));
+	else
+		atomic_fetch_add(&t->side.n_dropped, 1);
+	ms_call_rest(call);
+}
+
+/* Publishes unit i of the side buffer as it is. */
+static void move_side_unit(struct ms_thread *t, uint32_t i)
+{
+	const uint64_t *from = t->side.words + t->side.start[i];
+	size_t n = t->side.start[i + 1] - t->side.start[i];
+	if (has_room(t, n)) {
+		memcpy(t->writer.pos, from, n * sizeof(*from));
+		ms_writer_commit(&t->writer, t->writer.pos + n);
+	} else {
+		count_lost(t, 1, 0);
+	}
+}
+
+/* Publishes the side buffer from unit i on, and what comes in meanwhile, and empties it. */
+static void move_side(struct ms_thread *t, uint32_t i)
+{
+	struct ms_side *side = &t->side;
+	uint32_t n;
+	do {
+		for (; i < atomic_load(&side->n); i++)
+			move_side_unit(t, i);
+		n = i;
+	} while (!atomic_compare_exchange_strong(&side->n, &n, 0));
+	uint32_t dropped = atomic_exchange(&side->n_dropped, 0);
+	if (dropped)
+		count_lost(t, dropped, 0);
+	t->needs_whole_stack = true;
+}
+
+/* The hook's own unit, among those that interrupted it, in the order of the stamps. */
+static COLD void commit_with_side(struct ms_thread *t, const struct ms_event *ev, uint64_t stamp, struct shown s)
+{
+	struct ms_side *side = &t->side;
+	uint32_t i = 0;
+	for (; i < atomic_load(&side->n) && MS_UNIT_STAMP(side->words[side->start[i]]) < stamp; i++)
+		move_side_unit(t, i);
+	if (!(s.flags & MS_UF_NO_STACK))
+		s = (struct shown){0, t->depth, t->unwind.ip, t->is_cut ? MS_UF_CUT : 0};
+	if (has_room(t, unit_words(ev, &s)))
+		ms_writer_commit(&t->writer, write_unit(t->writer.pos, ev, stamp, &s));
+	else
+		count_lost(t, 1, ev->size);
+	move_side(t, i);
+}
+
+/* A handler came after the unit was committed, before the guard was at rest. */
+static COLD void settle_side(const struct ms_call *call)
+{
+	struct ms_thread *t = call->thread;
+	do {
+		ms_call_record(call);
+		move_side(t, 0);
+		ms_writer_idle(&t->writer);
+		ms_call_rest(call);
+	} while (atomic_load(&t->side.n));
+}
+
+void ms_emit_recover(struct ms_thread *t)
+{
+	t->needs_whole_stack = true;
+	move_side(t, 0);
+	ms_writer_idle(&t->writer);
+}
+
+/* ---- the way of every event --------------------------------------------------------------------------------------- */
+
+ALWAYS_INLINE void record(const struct ms_call *call, const struct ms_event *ev, const struct ms_unwind_regs *at,
+	enum ms_moment moment)
+{
+	struct ms_thread *t = call->thread;
+	if (MS_UNLIKELY(ms_call_is_aside(call))) {
+		record_aside(call, ev, at, moment);
+		return;
+	}
+	ms_call_record(call);
+	if (MS_UNLIKELY(t->attention))
+		attend(t);
+	struct shown s = look(t, at);
+	if (MS_LIKELY(has_room(t, unit_words(ev, &s)))) {
+		ms_writer_intend(&t->writer);
+		uint64_t stamp = ms_session_stamp(moment);
+		uint64_t *end = write_unit(t->writer.pos, ev, stamp, &s);
+		if (!(s.flags & MS_UF_NO_STACK))
+			t->needs_whole_stack = false;
+		if (MS_LIKELY(!atomic_load_explicit(&t->side.n, memory_order_relaxed)))
+			ms_writer_commit(&t->writer, end);
+		else
+			commit_with_side(t, ev, stamp, s);
+		ms_writer_idle(&t->writer);
+	} else {
+		count_lost(t, 1, ev->size);
+	}
+	ms_call_rest(call);
+	if (MS_UNLIKELY(atomic_load_explicit(&t->side.n, memory_order_relaxed)))
+		settle_side(call);
+}
+
+static struct ms_event clipped(const struct ms_event *ev)
+{
+	struct ms_event copy = *ev;
+	if (copy.size > INT64_MAX)
+		copy.size = INT64_MAX;
+	return copy;
+}
+
+void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev, const struct ms_unwind_regs *at)
+{
+	struct ms_event copy = clipped(ev);
+	record(call, &copy, at, MS_ACQUIRED);
+}
+
+void ms_emit_malloc(const struct ms_call *call, const void *p, size_t size, const struct ms_unwind_regs *at)
+{
+	struct ms_event ev = {.kind = MS_CALL_MALLOC, .addr = (uintptr_t)p, .size = size};
+	record(call, &ev, at, MS_ACQUIRED);
+}
+
+void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size,
+	const struct ms_unwind_regs *at)
+{
+	struct ms_event ev = {.kind = kind, .addr = (uintptr_t)p, .size = size};
+	record(call, &ev, ms_session.has_free_stacks ? at : NULL, MS_RELEASING);
+}
+
+void ms_emit_begin(const struct ms_call *call, const void *p)
+{
+	struct ms_event ev = {.kind = MS_CALL_REALLOC_BEGIN, .addr = (uintptr_t)p};
+	record(call, &ev, NULL, MS_RELEASING);
+}
+
+void ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n)
+{
+	ms_call_record(call);
+	send_note(call->thread, kind, words, n);
+	ms_call_rest(call);
+}
+
+void ms_emit_thread_name(const struct ms_call *call)
+{
+	uint64_t name[2] = {0, 0};
+	ms_rawcall(SYS_prctl, PR_GET_NAME, (long)name, 0, 0, 0, 0);
+	ms_emit_note(call, MS_U_NAME, name, 2);
+}
+
+void ms_emit_unloaded_modules(const struct ms_call *call)
+{
+	uint64_t start;
+	while (ms_modules_take_unloaded(&start))
+		ms_emit_note(call, MS_U_UNMODULE, &start, 1);
+}

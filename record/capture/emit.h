@@ -1,0 +1,64 @@
+/* emit.h - one heap call becomes one published unit, or one counted loss.
+ *
+ *	guard = RECORDING → unwind → room → intent → stamp → write → committed → intent = 0 → guard at rest
+ *
+ * The stack is unwound and room is found before the stamp is taken, so that the time in which the recorder must
+ * hold its watermark back is a few nanoseconds, and so that a stamp never waits for room: a release that had to
+ * wait is still stamped just before the real call. */
+#ifndef MS_EMIT_H
+#define MS_EMIT_H
+
+#include "thread.h"
+
+struct ms_event {
+	uint32_t kind;     /* MS_CALL_* below: the wire's numbers of heap calls */
+	uint32_t flags;    /* MS_UF_FAILED, MS_UF_OLD, MS_UF_ALIGN as they apply */
+	uint64_t addr;     /* acquired, or released; errno if FAILED */
+	uint64_t size;     /* asked for */
+	uint64_t old;      /* with MS_UF_OLD */
+	uint64_t align;    /* with MS_UF_ALIGN */
+};
+
+/* As enum mst_op, which this library does not see. */
+enum ms_call_kind {
+	MS_CALL_MALLOC = 1,
+	MS_CALL_CALLOC = 2,
+	MS_CALL_REALLOC = 3,
+	MS_CALL_REALLOCARRAY = 4,
+	MS_CALL_POSIX_MEMALIGN = 5,
+	MS_CALL_ALIGNED_ALLOC = 6,
+	MS_CALL_MEMALIGN = 7,
+	MS_CALL_VALLOC = 8,
+	MS_CALL_PVALLOC = 9,
+	MS_CALL_FREE = 10,
+	MS_CALL_FREE_SIZED = 11,
+	MS_CALL_FREE_ALIGNED_SIZED = 12,
+	MS_CALL_CFREE = 13,
+	MS_CALL_REALLOC_FREE = 14,
+	MS_CALL_REALLOC_BEGIN = 15,
+};
+
+/* The real call has returned: tell of it. `at`: the hook's caller. */
+void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev, const struct ms_unwind_regs *at);
+
+/* malloc alone, the commonest of them: p was returned for size. */
+void ms_emit_malloc(const struct ms_call *call, const void *p, size_t size, const struct ms_unwind_regs *at);
+
+/* The real call is about to release p: tell of it. size is 0 unless the caller said it. */
+void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size,
+	const struct ms_unwind_regs *at);
+
+/* realloc(p) is about to begin. */
+void ms_emit_begin(const struct ms_call *call, const void *p);
+
+/* Units that are no heap calls, for a hook that is at rest (the first three) or inside an unwind (a module that
+ * was just met). What can not be sent is dropped: a module is sent again later. */
+void ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n);
+void ms_emit_thread_name(const struct ms_call *call);
+void ms_emit_unloaded_modules(const struct ms_call *call);
+void ms_emit_module(const struct dl_find_object *found);
+
+/* After a hook was left by a jump: bring the thread's state back to rest. */
+void ms_emit_recover(struct ms_thread *t);
+
+#endif

@@ -1,0 +1,318 @@
+/* interpose.c - the only names this library exports: the heap's entry points as the program sees them.
+ *
+ * Each hook is guard, real call, emit. A release is told before the real call, an acquisition after it, a
+ * realloc as BEGIN before and its outcome after: between the two another thread may be given the old address.
+ * What is recorded is what really happened: results and errno are the real function's, untouched. */
+#include "emit.h"
+#include "real.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOOK __attribute__((visibility("default"), noinline))
+#define ENTER(call) MS_LIKELY(ms_enter(call, __builtin_frame_address(0)))
+
+/* ---- what the hooks share --------------------------------------------------------------------------------------- */
+
+/* The end of every hook that acquires: tells of success or failure. */
+static void acquired(const struct ms_call *call, struct ms_event ev, const void *p, const struct ms_unwind_regs *at)
+{
+	ev.addr = (uintptr_t)p;
+	if (!p) {
+		ev.flags |= MS_UF_FAILED;
+		ev.addr = (uint32_t)errno;
+	}
+	ms_emit_acquired(call, &ev, at);
+	ms_leave(call);
+}
+
+static size_t product(size_t n, size_t size)
+{
+	size_t bytes;
+	return __builtin_mul_overflow(n, size, &bytes) ? SIZE_MAX : bytes;
+}
+
+/* The outcome of a realloc of `old`. With size 0 and no result, the allocator has either freed the block (glibc)
+ * or failed to do whatever it does then: errno, cleared before the call, tells. */
+static void reallocated(const struct ms_call *call, uint32_t kind, const void *old, size_t size, const void *p,
+	const struct ms_unwind_regs *at)
+{
+	struct ms_event ev = {.kind = kind, .flags = MS_UF_OLD, .size = size, .old = (uintptr_t)old};
+	if (!p && size == 0 && errno == 0) {
+		ev.kind = MS_CALL_REALLOC_FREE;
+		p = old;
+	}
+	acquired(call, ev, p, at);
+}
+
+/* A block of the bootstrap arena moves to the real heap. */
+static void *leave_boot(void *old, size_t size, const struct ms_unwind_regs *at)
+{
+	struct ms_call call;
+	bool is_recorded = ENTER(&call);
+	void *p = ms_real.malloc(size);
+	if (p)
+		memcpy(p, old, ms_boot_size(old) < size ? ms_boot_size(old) : size);
+	if (is_recorded)
+		acquired(&call, (struct ms_event){.kind = MS_CALL_REALLOC, .size = size}, p, at);
+	return p;
+}
+
+/* ---- acquiring ---------------------------------------------------------------------------------------------------- */
+
+HOOK void *malloc(size_t size)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!ENTER(&call))
+		return ms_real.malloc(size);
+	void *p = ms_real.malloc(size);
+	if (MS_UNLIKELY(!p || size > INT32_MAX)) {
+		acquired(&call, (struct ms_event){.kind = MS_CALL_MALLOC, .size = size}, p, &at);
+		return p;
+	}
+	ms_emit_malloc(&call, p, size, &at);
+	ms_leave(&call);
+	return p;
+}
+
+HOOK void *calloc(size_t n, size_t size)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!ENTER(&call))
+		return ms_real.calloc(n, size);
+	void *p = ms_real.calloc(n, size);
+	acquired(&call, (struct ms_event){.kind = MS_CALL_CALLOC, .size = product(n, size)}, p, &at);
+	return p;
+}
+
+/* realloc and reallocarray, but for the call itself. */
+struct realloc_call {
+	struct ms_call call;
+	const void *old;
+	size_t size;
+	uint32_t kind;
+	int saved_errno;
+	bool is_recorded;
+};
+
+static inline __attribute__((always_inline)) void realloc_begin(struct realloc_call *r)
+{
+	r->is_recorded = ENTER(&r->call);
+	if (!r->is_recorded || !r->old)
+		return;
+	ms_emit_begin(&r->call, r->old);
+	if (r->size == 0) {
+		r->saved_errno = errno;
+		errno = 0;
+	}
+}
+
+static inline __attribute__((always_inline)) void realloc_end(struct realloc_call *r, const void *p,
+	const struct ms_unwind_regs *at)
+{
+	if (!r->is_recorded)
+		return;
+	if (!r->old) {
+		acquired(&r->call, (struct ms_event){.kind = r->kind, .size = r->size}, p, at);
+		return;
+	}
+	reallocated(&r->call, r->kind, r->old, r->size, p, at);
+	if (r->size == 0 && errno == 0)
+		errno = r->saved_errno;
+}
+
+HOOK void *realloc(void *old, size_t size)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct realloc_call r = {.old = old, .size = size, .kind = MS_CALL_REALLOC};
+	if (old && ms_boot_owns(old))
+		return leave_boot(old, size, &at);
+	realloc_begin(&r);
+	void *p = ms_real.realloc(old, size);
+	realloc_end(&r, p, &at);
+	return p;
+}
+
+HOOK void *reallocarray(void *old, size_t n, size_t size)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct realloc_call r = {.old = old, .size = product(n, size), .kind = MS_CALL_REALLOCARRAY};
+	if (old && ms_boot_owns(old))
+		return leave_boot(old, r.size, &at);
+	realloc_begin(&r);
+	void *p = ms_real.reallocarray(old, n, size);
+	realloc_end(&r, p, &at);
+	return p;
+}
+
+HOOK int posix_memalign(void **out, size_t align, size_t size)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!ENTER(&call))
+		return ms_real.posix_memalign(out, align, size);
+	int rc = ms_real.posix_memalign(out, align, size);
+	struct ms_event ev = {.kind = MS_CALL_POSIX_MEMALIGN, .flags = MS_UF_ALIGN, .size = size, .align = align};
+	ev.flags |= rc ? MS_UF_FAILED : 0;
+	ev.addr = rc ? (uint32_t)rc : (uintptr_t)*out;
+	ms_emit_acquired(&call, &ev, &at);
+	ms_leave(&call);
+	return rc;
+}
+
+HOOK void *aligned_alloc(size_t align, size_t size)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!ENTER(&call))
+		return ms_real.aligned_alloc(align, size);
+	void *p = ms_real.aligned_alloc(align, size);
+	acquired(&call, (struct ms_event){MS_CALL_ALIGNED_ALLOC, MS_UF_ALIGN, .size = size, .align = align}, p, &at);
+	return p;
+}
+
+HOOK void *memalign(size_t align, size_t size)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!ENTER(&call))
+		return ms_real.memalign(align, size);
+	void *p = ms_real.memalign(align, size);
+	acquired(&call, (struct ms_event){MS_CALL_MEMALIGN, MS_UF_ALIGN, .size = size, .align = align}, p, &at);
+	return p;
+}
+
+HOOK void *valloc(size_t size)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!ENTER(&call))
+		return ms_real.valloc(size);
+	void *p = ms_real.valloc(size);
+	acquired(&call, (struct ms_event){.kind = MS_CALL_VALLOC, .size = size}, p, &at);
+	return p;
+}
+
+HOOK void *pvalloc(size_t size)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!ENTER(&call))
+		return ms_real.pvalloc(size);
+	void *p = ms_real.pvalloc(size);
+	acquired(&call, (struct ms_event){.kind = MS_CALL_PVALLOC, .size = size}, p, &at);
+	return p;
+}
+
+/* ---- releasing ---------------------------------------------------------------------------------------------------- */
+
+HOOK void free(void *p)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!p || ms_boot_owns(p))
+		return;
+	if (!ENTER(&call)) {
+		ms_real.free(p);
+		return;
+	}
+	ms_emit_released(&call, MS_CALL_FREE, p, 0, &at);
+	ms_real.free(p);
+	ms_leave(&call);
+}
+
+/* Newer or older than the libc at hand, or not: where it has none of its own, free does the same. */
+HOOK void free_sized(void *p, size_t size);
+HOOK void free_sized(void *p, size_t size)
+{
+	static void *_Atomic real_free_sized;
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!p || ms_boot_owns(p))
+		return;
+	bool is_recorded = ENTER(&call);
+	if (is_recorded)
+		ms_emit_released(&call, MS_CALL_FREE_SIZED, p, size, &at);
+	void *real = ms_real_find(&real_free_sized, "free_sized", NULL);
+	if (real)
+		((void (*)(void *, size_t))real)(p, size);
+	else
+		ms_real.free(p);
+	if (is_recorded)
+		ms_leave(&call);
+}
+
+HOOK void free_aligned_sized(void *p, size_t align, size_t size);
+HOOK void free_aligned_sized(void *p, size_t align, size_t size)
+{
+	static void *_Atomic real_free_aligned_sized;
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!p || ms_boot_owns(p))
+		return;
+	bool is_recorded = ENTER(&call);
+	if (is_recorded)
+		ms_emit_released(&call, MS_CALL_FREE_ALIGNED_SIZED, p, size, &at);
+	void *real = ms_real_find(&real_free_aligned_sized, "free_aligned_sized", NULL);
+	if (real)
+		((void (*)(void *, size_t, size_t))real)(p, align, size);
+	else
+		ms_real.free(p);
+	if (is_recorded)
+		ms_leave(&call);
+}
+
+/* Gone from glibc's headers since 2.26; old binaries still call it. */
+HOOK void cfree(void *p);
+HOOK void cfree(void *p)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	struct ms_call call;
+	if (!p || ms_boot_owns(p))
+		return;
+	if (!ENTER(&call)) {
+		ms_real.free(p);
+		return;
+	}
+	ms_emit_released(&call, MS_CALL_CFREE, p, 0, &at);
+	ms_real.free(p);
+	ms_leave(&call);
+}
+
+/* ---- modules and names: watched, not changed ------------------------------------------------------------------------- */
+
+/* The unwinder must not use what it knows of a module that is being unloaded; its destructors may allocate, so the
+ * hook is not entered until it is gone. */
+HOOK int dlclose(void *handle)
+{
+	static void *_Atomic real_dlclose;
+	struct ms_call call;
+	int (*real)(void *) = (int (*)(void *))ms_real_find(&real_dlclose, "dlclose", NULL);
+	ms_unwind_dlclose_begin();
+	int rc = real(handle);
+	ms_unwind_dlclose_end();
+	if (ENTER(&call)) {
+		ms_emit_unloaded_modules(&call);
+		ms_leave(&call);
+	}
+	return rc;
+}
+
+HOOK int pthread_setname_np(pthread_t thread, const char *name)
+{
+	static void *_Atomic real_setname;
+	struct ms_call call;
+	int (*real)(pthread_t, const char *) = (int (*)(pthread_t, const char *))ms_real_find(&real_setname,
+		"pthread_setname_np", NULL);
+	int rc = real(thread, name);
+	if (rc == 0 && thread == pthread_self() && ENTER(&call)) {
+		ms_emit_thread_name(&call);
+		ms_leave(&call);
+	}
+	return rc;
+}

@@ -1,0 +1,253 @@
+/* Coming to life, once per process image, and everything a hook meets that is not the common case.
+ *
+ * Nothing happens before the first heap call, and nothing has to happen at the end: units are the recorder's as
+ * soon as they are published. The first call resolves the real functions, looks for MSTRACE_SOCKET, and
+ * attaches; without it the library is silent for good. A fork child finds ms_image_page cleared by the kernel and
+ * attaches anew at its own first call, as MS_IMAGE_FORKED; a child that execs before it allocates costs nothing.
+ * vfork and posix_spawn children share the page, the parent's memory and the parent's slot: their calls are
+ * the parent's, which is suspended meanwhile. The attaching thread blocks signals, so no handler meets it half
+ * done; other threads wait for it, as long as the handshake may take.
+ *
+ * Rejected: attaching from a constructor (calls come before it), pthread_atfork for the child's attachment (raw
+ * clone and _Fork do not run it; and most children exec at once). */
+#include "emit.h"
+#include "rawcall.h"
+#include "real.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* ---- where the recorder is ---------------------------------------------------------------------------------------- */
+
+static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+
+static bool take_path(const char *value)
+{
+	size_t len = strlen(value);
+	if (len == 0 || len >= sizeof(socket_path))
+		return false;
+	memcpy(socket_path, value, len + 1);
+	return true;
+}
+
+/* The environment the kernel gave us, for calls that come before libc knows it. One variable is looked for, so
+ * the bytes pass by one at a time. */
+static bool take_path_from_proc(void)
+{
+	static const char name[] = MS_ENV_SOCKET "=";
+	char buffer[512];
+	size_t matched = 0, len = 0;
+	long n;
+	int fd = (int)ms_rawcall(SYS_openat, AT_FDCWD, (long)"/proc/self/environ", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (fd < 0)
+		return false;
+	bool is_done = false, is_start = true;
+	while (!is_done && (n = ms_rawcall(SYS_read, fd, (long)buffer, sizeof(buffer), 0, 0, 0)) > 0) {
+		for (long i = 0; i < n && !is_done; i++) {
+			if (matched == sizeof(name) - 1) {
+				socket_path[len++] = buffer[i];
+				is_done = buffer[i] == '\0' || len == sizeof(socket_path);
+			} else if (is_start || matched) {
+				matched = buffer[i] == name[matched] ? matched + 1 : 0;
+			}
+			is_start = buffer[i] == '\0';
+		}
+	}
+	ms_rawcall(SYS_close, fd, 0, 0, 0, 0, 0);
+	return is_done && len > 1 && socket_path[len - 1] == '\0';
+}
+
+/* True if this process shall be recorded; then socket_path is filled. */
+static bool find_recorder(void)
+{
+	static const char name[] = MS_ENV_SOCKET "=";
+	if (socket_path[0])
+		return true; /* a fork child, which may have cleared its environment */
+	if (getauxval(AT_SECURE))
+		return false;
+	if (!environ)
+		return take_path_from_proc();
+	for (char **e = environ; *e; e++) {
+		if (strncmp(*e, name, sizeof(name) - 1) == 0)
+			return take_path(*e + sizeof(name) - 1);
+	}
+	return false;
+}
+
+/* ---- attaching -------------------------------------------------------------------------------------------------------- */
+
+/* All but SIGSYS, by which a sandbox emulates system calls: blocked, it would kill. */
+static void block_signals(uint64_t *old)
+{
+	uint64_t all = ~(UINT64_C(1) << (SIGSYS - 1));
+	ms_rawcall(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)old, sizeof(all), 0, 0);
+}
+
+static void restore_signals(const uint64_t *old)
+{
+	ms_rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)old, 0, sizeof(*old), 0, 0);
+}
+
+/* The page must read as zero in fork children, or they would write into the parent's stream. */
+static bool watch_for_forks(void)
+{
+	return ms_rawcall(SYS_madvise, (long)&ms_image_page, sizeof(ms_image_page), MADV_WIPEONFORK, 0, 0, 0) == 0;
+}
+
+static void attach_image(void)
+{
+	bool is_forked = ms_session.base != NULL;
+	if (!find_recorder() ||
+		!ms_session_open(socket_path, is_forked ? MS_IMAGE_FORKED : MS_IMAGE_NEW, ms_tls.fork_id)) {
+		ms_go_silent();
+		return;
+	}
+	ms_tls.fork_id = 0;
+	if (is_forked)
+		ms_thread_inherit();
+	ms_unwind_on_module(ms_emit_module);
+	atomic_store(&ms_image_page.is_attached, 1);
+}
+
+/* Returns once the image is attached or silent. One thread attaches, the others wait for it. */
+static void ensure_image(void)
+{
+	enum { PATIENCE_MS = 12000 };
+	uint32_t free = 0;
+	if (!watch_for_forks()) {
+		ms_go_silent();
+		return;
+	}
+	if (atomic_compare_exchange_strong(&ms_image_page.is_attaching, &free, 1)) {
+		attach_image();
+		return;
+	}
+	for (int ms = 0; ms < PATIENCE_MS; ms++) {
+		struct timespec step = {.tv_nsec = 1000000};
+		if (atomic_load(&ms_image_page.is_attached) || atomic_load(&ms_is_silent))
+			return;
+		ms_rawcall(SYS_nanosleep, (long)&step, 0, 0, 0, 0, 0);
+	}
+}
+
+/* ---- calls off the fast path --------------------------------------------------------------------------------------- */
+
+static bool let_through(struct ms_call *call)
+{
+	call->thread = NULL;
+	return false;
+}
+
+/* No slot: the event is lost. Looking for one costs; after a failure do so every so often only. */
+static bool lose_unslotted(struct ms_call *call)
+{
+	enum { RETRY_AFTER = 1000 };
+	ms_tls.slotless_calls = ms_tls.slotless_calls ? ms_tls.slotless_calls - 1 : RETRY_AFTER;
+	atomic_fetch_add_explicit(&ms_session.segment.control->unslotted_events, 1, memory_order_relaxed);
+	return let_through(call);
+}
+
+static void claim_thread(struct ms_call *call)
+{
+	struct ms_thread *t = ms_thread_claim(call->mine);
+	if (!t)
+		return;
+	ms_tls.guard = call->mine;
+	call->thread = t;
+	ms_emit_thread_name(call);
+	ms_tls.guard = 0;
+}
+
+/* A hook inside a hook. */
+static bool enter_nested(struct ms_call *call)
+{
+	uintptr_t guard = ms_tls.guard;
+	enum ms_nesting nesting = ms_thread_nesting(guard, call->mine);
+	struct ms_thread *t = ms_tls.thread;
+	bool is_ours = t && atomic_load(&ms_image_page.is_attached);
+	if (nesting == MS_NEST_LEFTOVER) {
+		ms_tls.guard = call->mine | MS_GUARD_RECORDING;
+		if (is_ours)
+			ms_emit_recover(t);
+		ms_tls.guard = 0;
+		return ms_enter(call, (void *)call->mine);
+	}
+	/* Not attached: a fork child's handler on top of the parent's hook. Attach when that hook is done. */
+	if (nesting == MS_NEST_ALLOCATOR || !is_ours)
+		return let_through(call);
+	if ((guard & MS_GUARD_PHASE) == MS_GUARD_PHASE) {
+		atomic_fetch_add(&t->side.n_dropped, 1);
+		return let_through(call);
+	}
+	if (guard & MS_GUARD_PHASE)
+		call->mine |= MS_GUARD_ASIDE;
+	call->saved = guard;
+	call->thread = t;
+	ms_tls.guard = call->mine;
+	return true;
+}
+
+bool ms_enter_slow(struct ms_call *call)
+{
+	uint64_t old_mask;
+	if (!ms_real_prepare() || atomic_load_explicit(&ms_is_silent, memory_order_relaxed))
+		return let_through(call);
+	if (ms_tls.guard)
+		return enter_nested(call);
+	if (atomic_load(&ms_image_page.is_attached) && ms_tls.slotless_calls)
+		return lose_unslotted(call);
+	block_signals(&old_mask);
+	if (!atomic_load(&ms_image_page.is_attached))
+		ensure_image();
+	if (atomic_load(&ms_image_page.is_attached) && !ms_tls.thread)
+		claim_thread(call);
+	restore_signals(&old_mask);
+	if (!atomic_load(&ms_image_page.is_attached))
+		return let_through(call);
+	if (!ms_tls.thread)
+		return lose_unslotted(call);
+	return ms_enter(call, (void *)call->mine);
+}
+
+/* ---- fork ----------------------------------------------------------------------------------------------------------- */
+
+/* Marks, in the parent's stream, the place where the child's heap begins to be its own. */
+static void before_fork(void)
+{
+	static _Atomic uint32_t n_forks;
+	struct ms_call call;
+	if (ms_tls.guard || !ms_enter(&call, __builtin_frame_address(0)))
+		return;
+	uint64_t pid = (uint64_t)ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	uint64_t id = pid << 32 | (atomic_fetch_add(&n_forks, 1) + 1);
+	ms_emit_note(&call, MS_U_FORK, &id, 1);
+	ms_leave(&call);
+	ms_tls.fork_id = id;
+}
+
+static void after_fork_in_parent(void)
+{
+	ms_tls.fork_id = 0;
+}
+
+/* A handler that forks in the middle of a hook: the child will finish that hook, and finds memory of its own where
+ * the parent's segment was. */
+static void after_fork_in_child(void)
+{
+	if (ms_tls.guard && ms_session.base)
+		ms_rawcall(SYS_mmap, (long)ms_session.base, (long)MS_SEGMENT_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+/* Needs no lock of ours and may run late or never: forks before it are merely unmarked. */
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}

@@ -1,0 +1,54 @@
+/* real.h - the functions behind the hooks: what the program would have called without us.
+ *
+ * They are found with dlsym(RTLD_NEXT) once, before the first call goes through. dlsym itself may allocate, and
+ * so may a foreign library that is asked on the way; and a call may come before this library has been relocated
+ * (an IFUNC resolver of another one). Such calls are served from the bootstrap arena: memory that is handed out
+ * upward and never taken back. Its blocks may be passed to free, realloc and malloc_usable_size like any other. */
+#ifndef MS_REAL_H
+#define MS_REAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ms_real {
+	void *(*malloc)(size_t);
+	void *(*calloc)(size_t, size_t);
+	void *(*realloc)(void *, size_t);
+	void *(*reallocarray)(void *, size_t, size_t);
+	void (*free)(void *);
+	int (*posix_memalign)(void **, size_t, size_t);
+	void *(*aligned_alloc)(size_t, size_t);
+	void *(*memalign)(size_t, size_t);
+	void *(*valloc)(size_t);
+	void *(*pvalloc)(size_t);
+};
+/* Callable once ms_real_prepare has returned, with whatever result. */
+extern struct ms_real ms_real;
+
+/* Fills ms_real: with the real functions (true), or for the time being with the bootstrap arena's (false: this
+ * thread is looking them up already, or the library is not relocated yet). Any thread, any number of times. */
+bool ms_real_prepare(void);
+
+/* The next definition of `name` after ours, or `fallback` if there is none. For functions that few programs
+ * call; remembered in *place. */
+void *ms_real_find(void *_Atomic *place, const char *name, void *fallback);
+
+/* One envelope around all bootstrap memory, so that free costs one comparison. */
+struct ms_boot_range {
+	_Atomic uintptr_t lo, hi;
+};
+extern struct ms_boot_range ms_boot_range;
+
+/* Is p, which is not NULL, of the bootstrap arena? */
+bool ms_boot_owns_slow(const void *p);
+static inline bool ms_boot_owns(const void *p)
+{
+	uintptr_t at = (uintptr_t)p;
+	return __builtin_expect(at < ms_boot_range.hi && at >= ms_boot_range.lo, 0) && ms_boot_owns_slow(p);
+}
+
+/* Bytes that were asked for when p, a block of the bootstrap arena, was handed out. */
+size_t ms_boot_size(const void *p);
+
+#endif

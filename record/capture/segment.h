@@ -1,0 +1,45 @@
+/* segment.h - this process image's attachment to the recorder: the mapped segment and what was agreed on.
+ *
+ * One session at a time. It is opened by lifecycle.c before any thread claims a slot, and replaced only in a
+ * fork child, which has one thread. Everything read at every event is copied out of shared memory here, where
+ * the program can not scribble on it as easily and no cache line bounces. */
+#ifndef MS_SEGMENT_H
+#define MS_SEGMENT_H
+
+#include "arena.h"
+#include "clock.h"
+
+struct ms_session {
+	struct ms_segment segment;
+	void *base;            /* of the mapping, NULL before the first attachment */
+	uint64_t clock_base;
+	uint32_t stack_depth;  /* 0: no stacks */
+	bool is_tsc;
+	bool is_blocking;      /* wait for room rather than drop */
+	bool has_free_stacks;
+	_Atomic uint64_t stuck_at; /* free_gen + 1 when a wait was given up: no waiting until it moves; 0 = never */
+};
+extern struct ms_session ms_session;
+
+/* Attaches to the recorder that listens at socket_path: maps the segment and keeps no descriptor. False: the
+ * session is as before; the program goes on untraced. Raw system calls only; takes 10 s at the very most. */
+bool ms_session_open(const char *socket_path, enum ms_image image, uint64_t fork_id);
+
+/* Has the recorder ended, or ended this recording? */
+bool ms_session_is_over(void);
+
+/* One step of waiting for chunks to be given back: MS_WAIT_AGAIN after at most a millisecond, MS_WAIT_GIVE_UP
+ * if the recorder is stopped or frees nothing for 5 s (the caller drops the event and goes on). start_ns: when
+ * this wait began. */
+enum ms_wait { MS_WAIT_AGAIN, MS_WAIT_GIVE_UP };
+enum ms_wait ms_session_wait(uint64_t start_ns);
+
+/* Wakes the recorder if it sleeps and half the backlog is used. */
+void ms_session_nudge(void);
+
+static inline uint64_t ms_session_stamp(enum ms_moment moment)
+{
+	return ms_clock_raw(ms_session.is_tsc, moment) - ms_session.clock_base;
+}
+
+#endif

@@ -1,0 +1,149 @@
+/* thread.h - what the library keeps per thread, and who may use it at the moment.
+ *
+ * A thread's state lives in a block found through its slot's number, mapped when a slot of that number is first
+ * claimed and inherited by later tenants. Thread-local storage proper holds a few words (initial-exec: reaching
+ * them can not allocate).
+ *
+ * The guard says how deep in a hook the thread is; two bits of phase and the frame address of the hook:
+ *
+ *	0                        outside
+ *	frame | 0                in a hook, in or around the real call; the writer is at rest
+ *	frame | RECORDING        in a hook, unwinding or writing a unit
+ *	frame | ASIDE            in the hook of a signal handler that interrupted a RECORDING one
+ *	frame | ASIDE|RECORDING  the same, writing to the side buffer
+ *
+ * A hook that finds it set is one of three things. (a) A call of the allocator's own (reallocarray calling
+ * realloc): the outer hook tells of it, so it goes through unseen. (b) A signal handler's: recorded, at rest as
+ * usual, else into the side buffer, which the interrupted hook empties. A signal frame on the stack between the
+ * two hooks, or an alternate stack, tells (b) from (a). (c) A leftover: the hook was left by longjmp or by
+ * cancellation. Then the new frame is further out than the old one, unless it stands on an alternate stack.
+ *
+ * Rejected: a plain flag (a single longjmp out of a hook ends the recording of the thread), blocking signals
+ * (two system calls an event), a lock-free unit reservation for nested writers (a read-modify-write each). */
+#ifndef MS_THREAD_H
+#define MS_THREAD_H
+
+#include "segment.h"
+#include "unwind.h"
+
+#define MS_LIKELY(x) __builtin_expect(!!(x), 1)
+#define MS_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+enum { MS_GUARD_RECORDING = 1, MS_GUARD_ASIDE = 2, MS_GUARD_PHASE = 3 };
+
+/* Things a thread has to see to before its next unit (bits of ms_thread.attention). */
+enum ms_attention {
+	MS_ATTEND_LOSS = 1,    /* tell of dropped events */
+	MS_ATTEND_MODULES = 2, /* announce all modules again */
+};
+
+enum { MS_SIDE_WORDS = 1024, MS_SIDE_UNITS = 16, MS_SIDE_DEPTH = 48 };
+
+/* Units of signal handlers that interrupted this thread's hook: each with its whole stack (keep == 0), in order
+ * of their stamps. */
+struct ms_side {
+	_Atomic uint32_t n;
+	_Atomic uint32_t n_dropped;        /* there was no room for these */
+	uint32_t start[MS_SIDE_UNITS + 1]; /* of unit i in words, and of the free room after the last */
+	uint64_t words[MS_SIDE_WORDS];
+};
+
+/* Events dropped since the last unit. */
+struct ms_lost {
+	uint64_t events, bytes, first_stamp, last_stamp;
+};
+
+struct ms_thread {
+	struct ms_writer writer;
+	uint32_t attention;
+	bool needs_whole_stack; /* msrecord's memory of this thread's stack is not ours */
+	bool is_cut;            /* the stack sent last has its outer end cut off */
+	uint32_t depth;         /* and this many frames */
+	struct ms_unwind unwind;
+	struct ms_lost lost;
+	struct ms_side side;
+};
+
+struct ms_tls {
+	struct ms_thread *thread; /* NULL: none claimed yet */
+	uintptr_t guard;
+	uint64_t fork_id;         /* of the fork under way, 0 = none */
+	uint32_t slotless_calls;  /* calls to let through before a slot is looked for again */
+};
+extern __thread struct ms_tls ms_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
+_Static_assert(sizeof(struct ms_tls) <= 48, "static TLS is scarce");
+
+/* A page the kernel clears in a fork child. Zero therefore means: not attached yet, or not any more. */
+struct ms_image_page {
+	_Atomic uint32_t is_attached;
+	_Atomic uint32_t is_attaching;
+} __attribute__((aligned(4096)));
+extern struct ms_image_page ms_image_page;
+
+/* Set for good, in this image and the ones forked from it, when there is no recorder (any more): hooks let
+ * everything through. */
+extern _Atomic uint32_t ms_is_silent;
+void ms_go_silent(void);
+
+/* One hook on its way. */
+struct ms_call {
+	struct ms_thread *thread; /* NULL: let the call through unseen */
+	uintptr_t mine, saved;    /* the guard while the hook is at rest, and what it was before */
+};
+
+/* Decides about a call that the fast path does not cover: first calls, nested ones, after a fork, untraced
+ * processes. Fills *call; false if call->thread is NULL. (lifecycle.c) */
+bool ms_enter_slow(struct ms_call *call);
+
+/* Enters a hook; `frame` is __builtin_frame_address(0) of the interposed function. False: call through, record
+ * nothing, do not leave. */
+static inline bool ms_enter(struct ms_call *call, const void *frame)
+{
+	call->mine = (uintptr_t)frame;
+	call->saved = 0;
+	if (MS_UNLIKELY(!atomic_load_explicit(&ms_image_page.is_attached, memory_order_relaxed) ||
+		    !ms_tls.thread || ms_tls.guard))
+		return ms_enter_slow(call);
+	call->thread = ms_tls.thread;
+	ms_tls.guard = call->mine;
+	atomic_signal_fence(memory_order_seq_cst);
+	return true;
+}
+
+static inline void ms_leave(const struct ms_call *call)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	ms_tls.guard = call->saved;
+}
+
+static inline bool ms_call_is_aside(const struct ms_call *call)
+{
+	return call->mine & MS_GUARD_ASIDE;
+}
+
+/* From here to ms_call_rest the thread's writer (or side buffer) is this hook's own. */
+static inline void ms_call_record(const struct ms_call *call)
+{
+	ms_tls.guard = call->mine | MS_GUARD_RECORDING;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void ms_call_rest(const struct ms_call *call)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	ms_tls.guard = call->mine;
+}
+
+/* What a guard met by a hook at `frame` means. */
+enum ms_nesting { MS_NEST_LEFTOVER, MS_NEST_ALLOCATOR, MS_NEST_SIGNAL };
+enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame);
+
+/* In a fork child, before its thread claims a slot of the new session: the old block's stack bounds still hold, the
+ * modules have to be announced again. */
+void ms_thread_inherit(void);
+
+/* Claims a slot for the calling thread, which runs on the stack that `frame` is on, and sets ms_tls.thread. NULL:
+ * no slot or no memory. */
+struct ms_thread *ms_thread_claim(uintptr_t frame);
+
+#endif
