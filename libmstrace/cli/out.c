@@ -78,6 +78,23 @@ static char *random_sibling(const char *path)
 	return name;
 }
 
+/* A file that has no name until it is complete: whatever kills us, nothing stays behind. Not every file system
+ * has these, and giving the name needs /proc. */
+static int open_unnamed(struct ms_out *o, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash ? must_strdup(path) : must_strdup(".");
+	int fd = -1;
+
+	if (slash)
+		dir[slash - path + 1] = '\0';
+	if (access("/proc/self/fd", X_OK) == 0)
+		fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	free(dir);
+	o->is_unnamed = fd >= 0;
+	return fd;
+}
+
 static int open_temporary(struct ms_out *o, const char *path)
 {
 	for (int i = 0; i < TEMP_ATTEMPTS; i++) {
@@ -136,7 +153,9 @@ int ms_out_open(struct ms_out *o, const char *path, unsigned flags, const char *
 		*why = *path ? refuse_target(path, flags) : "the name is empty";
 		if (*why)
 			return -1;
-		fd = open_temporary(o, path);
+		fd = open_unnamed(o, path);
+		if (fd < 0)
+			fd = open_temporary(o, path);
 	}
 	if (fd < 0) {
 		*why = strerror(errno);
@@ -160,6 +179,20 @@ int ms_out_flush(struct ms_out *o)
 	return o->error;
 }
 
+/* From unnamed to a temporary name; rename() can then replace an old file, which linkat() cannot. */
+static int give_temporary_name(struct ms_out *o)
+{
+	char self[64];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", o->fd);
+	o->temp_path = random_sibling(o->path);
+	if (linkat(AT_FDCWD, self, AT_FDCWD, o->temp_path, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	free(o->temp_path);
+	o->temp_path = NULL;
+	return errno;
+}
+
 static int give_name(struct ms_out *o)
 {
 	if (o->is_new_only) {
@@ -179,6 +212,8 @@ int ms_out_close(struct ms_out *o)
 {
 	int error = ms_out_flush(o);
 
+	if (!error && o->is_unnamed)
+		error = give_temporary_name(o);
 	if (o->owns_fd) {
 		/* Some file systems report a full disk or quota only here. */
 		if (close(o->fd) < 0 && !error)

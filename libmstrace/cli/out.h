@@ -4,8 +4,8 @@
  * error is kept, and ms_out_close() tells it. So output code is straight, and a full disk is still
  * noticed, once, at the end, by everyone.
  *
- * A named file appears under its name only when it is complete: it is written to a randomly named
- * temporary beside it (O_EXCL, O_NOFOLLOW, mode 0600) and renamed by ms_out_close(). A pre-planted
+ * A named file appears under its name only when it is complete: it has no name at all before (O_TMPFILE), or, where
+ * that is not possible, a random one beside it (O_EXCL, O_NOFOLLOW); ms_out_close() renames. Mode 0600. A pre-planted
  * symbolic link, FIFO, device or directory under the name is refused unless the caller forces it.
  *
  * One thread per sink. Out of memory ends the process (tools may die; the format library does not
@@ -27,7 +27,8 @@ struct ms_out {
 	int error;       /* errno of the first failed write, 0 while all is well */
 	uint64_t n_written; /* bytes already handed to the system */
 	char *path;      /* final name of a file under construction, or NULL */
-	char *temp_path; /* its name until ms_out_close(), or NULL when written in place */
+	char *temp_path; /* its name until ms_out_close(); NULL when it has none or is written in place */
+	bool is_unnamed; /* it has none */
 	bool is_new_only; /* the name must not exist at the end either */
 	bool owns_fd;
 };

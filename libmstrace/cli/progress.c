@@ -45,8 +45,9 @@ void ms_progress_update(struct ms_progress *p, uint64_t done)
 	p->next_ns = now + STEP_NS;
 	p->is_drawn = true;
 	ms_out_init_memory(&line);
-	ms_out_printf(&line, "\r\033[K%s: %.20s ", ms_report_tool(), p->label);
-	ms_print_size(&line, done);
+	ms_out_printf(&line, "\r\033[K%s: ", ms_report_tool());
+	ms_print_count(&line, done);
+	ms_out_printf(&line, " %.20s", p->label);
 	if (p->total >= done && p->total > 0)
 		ms_out_printf(&line, " (%u %%)", (unsigned)((unsigned __int128)done * 100 / p->total));
 	put(&line);

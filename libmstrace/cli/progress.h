@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 struct ms_progress {
-	const char *label; /* ours, lives on */
-	uint64_t total;	   /* bytes; 0 when unknown, as for a pipe */
+	const char *label; /* ours, lives on: "events" */
+	uint64_t total;	   /* 0 when unknown, as for a pipe */
 	uint64_t next_ns;  /* when to draw again */
 	bool is_shown;	   /* false: every call does nothing */
 	bool is_drawn;	   /* there is a line to remove */

@@ -14,6 +14,7 @@ enum { MAX_MESSAGE = 4096 };
 static const char *tool_name = "mstrace";
 static int tool_fail_status = MS_EXIT_FAIL;
 static bool is_quiet_now;
+static struct ms_out *unfinished; /* the output to take back if the tool dies */
 
 void ms_report_init(const char *tool, int fail_status)
 {
@@ -119,6 +120,8 @@ void ms_die(const char *fmt, ...)
 	va_start(ap, fmt);
 	say("", "", fmt, ap);
 	va_end(ap);
+	if (unfinished)
+		ms_out_release(unfinished);
 	exit(tool_fail_status);
 }
 
@@ -128,6 +131,7 @@ void ms_report_open(struct ms_out *o, const char *path, unsigned flags)
 
 	if (ms_out_open(o, path, flags, &why) < 0)
 		ms_die("cannot write '%s': %s", path, why);
+	unfinished = o;
 }
 
 int ms_report_close(struct ms_out *o, const char *what, int status)

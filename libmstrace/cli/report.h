@@ -30,7 +30,8 @@ void ms_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* "t
 void ms_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* and go on */
 void ms_die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-/* Opens the output of -o FILE (NULL or "-": standard output), or dies saying why not. */
+/* Opens the output of -o FILE (NULL or "-": standard output), or dies saying why not. Until ms_report_close(), dying
+ * takes a half-written file back; one output at a time. */
 void ms_report_open(struct ms_out *o, const char *path, unsigned flags);
 
 /* Closes an output, named `what` in the message. Returns status, or the fail status after saying that
