@@ -1,0 +1,443 @@
+#include "addrmap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "format.h"
+#include "mstrace.h"
+
+#define SLOTS 255u      /* with the segment's head: 4096 bytes */
+#define SLOTS_FULL 228u /* split here: 89 % keeps the probes of linear probing short */
+#define DEPTH_MAX 28u   /* more bits of the hash than this are never used for the directory */
+
+#define ADDR_BITS 48
+#define ADDR_MASK (((uint64_t)1 << ADDR_BITS) - 1)
+#define SIZE_LO_BITS 24
+#define SIZE_LO_MASK (((uint64_t)1 << SIZE_LO_BITS) - 1)
+#define SIZE_BIG (((uint64_t)1 << 40) - 1) /* in a slot: the size stands in the side list */
+
+struct slot {
+	uint64_t addr_size; /* address in the low 48 bits, size bits 24..39 above; 0 = empty */
+	uint64_t ordinal_size; /* ordinal in the high 40 bits, size bits 0..23 below */
+};
+
+struct segment {
+	uint32_t refs;   /* maps that use it */
+	uint32_t count;  /* slots in use, <= SLOTS_FULL */
+	uint32_t depth;  /* bits of the hash that all its addresses share, <= the directory's */
+	uint32_t unused; /* keeps the slots on 16-byte places, so that none lies across two cache lines */
+	struct slot slots[SLOTS];
+};
+_Static_assert(sizeof(struct segment) == 4096, "a segment is a page");
+
+/* The few entries that do not fit a slot. */
+struct odd {
+	uint64_t addr;
+	struct mst_live block;
+};
+
+struct mst_addrmap {
+	struct segment **directory; /* 2^depth pointers; a segment of depth d fills 2^(depth-d) neighbours */
+	unsigned depth;
+	uint64_t count;
+	size_t n_segments;
+	struct odd *odd; /* grows by doubling */
+	size_t n_odd, cap_odd;
+};
+
+/* Two multiplications spread every input bit over all output bits: the directory takes them from the top, the
+ * place in the segment from the bottom. */
+static uint64_t hash_of(uint64_t addr)
+{
+	uint64_t h = addr * UINT64_C(0x9e3779b97f4a7c15);
+
+	h ^= h >> 29;
+	h *= UINT64_C(0xbf58476d1ce4e5b9);
+	return h ^ (h >> 32);
+}
+
+static unsigned place_of(uint64_t hash)
+{
+	return (unsigned)(((hash & UINT32_MAX) * SLOTS) >> 32);
+}
+
+static size_t directory_index(const struct mst_addrmap *m, uint64_t hash)
+{
+	return m->depth == 0 ? 0 : (size_t)(hash >> (64 - m->depth));
+}
+
+static struct slot slot_of(uint64_t addr, struct mst_live b)
+{
+	uint64_t size = b.size < SIZE_BIG ? b.size : SIZE_BIG;
+
+	return (struct slot){
+		.addr_size = addr | (size >> SIZE_LO_BITS) << ADDR_BITS,
+		.ordinal_size = b.ordinal << SIZE_LO_BITS | (size & SIZE_LO_MASK),
+	};
+}
+
+static uint64_t slot_addr(const struct slot *s)
+{
+	return s->addr_size & ADDR_MASK;
+}
+
+static struct mst_live slot_block(const struct slot *s)
+{
+	return (struct mst_live){
+		.ordinal = s->ordinal_size >> SIZE_LO_BITS,
+		.size = (s->addr_size >> ADDR_BITS) << SIZE_LO_BITS | (s->ordinal_size & SIZE_LO_MASK),
+	};
+}
+
+/* ---- the side list ---------------------------------------------------------------------------------------- */
+
+static struct odd *odd_find(const struct mst_addrmap *m, uint64_t addr)
+{
+	for (size_t i = 0; i < m->n_odd; i++)
+		if (m->odd[i].addr == addr)
+			return &m->odd[i];
+	return NULL;
+}
+
+static bool odd_reserve(struct mst_addrmap *m)
+{
+	size_t cap = m->cap_odd ? 2 * m->cap_odd : 8;
+	struct odd *grown;
+
+	if (m->n_odd < m->cap_odd)
+		return true;
+	grown = realloc(m->odd, cap * sizeof(*grown));
+	if (!grown)
+		return false;
+	m->odd = grown;
+	m->cap_odd = cap;
+	return true;
+}
+
+static void odd_remove(struct mst_addrmap *m, struct odd *o)
+{
+	*o = m->odd[--m->n_odd];
+}
+
+/* ---- segments --------------------------------------------------------------------------------------------- */
+
+static struct segment *segment_new(unsigned depth)
+{
+	struct segment *s = calloc(1, sizeof(*s));
+
+	if (s) {
+		s->refs = 1;
+		s->depth = depth;
+	}
+	return s;
+}
+
+static void segment_unref(struct segment *s)
+{
+	if (--s->refs == 0)
+		free(s);
+}
+
+/* The slot that holds addr, or the empty one where it would go. */
+static struct slot *segment_probe(struct segment *s, uint64_t addr, uint64_t hash)
+{
+	unsigned i = place_of(hash);
+
+	while (s->slots[i].addr_size != 0 && slot_addr(&s->slots[i]) != addr)
+		i = i + 1 == SLOTS ? 0 : i + 1;
+	return &s->slots[i];
+}
+
+/* Empties a slot and closes the hole: whatever behind it would no longer be reached moves forward. */
+static void segment_erase(struct segment *s, struct slot *gone)
+{
+	unsigned hole = (unsigned)(gone - s->slots);
+	unsigned i = hole;
+
+	for (;;) {
+		unsigned home;
+
+		i = i + 1 == SLOTS ? 0 : i + 1;
+		if (s->slots[i].addr_size == 0)
+			break;
+		home = place_of(hash_of(slot_addr(&s->slots[i])));
+		/* It may move unless its home lies (cyclically) behind the hole. */
+		if (hole <= i ? (home > hole && home <= i) : (home > hole || home <= i))
+			continue;
+		s->slots[hole] = s->slots[i];
+		hole = i;
+	}
+	s->slots[hole] = (struct slot){0};
+	s->count--;
+}
+
+/* Points the directory entries of the segments that share hash's first s->depth bits at s. */
+static void directory_set(struct mst_addrmap *m, uint64_t hash, struct segment *s)
+{
+	size_t n = (size_t)1 << (m->depth - s->depth);
+	size_t first = directory_index(m, hash) & ~(n - 1);
+
+	for (size_t i = first; i < first + n; i++)
+		m->directory[i] = s;
+}
+
+/* The segment of hash, made this map's own; NULL if it was shared and memory is short. */
+static struct segment *own_segment(struct mst_addrmap *m, uint64_t hash)
+{
+	struct segment *shared = m->directory[directory_index(m, hash)];
+	struct segment *own;
+
+	if (shared->refs == 1)
+		return shared;
+	own = malloc(sizeof(*own));
+	if (!own)
+		return NULL;
+	memcpy(own, shared, sizeof(*own));
+	own->refs = 1;
+	segment_unref(shared);
+	directory_set(m, hash, own);
+	return own;
+}
+
+static bool directory_double(struct mst_addrmap *m)
+{
+	size_t n = (size_t)1 << m->depth;
+	struct segment **grown;
+
+	if (m->depth == DEPTH_MAX)
+		return false;
+	grown = malloc(2 * n * sizeof(struct segment *));
+	if (!grown)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		grown[2 * i] = grown[2 * i + 1] = m->directory[i];
+	free(m->directory);
+	m->directory = grown;
+	m->depth++;
+	return true;
+}
+
+/* Distributes the full segment `s`, which is this map's own, over two by its next bit. */
+static bool segment_split(struct mst_addrmap *m, struct segment *s, uint64_t hash)
+{
+	unsigned depth = s->depth + 1;
+	struct segment *zero, *one;
+
+	if (depth > m->depth && !directory_double(m))
+		return false;
+	zero = segment_new(depth);
+	one = segment_new(depth);
+	if (!zero || !one) {
+		free(zero);
+		free(one);
+		return false;
+	}
+	for (unsigned i = 0; i < SLOTS; i++) {
+		uint64_t addr = slot_addr(&s->slots[i]);
+		uint64_t h = hash_of(addr);
+		struct segment *to = h >> (64 - depth) & 1 ? one : zero;
+
+		if (s->slots[i].addr_size == 0)
+			continue;
+		*segment_probe(to, addr, h) = s->slots[i];
+		to->count++;
+	}
+	hash &= ~((uint64_t)1 << (64 - depth));
+	directory_set(m, hash, zero);
+	directory_set(m, hash | (uint64_t)1 << (64 - depth), one);
+	m->n_segments++;
+	segment_unref(s);
+	return true;
+}
+
+/* ---- the map ---------------------------------------------------------------------------------------------- */
+
+struct mst_addrmap *mst_addrmap_new(void)
+{
+	struct mst_addrmap *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->directory = malloc(sizeof(struct segment *));
+	if (!m->directory)
+		goto fail;
+	m->directory[0] = segment_new(0);
+	if (!m->directory[0])
+		goto fail;
+	m->n_segments = 1;
+	return m;
+fail:
+	free(m->directory);
+	free(m);
+	return NULL;
+}
+
+/* Calls visit once for every segment of m, however many directory entries lead to it. */
+static void each_segment(const struct mst_addrmap *m, void (*visit)(struct segment *))
+{
+	size_t n = (size_t)1 << m->depth;
+
+	for (size_t i = 0; i < n;) {
+		struct segment *s = m->directory[i];
+
+		i += (size_t)1 << (m->depth - s->depth);
+		visit(s);
+	}
+}
+
+static void segment_ref(struct segment *s)
+{
+	s->refs++;
+}
+
+struct mst_addrmap *mst_addrmap_clone(const struct mst_addrmap *m)
+{
+	size_t n = (size_t)1 << m->depth;
+	struct mst_addrmap *c = malloc(sizeof(*c));
+
+	if (!c)
+		return NULL;
+	*c = *m;
+	c->directory = malloc(n * sizeof(struct segment *));
+	c->odd = m->n_odd ? malloc(m->n_odd * sizeof(*c->odd)) : NULL;
+	c->cap_odd = m->n_odd;
+	if (!c->directory || (m->n_odd && !c->odd)) {
+		free(c->directory);
+		free(c->odd);
+		free(c);
+		return NULL;
+	}
+	memcpy(c->directory, m->directory, n * sizeof(struct segment *));
+	if (m->n_odd)
+		memcpy(c->odd, m->odd, m->n_odd * sizeof(*c->odd));
+	each_segment(c, segment_ref);
+	return c;
+}
+
+void mst_addrmap_free(struct mst_addrmap *m)
+{
+	if (!m)
+		return;
+	each_segment(m, segment_unref);
+	free(m->directory);
+	free(m->odd);
+	free(m);
+}
+
+void mst_addrmap_prefetch(const struct mst_addrmap *m, uint64_t addr)
+{
+	uint64_t hash = hash_of(addr);
+	const struct segment *s = m->directory[directory_index(m, hash)];
+
+	__builtin_prefetch(s, 1);
+	__builtin_prefetch(&s->slots[place_of(hash)], 1);
+}
+
+static int insert_high(struct mst_addrmap *m, uint64_t addr, struct mst_live block, struct mst_live *old)
+{
+	struct odd *o = odd_find(m, addr);
+
+	if (o) {
+		*old = o->block;
+		o->block = block;
+		return 1;
+	}
+	if (!odd_reserve(m))
+		return MST_ENOMEM;
+	m->odd[m->n_odd++] = (struct odd){addr, block};
+	m->count++;
+	return 0;
+}
+
+/* What a slot holds, its true size looked up in the side list if need be, where its entry is then taken out. */
+static struct mst_live take_block(struct mst_addrmap *m, const struct slot *s)
+{
+	struct mst_live b = slot_block(s);
+
+	if (b.size == SIZE_BIG) {
+		struct odd *o = odd_find(m, slot_addr(s));
+		b = o->block;
+		odd_remove(m, o);
+	}
+	return b;
+}
+
+int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, struct mst_live block, struct mst_live *old)
+{
+	uint64_t hash = hash_of(addr);
+	struct segment *s;
+	struct slot *slot;
+	int had_one = 0;
+
+	if (addr > ADDR_MASK)
+		return insert_high(m, addr, block, old);
+	if (block.size >= SIZE_BIG && !odd_reserve(m))
+		return MST_ENOMEM;
+	for (;;) {
+		s = own_segment(m, hash);
+		if (!s)
+			return MST_ENOMEM;
+		slot = segment_probe(s, addr, hash);
+		if (slot->addr_size != 0 || s->count < SLOTS_FULL)
+			break;
+		if (!segment_split(m, s, hash))
+			return MST_ENOMEM;
+	}
+	if (slot->addr_size != 0) {
+		*old = take_block(m, slot);
+		had_one = 1;
+	} else {
+		s->count++;
+		m->count++;
+	}
+	*slot = slot_of(addr, block);
+	if (block.size >= SIZE_BIG)
+		m->odd[m->n_odd++] = (struct odd){addr, block};
+	return had_one;
+}
+
+static int remove_high(struct mst_addrmap *m, uint64_t addr, struct mst_live *block)
+{
+	struct odd *o = odd_find(m, addr);
+
+	if (!o)
+		return 0;
+	*block = o->block;
+	odd_remove(m, o);
+	m->count--;
+	return 1;
+}
+
+int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *block)
+{
+	uint64_t hash = hash_of(addr);
+	struct segment *s = m->directory[directory_index(m, hash)];
+	struct slot *slot;
+
+	if (addr > ADDR_MASK)
+		return remove_high(m, addr, block);
+	slot = segment_probe(s, addr, hash);
+	if (slot->addr_size == 0)
+		return 0;
+	if (s->refs != 1) {
+		s = own_segment(m, hash);
+		if (!s)
+			return MST_ENOMEM;
+		slot = segment_probe(s, addr, hash);
+	}
+	*block = take_block(m, slot);
+	segment_erase(s, slot);
+	m->count--;
+	return 1;
+}
+
+uint64_t mst_addrmap_count(const struct mst_addrmap *m)
+{
+	return m->count;
+}
+
+size_t mst_addrmap_memory(const struct mst_addrmap *m)
+{
+	return sizeof(*m) + ((size_t)1 << m->depth) * sizeof(struct segment *) +
+		m->n_segments * sizeof(struct segment) + m->cap_odd * sizeof(struct odd);
+}
