@@ -181,6 +181,20 @@ struct mst_symbol {
 	bool is_inlined;         /* this function's code stands in the next one's body */
 };
 
+/* Events that the recorder knows to be missing (LOSS frames). */
+enum mst_loss_reason {
+	MST_LOSS_DROPPED = 1,  /* no room in the shared memory, in drop mode */
+	MST_LOSS_RECORDER = 2, /* the recorder was gone or stopped */
+	MST_LOSS_TORN = 3,     /* units that made no sense: the program wrote over them */
+	MST_LOSS_UNSEEN = 4,   /* a process that could not be followed */
+};
+struct mst_lost {
+	uint32_t thread;            /* thread id, 0 = unknown */
+	uint32_t reason;            /* enum mst_loss_reason, or a number of a later version */
+	uint64_t first_ns, last_ns; /* the span it happened in */
+	uint64_t events, bytes;     /* how many, and bytes asked for by them, as far as known */
+};
+
 /* Facts about the recording, from the HEADER frame. Strings live as long as the reader. */
 struct mst_header {
 	uint16_t format_major, format_minor;
@@ -204,7 +218,9 @@ struct mst_totals {
 	uint64_t lost_events, lost_bytes;
 	uint64_t duration_ns;
 	uint64_t live_blocks, live_bytes; /* acquired and never released, over all processes */
-	bool is_clean;   /* closed by the recorder in the ordinary way */
+	uint64_t allocated_bytes;
+	uint64_t overlaps;  /* acquisitions at an address where a block still lived: its release was missed */
+	bool is_clean;      /* closed by the recorder in the ordinary way */
 	int32_t exit_status; /* of the first process: exit status, or 128 + signal; -1 unknown */
 };
 
@@ -219,6 +235,7 @@ struct mst_writer_options {
 	uint64_t frame_ns;            /* ... or when it spans so much time; 0 = one second */
 	int level;                    /* zstd; 0 = 3 */
 	bool threaded;                /* compress and write in a second thread */
+	bool copy_stacks;             /* at the close write the stack table a second time, whatever its size */
 };
 
 /* Starts a trace on fd, which the caller keeps and closes after mst_writer_close. fd may be a pipe: the
@@ -343,6 +360,8 @@ uint32_t mst_reader_n_stacks(const struct mst_reader *r);
 const struct mst_stack *mst_reader_stack(const struct mst_reader *r, uint32_t id);
 size_t mst_reader_n_mappings(const struct mst_reader *r);
 const struct mst_mapping *mst_reader_mapping(const struct mst_reader *r, size_t i);
+size_t mst_reader_n_lost(const struct mst_reader *r);
+const struct mst_lost *mst_reader_lost(const struct mst_reader *r, size_t i);
 /* Symbols of a code address, innermost first; *n = 0 when there are none. */
 const struct mst_symbol *mst_reader_symbols(const struct mst_reader *r, uint32_t code, size_t *n);
 

@@ -1,0 +1,73 @@
+/* reader.h - the reader's inside, shared by its three files and by verify and salvage.
+ *
+ *     scan (frames and gaps) -> reader.c (order, numbering, loss) -> tables -> dict
+ *                                                                 -> events -> slices -> caller
+ *     reader_tables.c: tables ahead of the events, seeking          reader_names.c: what a caller may ask */
+#ifndef MST_READER_H
+#define MST_READER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "damage.h"
+#include "dict.h"
+#include "event.h"
+#include "extension.h"
+#include "index.h"
+#include "mstrace.h"
+#include "scan.h"
+#include "slice.h"
+#include "source.h"
+
+/* Where the trace stands between two event frames: what the next one must agree with. */
+struct mst_position {
+	uint64_t seq;         /* of the next frame */
+	uint64_t event;       /* number of the next event */
+	uint64_t alloc;       /* next ordinal */
+	uint64_t bytes;       /* acquired so far */
+	uint64_t live_blocks, live_bytes;
+	uint64_t time_ns;     /* the order's clock */
+	bool is_known;        /* false after a jump: whatever comes next is right */
+};
+
+struct mst_reader {
+	struct mst_source source;
+	struct mst_scan scan;
+	int own_fd; /* to be closed, or -1 */
+	unsigned columns;
+
+	struct mst_header header;
+	char *header_text;
+	bool has_header, has_end;  /* has_end: the frame read last was END */
+	bool end_known;            /* an END frame has been read, now or while the tables were loaded */
+	struct mst_end end;
+	struct mst_dict dict;
+	uint64_t tables_upto;      /* file offset up to which tables have been taken over */
+	bool tables_loaded;
+
+	struct mst_index index;
+	bool has_index;
+
+	struct mst_unpacker *unpacker;
+	struct mst_event_decoder *decoder;
+	struct mst_position pos;
+	struct mst_slicer slicer;
+	struct mst_event slice[MST_SLICE_EVENTS];
+	uint32_t slice_at, slice_n;
+	uint64_t skip_until_ns;    /* after a seek: events before this time are not given out */
+
+	struct mst_damages damages;
+	struct mst_problem problem;
+
+	/* verify and salvage: each frame that is intact and says nothing impossible, payload included. May fail. */
+	int (*on_frame)(void *ctx, const struct mst_frame *f, const struct mst_evt *evt);
+	void *ctx;
+};
+
+/* Reads on to the next event frame: 1 with its events ready for slices, 0 at the end, negative on failure. */
+int mst_reader_advance(struct mst_reader *r);
+/* Takes over a table, HEADER or END frame. 0, MST_EDAMAGED with *why, MST_EVERSION or MST_ENOMEM (problem set). */
+int mst_reader_take(struct mst_reader *r, const struct mst_frame *f, const char **why);
+/* Forgets the place of reading and goes to offset. */
+void mst_reader_jump(struct mst_reader *r, uint64_t offset, bool is_start);
+#endif

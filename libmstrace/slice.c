@@ -1,0 +1,87 @@
+#include "slice.h"
+
+#include <string.h>
+
+enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1 };
+
+/* By op byte of the file: failed calls do neither. */
+static uint8_t traits_of(unsigned op)
+{
+	return (uint8_t)(op & MST_OPBIT_FAILED ? 0u
+		: (mst_op_acquires(op & MST_OP_MAX) ? ACQUIRES : 0u) | (mst_op_releases(op & MST_OP_MAX) ? RELEASES : 0u));
+}
+
+void mst_slicer_begin(struct mst_slicer *s, const struct mst_events *ev, const struct mst_evt *evt)
+{
+	*s = (struct mst_slicer){.ev = *ev, .evt = *evt, .ordinal = ev->first_alloc};
+	for (unsigned op = 0; op < sizeof(s->traits); op++)
+		s->traits[op] = traits_of(op);
+}
+
+/* The fields that are always there, and the ordinals. */
+static void make_base(struct mst_slicer *s, uint32_t n, struct mst_event *out)
+{
+	for (uint32_t k = 0; k < n; k++) {
+		uint32_t i = s->at + k;
+		unsigned op = s->ev.op[i], trait = s->traits[op];
+
+		out[k] = (struct mst_event){
+			.number = s->evt.first_event + i,
+			.time_ns = s->ev.time ? s->ev.time[i] << s->evt.time_shift : 0,
+			.alloc = trait & ACQUIRES ? s->ordinal : 0,
+			.freed = s->ev.freed ? s->ev.freed[i] : 0,
+			.size = s->ev.size ? s->ev.size[i] : 0,
+			.stack = s->ev.stack ? s->ev.stack[i] : 0,
+			.thread = s->ev.thread[i],
+			.op = (uint8_t)(op & MST_OP_MAX),
+			.flags = (uint8_t)((op & MST_OPBIT_FAILED ? MST_EV_FAILED : 0u) |
+				(op & MST_OPBIT_LATE ? MST_EV_LATE : 0u)),
+		};
+		s->ordinal += trait & ACQUIRES;
+	}
+}
+
+/* A pure release has its address in addr, every other call what it was given in old_addr. */
+static void add_addresses(const struct mst_slicer *s, uint32_t n, struct mst_event *out)
+{
+	for (uint32_t k = 0; k < n; k++) {
+		uint32_t i = s->at + k;
+		uint64_t old = s->ev.freed_addr[i];
+
+		bool releases = s->traits[out[k].op] & RELEASES;
+
+		if (releases && !(s->traits[out[k].op] & ACQUIRES)) {
+			out[k].addr = old;
+		} else {
+			out[k].addr = s->ev.addr[i];
+			out[k].old_addr = old;
+		}
+		if (old != 0 && s->ev.freed && out[k].freed == 0 && releases)
+			out[k].flags |= MST_EV_FOREIGN;
+	}
+}
+
+static void add_extras(struct mst_slicer *s, uint32_t n, struct mst_event *out)
+{
+	for (; s->extra < s->ev.n_extra && s->ev.extra[s->extra].index < s->at + n; s->extra++) {
+		const struct mst_extra *x = &s->ev.extra[s->extra];
+		struct mst_event *e = &out[x->index - s->at];
+
+		if (x->kind == MST_EXTRA_ALIGN)
+			e->align = (uint32_t)x->value;
+		else if (x->kind == MST_EXTRA_ERRNO)
+			e->err = (uint16_t)x->value;
+	}
+}
+
+uint32_t mst_slicer_next(struct mst_slicer *s, struct mst_event *out)
+{
+	uint32_t n = s->ev.n - s->at < MST_SLICE_EVENTS ? s->ev.n - s->at : MST_SLICE_EVENTS;
+
+	make_base(s, n, out);
+	if (s->ev.addr)
+		add_addresses(s, n, out);
+	add_extras(s, n, out);
+	s->at += n;
+	return n;
+}

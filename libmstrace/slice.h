@@ -1,0 +1,28 @@
+/* slice.h - a frame's arrays -> struct mst_event, some at a time.
+ *
+ * Eighty bytes an event times 65,536 would fall out of the cache before the caller has seen the first; so events are
+ * made in slices that stay in it. */
+#ifndef MST_SLICE_H
+#define MST_SLICE_H
+
+#include <stdint.h>
+
+#include "event.h"
+#include "extension.h"
+#include "mstrace.h"
+
+#define MST_SLICE_EVENTS 512u
+
+struct mst_slicer {
+	struct mst_events ev; /* as the decoder gave them */
+	struct mst_evt evt;
+	uint32_t at;          /* events made so far */
+	uint32_t extra;       /* extras used so far */
+	uint64_t ordinal;     /* of the next acquisition */
+	uint8_t traits[256];  /* by op byte: whether the call acquired, released */
+};
+
+void mst_slicer_begin(struct mst_slicer *s, const struct mst_events *ev, const struct mst_evt *evt);
+/* Makes the next events, at most MST_SLICE_EVENTS; returns how many, 0 at the end of the frame. */
+uint32_t mst_slicer_next(struct mst_slicer *s, struct mst_event *out);
+#endif

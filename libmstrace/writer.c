@@ -1,0 +1,857 @@
+/* writer.c - events and dictionary entries in, file out.
+ *
+ *     mst_writer_event -> batch (arrays) --16 events later--> live map: what did this release end?
+ *     mst_writer_string, ... -> ledger                                            |
+ *                                     batch full | one second | flush             v
+ *     ledger's new entries + arrays --> output: columns, zstd, hashes, write(2)      (perhaps in a second thread)
+ *
+ * Two batches: with `threaded`, one is filled while the other is encoded and written. The caller's side owns the
+ * ledger, the images and the totals; the other side owns the output; a batch belongs to one of them at a time, and the
+ * hand-over under the mutex is all they share. Failures of the output latch there and surface at the next hand-over.
+ *
+ * An event is looked up in the live map LAG events after it came in: its cache lines were prefetched when it
+ * came, so the lookup does not wait for memory. Ordinals need no lookup (they count successful acquisitions), so
+ * they are given out at once. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "event.h"
+#include "images.h"
+#include "ledger.h"
+#include "mstrace.h"
+#include "output.h"
+#include "problem.h"
+
+#define LAG 16u
+#define DEFAULT_FRAME_NS UINT64_C(1000000000)
+#define COPY_DIVISOR 100u /* tables said again at the close cost at most this part of the file */
+
+struct batch {
+	struct mst_events ev;
+	struct mst_evt evt;
+	struct mst_pages pages;
+	uint32_t flags;
+	uint32_t cap_extra;
+	uint32_t *owner; /* process of each event, 0 = nothing to look up */
+};
+
+struct thread_state {
+	uint32_t process;
+	uint32_t frame;        /* number of the last frame the thread had an event in (low bits) */
+	uint64_t begun;        /* ordinal released by its last REALLOC_BEGIN */
+};
+
+struct mst_writer {
+	struct mst_header header;
+	char *header_text;
+	uint32_t frame_events;
+	uint64_t frame_ns;
+	bool copy_stacks;
+
+	struct mst_ledger ledger;
+	struct mst_images images;
+	struct thread_state *threads; /* by thread id; grows by doubling */
+	size_t cap_threads;
+	struct mst_totals totals;
+	uint64_t next_ordinal;   /* of the next successful acquisition */
+	uint64_t clock_units;    /* greatest time of an event that is not LATE */
+	uint64_t max_units;      /* greatest time of all */
+
+	struct batch batches[2];
+	struct batch *fill;      /* the one being filled */
+	uint32_t resolved;       /* events of it that went through the live map */
+	uint64_t resolve_ordinal;
+	uint32_t frame;          /* counts batches with events */
+	int rc;                  /* latched */
+	struct mst_problem problem;
+
+	struct mst_output output;
+	bool threaded;
+	pthread_t thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;     /* job or quit changed */
+	struct batch *job;       /* handed over, not yet written */
+	bool quit;
+};
+
+/* ---- batches ---------------------------------------------------------------------------------------------- */
+
+static void batch_release(struct batch *b)
+{
+	free(b->ev.op);
+	free(b->ev.thread);
+	free(b->ev.time);
+	free(b->ev.stack);
+	free(b->ev.size);
+	free(b->ev.freed);
+	free(b->ev.addr);
+	free(b->ev.freed_addr);
+	free(b->ev.extra);
+	free(b->owner);
+	mst_pages_release(&b->pages);
+}
+
+static int batch_init(struct batch *b, uint32_t n)
+{
+	b->ev.op = malloc(n * sizeof(*b->ev.op));
+	b->ev.thread = malloc(n * sizeof(*b->ev.thread));
+	b->ev.time = malloc(n * sizeof(*b->ev.time));
+	b->ev.stack = malloc(n * sizeof(*b->ev.stack));
+	b->ev.size = malloc(n * sizeof(*b->ev.size));
+	b->ev.freed = malloc(n * sizeof(*b->ev.freed));
+	b->ev.addr = malloc(n * sizeof(*b->ev.addr));
+	b->ev.freed_addr = malloc(n * sizeof(*b->ev.freed_addr));
+	b->owner = malloc(n * sizeof(*b->owner));
+	return b->ev.op && b->ev.thread && b->ev.time && b->ev.stack && b->ev.size && b->ev.freed && b->ev.addr &&
+		b->ev.freed_addr && b->owner ? 0 : MST_ENOMEM;
+}
+
+static void batch_clear(struct batch *b)
+{
+	b->ev.n = b->ev.n_alloc = b->ev.n_extra = 0;
+	b->flags = 0;
+	mst_pages_clear(&b->pages);
+}
+
+static int batch_add_extra(struct batch *b, enum mst_extra_kind kind, uint64_t value)
+{
+	struct mst_events *ev = &b->ev;
+
+	if (ev->n_extra == b->cap_extra) {
+		uint32_t cap = b->cap_extra ? 2 * b->cap_extra : 64;
+		struct mst_extra *grown = realloc(ev->extra, cap * sizeof(*grown));
+
+		if (!grown)
+			return MST_ENOMEM;
+		ev->extra = grown;
+		b->cap_extra = cap;
+	}
+	ev->extra[ev->n_extra++] = (struct mst_extra){.index = ev->n, .kind = kind, .value = value};
+	return 0;
+}
+
+/* Encodes and writes a batch: the output's side. */
+static int batch_write(struct mst_output *o, struct batch *b)
+{
+	mst_output_pages(o, &b->pages, 0);
+	if (b->ev.n != 0)
+		mst_output_events(o, &b->ev, &b->evt, b->flags);
+	return mst_output_write(o);
+}
+
+/* ---- the second thread ------------------------------------------------------------------------------------ */
+
+static void *write_batches(void *arg)
+{
+	struct mst_writer *w = arg;
+
+	pthread_mutex_lock(&w->mutex);
+	for (;;) {
+		struct batch *b = w->job;
+
+		if (b) {
+			pthread_mutex_unlock(&w->mutex);
+			batch_write(&w->output, b);
+			pthread_mutex_lock(&w->mutex);
+			w->job = NULL;
+			pthread_cond_broadcast(&w->cond);
+		} else if (w->quit) {
+			break;
+		} else {
+			pthread_cond_wait(&w->cond, &w->mutex);
+		}
+	}
+	pthread_mutex_unlock(&w->mutex);
+	return NULL;
+}
+
+/* Waits until the output is idle; it is then safe to look at. Its failure becomes the writer's. */
+static int wait_for_output(struct mst_writer *w)
+{
+	if (w->threaded) {
+		pthread_mutex_lock(&w->mutex);
+		while (w->job)
+			pthread_cond_wait(&w->cond, &w->mutex);
+		pthread_mutex_unlock(&w->mutex);
+	}
+	if (w->rc == 0 && w->output.rc < 0) {
+		w->rc = w->output.rc;
+		w->problem = w->output.problem;
+	}
+	return w->rc;
+}
+
+static int hand_over(struct mst_writer *w)
+{
+	struct batch *b = w->fill;
+
+	if (wait_for_output(w) < 0)
+		return w->rc;
+	w->fill = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
+	batch_clear(w->fill);
+	w->resolved = 0;
+	if (!w->threaded) {
+		batch_write(&w->output, b);
+		return wait_for_output(w);
+	}
+	pthread_mutex_lock(&w->mutex);
+	w->job = b;
+	pthread_cond_broadcast(&w->cond);
+	pthread_mutex_unlock(&w->mutex);
+	return 0;
+}
+
+static int start_thread(struct mst_writer *w)
+{
+	sigset_t all, before;
+	int rc;
+
+	/* Signals belong to the caller's threads. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&w->thread, NULL, write_batches, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	w->threaded = rc == 0;
+	return rc == 0 ? 0 : MST_ENOMEM;
+}
+
+static void stop_thread(struct mst_writer *w)
+{
+	if (!w->threaded)
+		return;
+	pthread_mutex_lock(&w->mutex);
+	w->quit = true;
+	pthread_cond_broadcast(&w->cond);
+	pthread_mutex_unlock(&w->mutex);
+	pthread_join(w->thread, NULL);
+	w->threaded = false;
+}
+
+/* ---- failures --------------------------------------------------------------------------------------------- */
+
+/* MST_ENOMEM latches: something that happened could not be kept. A bad argument concerns only its call. */
+static int fail(struct mst_writer *w, int rc, const char *what)
+{
+	if (rc == MST_ENOMEM)
+		w->rc = mst_problem_memory(&w->problem);
+	else if (rc < 0)
+		mst_problem_set(&w->problem, rc, w->output.offset, MST_NO_FRAME, "%s", what);
+	return rc;
+}
+
+/* ---- the live map ----------------------------------------------------------------------------------------- */
+
+/* An acquisition: event i gets the next ordinal and lives at its address. */
+static int resolve_acquire(struct mst_writer *w, struct batch *b, uint32_t i, struct mst_image *image)
+{
+	struct mst_live block = {.ordinal = w->resolve_ordinal++, .size = b->ev.size[i]}, old;
+	int rc;
+
+	w->totals.live_blocks++;
+	w->totals.live_bytes += block.size;
+	w->totals.allocated_bytes += block.size;
+	b->evt.alloc_bytes += block.size;
+	if (image->has_ended || b->ev.addr[i] == 0)
+		return 0;
+	if (!image->map && !(image->map = mst_addrmap_new()))
+		return MST_ENOMEM;
+	rc = mst_addrmap_insert(image->map, b->ev.addr[i], block, &old);
+	if (rc > 0)
+		w->totals.overlaps++;
+	return rc < 0 ? rc : 0;
+}
+
+/* A release: event i learns which block it ended. */
+static int resolve_release(struct mst_writer *w, struct batch *b, uint32_t i, struct mst_image *image)
+{
+	struct mst_live block;
+	int rc = image->map ? mst_addrmap_remove(image->map, b->ev.freed_addr[i], &block) : 0;
+
+	b->evt.n_free++;
+	w->totals.frees++;
+	if (rc <= 0) {
+		b->evt.n_unowned++;
+		return rc;
+	}
+	b->ev.freed[i] = block.ordinal;
+	if (block.ordinal < image->first_own) {
+		b->evt.n_unowned++;
+		return 0;
+	}
+	w->totals.live_blocks--;
+	w->totals.live_bytes -= block.size;
+	b->evt.freed_bytes += block.size;
+	return 0;
+}
+
+static int resolve(struct mst_writer *w, uint32_t i)
+{
+	struct batch *b = w->fill;
+	unsigned op = b->ev.op[i];
+	struct thread_state *t = &w->threads[b->ev.thread[i]];
+	struct mst_image *image;
+	int rc = 0;
+
+	b->ev.freed[i] = 0;
+	if (b->owner[i] == 0)
+		return 0;
+	image = mst_images_get(&w->images, b->owner[i]);
+	op &= (unsigned)MST_OP_MAX;
+	if (op == MST_OP_REALLOC_END) {
+		b->ev.freed[i] = t->begun;
+		t->begun = 0;
+	} else if (b->ev.freed_addr[i] != 0) {
+		rc = resolve_release(w, b, i, image);
+		if (op == MST_OP_REALLOC_BEGIN)
+			t->begun = b->ev.freed[i];
+	}
+	if (rc == 0 && mst_op_acquires(op))
+		rc = resolve_acquire(w, b, i, image);
+	return rc;
+}
+
+static int resolve_upto(struct mst_writer *w, uint32_t end)
+{
+	int rc = 0;
+
+	while (w->resolved < end && rc == 0)
+		rc = resolve(w, w->resolved++);
+	return rc < 0 ? fail(w, rc, "") : 0;
+}
+
+/* Brings the live map up to the last event. */
+static int settle(struct mst_writer *w)
+{
+	return w->rc < 0 ? w->rc : resolve_upto(w, w->fill->ev.n);
+}
+
+/* ---- closing a frame -------------------------------------------------------------------------------------- */
+
+static void hide_addresses(struct mst_events *ev)
+{
+	for (uint32_t i = 0; i < ev->n; i++) {
+		ev->addr[i] = 0;
+		if (ev->freed[i] != 0)
+			ev->freed_addr[i] = 0;
+	}
+}
+
+/* Gives the batch out, with whatever dictionary entries are new. */
+static int close_batch(struct mst_writer *w)
+{
+	struct batch *b = w->fill;
+	int rc = settle(w);
+
+	if (rc < 0)
+		return rc;
+	if (mst_ledger_pending(&w->ledger, &b->pages) < 0)
+		return fail(w, MST_ENOMEM, "");
+	if (b->ev.n == 0 && b->pages.n == 0)
+		return 0;
+	b->evt.n_alloc = b->ev.n_alloc;
+	b->evt.time_last = w->clock_units;
+	b->flags |= b->evt.n_late ? MST_FLAG_LATE : 0u;
+	b->flags |= w->totals.lost_events ? MST_FLAG_LOSS : 0u;
+	if (!w->header.has_addresses)
+		hide_addresses(&b->ev);
+	return hand_over(w);
+}
+
+/* The first event of a batch: what the frame's header says of its start. */
+static void open_frame(struct mst_writer *w, struct batch *b, const struct mst_event *ev, uint64_t units)
+{
+	bool late = units < w->clock_units || ev->flags & MST_EV_LATE;
+
+	w->frame++;
+	b->ev.first_alloc = w->next_ordinal;
+	b->ev.first_time = units;
+	b->evt = (struct mst_evt){
+		.first_event = w->totals.events,
+		.first_alloc = w->next_ordinal,
+		.time_base = units,
+		.time_first = late ? w->clock_units : units,
+		.live_blocks = w->totals.live_blocks,
+		.live_bytes = w->totals.live_bytes,
+		.lost_events = w->totals.lost_events,
+		.bytes_before = w->totals.allocated_bytes,
+		.time_shift = w->header.time_shift,
+	};
+}
+
+/* ---- events ----------------------------------------------------------------------------------------------- */
+
+static const char *event_fault(const struct mst_writer *w, const struct mst_event *ev)
+{
+	if (ev->op == 0 || ev->op > MST_OP_MAX)
+		return "an event's op is out of range";
+	if (ev->thread == 0 || ev->thread > mst_table_last(&w->ledger.dict.threads))
+		return "an event's thread is unknown";
+	if (ev->stack > mst_table_last(&w->ledger.dict.stacks) && ev->stack > MST_STACK_CUT)
+		return "an event's stack is unknown";
+	if (ev->time_ns > MST_NUMBER_MAX || ev->size > MST_NUMBER_MAX)
+		return "an event's time or size is out of range";
+	return NULL;
+}
+
+/* Stores the facts of *ev at place n of the batch. */
+static int store_event(struct mst_writer *w, struct batch *b, const struct mst_event *ev, uint64_t units)
+{
+	uint32_t i = b->ev.n;
+	bool failed = ev->flags & MST_EV_FAILED;
+	bool late = ev->flags & MST_EV_LATE || units < w->clock_units;
+	bool acquires = mst_op_acquires(ev->op), releases = mst_op_releases(ev->op);
+	struct thread_state *t = &w->threads[ev->thread];
+
+	if (ev->align != 0 && batch_add_extra(b, MST_EXTRA_ALIGN, ev->align) < 0)
+		return MST_ENOMEM;
+	if (failed && ev->err != 0 && batch_add_extra(b, MST_EXTRA_ERRNO, ev->err) < 0)
+		return MST_ENOMEM;
+	b->ev.op[i] = (uint8_t)(ev->op | (failed ? MST_OPBIT_FAILED : 0u) | (late ? MST_OPBIT_LATE : 0u));
+	b->ev.thread[i] = ev->thread;
+	b->ev.time[i] = units;
+	b->ev.stack[i] = ev->stack;
+	b->ev.size[i] = acquires || failed ? ev->size : 0;
+	b->ev.addr[i] = acquires && !failed ? ev->addr : 0;
+	b->ev.freed_addr[i] = !releases || failed ? 0 : acquires ? ev->old_addr : ev->addr;
+	b->owner[i] = (acquires || releases) && !failed ? t->process : 0;
+	b->evt.n_late += late;
+	if (t->frame != w->frame) {
+		t->frame = w->frame;
+		b->evt.n_threads++;
+	}
+	if (!late)
+		w->clock_units = units;
+	return 0;
+}
+
+static void prefetch(const struct mst_writer *w, const struct batch *b, uint32_t i)
+{
+	const struct mst_image *image = mst_images_get(&w->images, b->owner[i]);
+
+	if (!image || !image->map)
+		return;
+	if (b->ev.freed_addr[i] != 0)
+		mst_addrmap_prefetch(image->map, b->ev.freed_addr[i]);
+	if (b->ev.addr[i] != 0)
+		mst_addrmap_prefetch(image->map, b->ev.addr[i]);
+}
+
+static bool frame_is_due(const struct mst_writer *w, const struct batch *b, uint64_t units)
+{
+	return b->ev.n == w->frame_events ||
+		(b->ev.n != 0 && units > b->evt.time_first &&
+			(units - b->evt.time_first) << w->header.time_shift >= w->frame_ns);
+}
+
+int mst_writer_event(struct mst_writer *w, struct mst_event *ev)
+{
+	const char *fault = event_fault(w, ev);
+	uint64_t units = ev->time_ns >> w->header.time_shift;
+	struct batch *b;
+	bool acquired;
+
+	if (w->rc < 0)
+		return w->rc;
+	if (fault)
+		return fail(w, MST_EARG, fault);
+	if (frame_is_due(w, w->fill, units) && close_batch(w) < 0)
+		return w->rc;
+	acquired = mst_op_acquires(ev->op) && !(ev->flags & MST_EV_FAILED);
+	if (acquired && w->next_ordinal > MST_ORDINAL_MAX)
+		return fail(w, MST_ENOMEM, "");
+	b = w->fill;
+	if (b->ev.n == 0)
+		open_frame(w, b, ev, units);
+	if (store_event(w, b, ev, units) < 0)
+		return fail(w, MST_ENOMEM, "");
+	ev->number = w->totals.events++;
+	ev->alloc = acquired ? w->next_ordinal++ : 0;
+	w->totals.allocs += acquired;
+	w->totals.failed += ev->flags & MST_EV_FAILED ? 1u : 0u;
+	b->ev.n_alloc += acquired;
+	if (units > w->max_units)
+		w->max_units = units;
+	prefetch(w, b, b->ev.n++);
+	return b->ev.n - w->resolved > LAG ? resolve_upto(w, b->ev.n - LAG) : 0;
+}
+
+/* ---- dictionary entries ----------------------------------------------------------------------------------- */
+
+int mst_writer_string(struct mst_writer *w, const char *s, size_t len, uint32_t *id)
+{
+	return fail(w, mst_ledger_string(&w->ledger, s, len, id), "");
+}
+
+int mst_writer_module(struct mst_writer *w, const struct mst_module *m, uint32_t *id)
+{
+	return fail(w, mst_ledger_module(&w->ledger, m, id), "a module's path is unknown");
+}
+
+int mst_writer_code(struct mst_writer *w, uint32_t module, uint64_t offset, uint32_t *id)
+{
+	return fail(w, mst_ledger_code(&w->ledger, module, offset, id), "a code address's module is unknown");
+}
+
+int mst_writer_stack(struct mst_writer *w, uint32_t parent, uint32_t code, uint32_t *id)
+{
+	return fail(w, mst_ledger_stack(&w->ledger, parent, code, id), "a stack's parent or code is unknown");
+}
+
+/* A process with an empty image. */
+static int add_process(struct mst_writer *w, const struct mst_process *p, uint64_t start_event, uint32_t *id)
+{
+	struct mst_process entry;
+	int rc;
+
+	memset(&entry, 0, sizeof(entry));
+	entry.pid = p->pid;
+	entry.parent = p->parent;
+	entry.exe = p->exe;
+	entry.cmdline = p->cmdline;
+	entry.origin = p->origin;
+	entry.start_ns = p->start_ns;
+	entry.start_event = start_event;
+	entry.end_event = UINT64_MAX;
+	if (settle(w) < 0)
+		return w->rc;
+	rc = mst_ledger_process(&w->ledger, &entry, id);
+	if (rc == 0)
+		rc = mst_images_add(&w->images, *id, w->next_ordinal);
+	return fail(w, rc, "a process's parent is unknown");
+}
+
+int mst_writer_process(struct mst_writer *w, const struct mst_process *p, uint32_t *id)
+{
+	uint64_t token;
+	int rc;
+
+	if (p->origin != MST_ORIGIN_FORK)
+		return add_process(w, p, w->totals.events, id);
+	rc = mst_writer_fork_point(w, p->parent, &token);
+	if (rc == 0)
+		rc = mst_writer_process_forked(w, p, token, id);
+	return rc;
+}
+
+int mst_writer_fork_point(struct mst_writer *w, uint32_t parent, uint64_t *token)
+{
+	if (settle(w) < 0)
+		return w->rc;
+	return fail(w, mst_images_fork(&w->images, parent, w->next_ordinal, w->totals.events, token),
+		"a forked process's parent is unknown");
+}
+
+int mst_writer_process_forked(struct mst_writer *w, const struct mst_process *p, uint64_t token, uint32_t *id)
+{
+	uint64_t event;
+	int rc = add_process(w, p, w->totals.events, id);
+
+	if (rc < 0)
+		return rc;
+	if (!mst_images_adopt(&w->images, token, *id, &event))
+		return fail(w, MST_EARG, "the fork point is unknown");
+	mst_ledger_change_process(&w->ledger, *id)->start_event = event;
+	return 0;
+}
+
+void mst_writer_fork_drop(struct mst_writer *w, uint64_t token)
+{
+	mst_images_drop(&w->images, token);
+}
+
+int mst_writer_process_end(struct mst_writer *w, uint32_t id, const struct mst_process *p)
+{
+	struct mst_process *entry;
+
+	if (settle(w) < 0)
+		return w->rc;
+	if (!mst_images_get(&w->images, id) || id == 0)
+		return fail(w, MST_EARG, "the process that ends is unknown");
+	entry = mst_ledger_change_process(&w->ledger, id);
+	if (!entry)
+		return fail(w, MST_ENOMEM, "");
+	entry->fate = p->fate;
+	entry->status = p->status;
+	entry->end_ns = p->end_ns;
+	entry->lost_events = p->lost_events;
+	entry->lost_bytes = p->lost_bytes;
+	entry->stall_ns = p->stall_ns;
+	entry->end_event = w->totals.events;
+	mst_images_end(&w->images, id);
+	return 0;
+}
+
+static int reserve_thread(struct mst_writer *w, uint32_t id)
+{
+	size_t cap = id < 32 ? 64 : 2 * (size_t)id;
+	struct thread_state *grown;
+
+	if (id < w->cap_threads)
+		return 0;
+	grown = realloc(w->threads, cap * sizeof(*grown));
+	if (!grown)
+		return MST_ENOMEM;
+	memset(grown + w->cap_threads, 0, (cap - w->cap_threads) * sizeof(*grown));
+	w->threads = grown;
+	w->cap_threads = cap;
+	return 0;
+}
+
+static struct mst_thread clean_thread(const struct mst_thread *t)
+{
+	struct mst_thread c;
+
+	memset(&c, 0, sizeof(c));
+	c.process = t->process;
+	c.tid = t->tid;
+	c.name = t->name;
+	c.start_ns = t->start_ns;
+	c.end_ns = t->end_ns;
+	c.lost_events = t->lost_events;
+	return c;
+}
+
+int mst_writer_thread(struct mst_writer *w, const struct mst_thread *t, uint32_t *id)
+{
+	struct mst_thread entry = clean_thread(t);
+	int rc = reserve_thread(w, mst_table_last(&w->ledger.dict.threads) + 1);
+
+	if (rc == 0)
+		rc = mst_ledger_thread(&w->ledger, &entry, id);
+	if (rc == 0)
+		w->threads[*id].process = t->process;
+	return fail(w, rc, "a thread's process is unknown");
+}
+
+int mst_writer_thread_update(struct mst_writer *w, uint32_t id, const struct mst_thread *t)
+{
+	struct mst_thread *entry = mst_ledger_change_thread(&w->ledger, id);
+
+	if (!entry || t->process != entry->process)
+		return fail(w, MST_EARG, "the thread to be updated is unknown, or of another process");
+	*entry = clean_thread(t);
+	return 0;
+}
+
+int mst_writer_mapping(struct mst_writer *w, const struct mst_mapping *m)
+{
+	return fail(w, mst_ledger_mapping(&w->ledger, m), "a mapping's process, module or range is invalid");
+}
+
+int mst_writer_unmapping(struct mst_writer *w, uint32_t process, uint64_t start, uint64_t unload_ns)
+{
+	struct mst_mapping *m = mst_ledger_change_mapping(&w->ledger, process, start);
+
+	if (!m)
+		return fail(w, MST_EARG, "the mapping that ends is unknown");
+	m->unload_ns = unload_ns;
+	return 0;
+}
+
+int mst_writer_symbols(struct mst_writer *w, uint32_t code, const struct mst_symbol *s, size_t n)
+{
+	return fail(w, mst_ledger_symbols(&w->ledger, code, s, n), "the code address of symbols is unknown");
+}
+
+int mst_writer_loss(struct mst_writer *w, uint32_t thread, uint64_t first_ns, uint64_t last_ns, uint64_t events,
+	uint64_t bytes, unsigned reason)
+{
+	struct mst_lost l = {.thread = thread, .reason = reason, .first_ns = first_ns, .last_ns = last_ns,
+		.events = events, .bytes = bytes};
+
+	if (last_ns < first_ns || last_ns > MST_NUMBER_MAX || events > MST_NUMBER_MAX || bytes > MST_NUMBER_MAX)
+		return fail(w, MST_EARG, "a loss is out of range");
+	w->totals.lost_events += events;
+	w->totals.lost_bytes += bytes;
+	return fail(w, mst_ledger_loss(&w->ledger, &l), "");
+}
+
+/* ---- asking ----------------------------------------------------------------------------------------------- */
+
+void mst_writer_totals(const struct mst_writer *w, struct mst_totals *out)
+{
+	*out = w->totals;
+	out->duration_ns = w->max_units << w->header.time_shift;
+	out->exit_status = -1;
+}
+
+uint32_t mst_writer_n_code(const struct mst_writer *w)
+{
+	return mst_table_last(&w->ledger.dict.codes);
+}
+
+const struct mst_code *mst_writer_get_code(const struct mst_writer *w, uint32_t id)
+{
+	return mst_table_get(&w->ledger.dict.codes, id);
+}
+
+const struct mst_module *mst_writer_get_module(const struct mst_writer *w, uint32_t id)
+{
+	return mst_table_get(&w->ledger.dict.modules, id);
+}
+
+const char *mst_writer_get_string(const struct mst_writer *w, uint32_t id, size_t *len)
+{
+	return mst_dict_string(&w->ledger.dict, id, len);
+}
+
+const struct mst_problem *mst_writer_problem(const struct mst_writer *w)
+{
+	return &w->problem;
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------------------- */
+
+/* Copies a string of the caller's to *text, which moves on; NULL stays NULL. */
+static const char *keep_text(char **text, const char *s, size_t len)
+{
+	char *kept = *text;
+
+	if (!s)
+		return NULL;
+	memcpy(kept, s, len);
+	kept[len] = 0;
+	*text += len + 1;
+	return kept;
+}
+
+/* The caller's strings may go away; the HEADER frame is said again at the close. */
+static int keep_header(struct mst_writer *w, const struct mst_header *h)
+{
+	const char *const from[] = {h->tool, h->host, h->kernel, h->arch, h->clock, h->cwd};
+	const char **const to[] = {&w->header.tool, &w->header.host, &w->header.kernel, &w->header.arch,
+		&w->header.clock, &w->header.cwd};
+	size_t size = h->cmdline_len + 1;
+	char *text;
+
+	for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++)
+		size += from[i] ? strlen(from[i]) + 1 : 0;
+	w->header = *h;
+	w->header_text = text = malloc(size);
+	if (!text)
+		return MST_ENOMEM;
+	for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++)
+		*to[i] = keep_text(&text, from[i], from[i] ? strlen(from[i]) : 0);
+	w->header.cmdline = keep_text(&text, h->cmdline, h->cmdline ? h->cmdline_len : 0);
+	return 0;
+}
+
+static uint64_t draw_number(void)
+{
+	uint64_t n = 0;
+
+	while (n == 0)
+		if (getrandom(&n, sizeof(n), 0) != (ssize_t)sizeof(n))
+			n = 0;
+	return n;
+}
+
+static void writer_free(struct mst_writer *w)
+{
+	stop_thread(w);
+	mst_output_release(&w->output);
+	mst_ledger_release(&w->ledger);
+	mst_images_release(&w->images);
+	batch_release(&w->batches[0]);
+	batch_release(&w->batches[1]);
+	pthread_mutex_destroy(&w->mutex);
+	pthread_cond_destroy(&w->cond);
+	free(w->header_text);
+	free(w->threads);
+	free(w);
+}
+
+int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_writer **out)
+{
+	struct mst_writer *w;
+	int rc;
+
+	if (opt->header.time_shift > MST_TIME_SHIFT_MAX || opt->frame_events > MST_FRAME_EVENTS_MAX)
+		return MST_EARG;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return MST_ENOMEM;
+	pthread_mutex_init(&w->mutex, NULL);
+	pthread_cond_init(&w->cond, NULL);
+	mst_ledger_init(&w->ledger, draw_number());
+	w->frame_events = opt->frame_events ? opt->frame_events : MST_FRAME_EVENTS_MAX;
+	w->frame_ns = opt->frame_ns ? opt->frame_ns : DEFAULT_FRAME_NS;
+	w->copy_stacks = opt->copy_stacks;
+	w->next_ordinal = w->resolve_ordinal = 1;
+	w->fill = &w->batches[0];
+	rc = keep_header(w, &opt->header);
+	if (rc == 0)
+		rc = mst_output_init(&w->output, fd, opt->file_id ? opt->file_id : draw_number(), opt->level);
+	for (unsigned i = 0; i < 2 && rc == 0; i++)
+		rc = batch_init(&w->batches[i], w->frame_events);
+	if (rc == 0)
+		rc = mst_output_header(&w->output, &w->header, 0);
+	if (rc == 0)
+		rc = mst_output_write(&w->output);
+	if (rc == 0 && opt->threaded)
+		rc = start_thread(w);
+	if (rc < 0) {
+		writer_free(w);
+		return rc;
+	}
+	*out = w;
+	return 0;
+}
+
+int mst_writer_flush(struct mst_writer *w)
+{
+	if (close_batch(w) < 0)
+		return w->rc;
+	return wait_for_output(w);
+}
+
+/* Says again what a damaged file needs most, dearest first, each kind only if it is small beside the file. */
+static int write_copies(struct mst_writer *w)
+{
+	static const unsigned kinds[] = {MST_KIND_PROC, MST_KIND_THREAD, MST_KIND_MODULE, MST_KIND_MAP,
+		MST_KIND_STRING, MST_KIND_CODE, MST_KIND_STACK};
+	struct mst_output *o = &w->output;
+	uint64_t left = o->offset / COPY_DIVISOR;
+	struct mst_pages *pages = &w->fill->pages;
+
+	mst_output_header(o, &w->header, MST_FLAG_COPY);
+	for (size_t i = 0; i <= sizeof(kinds) / sizeof(kinds[0]); i++) {
+		bool wanted = i > 0 && kinds[i - 1] == MST_KIND_STACK;
+
+		if (!(wanted && w->copy_stacks) && mst_output_limit(o, left) == 0)
+			left -= o->bytes.len;
+		if (mst_output_write(o) < 0 || i == sizeof(kinds) / sizeof(kinds[0]))
+			break;
+		mst_pages_clear(pages);
+		if (mst_ledger_all(&w->ledger, kinds[i], pages) < 0)
+			return fail(w, MST_ENOMEM, "");
+		mst_output_pages(o, pages, MST_FLAG_COPY);
+	}
+	return wait_for_output(w);
+}
+
+int mst_writer_close(struct mst_writer *w, bool is_clean, int exit_status, uint64_t *bytes)
+{
+	struct mst_totals totals;
+	int rc;
+
+	if (!w)
+		return 0;
+	rc = mst_writer_flush(w);
+	stop_thread(w);
+	if (rc == 0)
+		rc = write_copies(w);
+	if (rc == 0) {
+		mst_writer_totals(w, &totals);
+		totals.exit_status = exit_status;
+		mst_output_end(&w->output, &totals, is_clean ? MST_END_CLEAN : 0);
+		rc = mst_output_write(&w->output);
+	}
+	if (bytes)
+		*bytes = w->output.offset;
+	writer_free(w);
+	return rc;
+}
