@@ -47,7 +47,7 @@ static void print_weight(struct ms_out *o, const struct view_tree *tree, uint64_
 		ms_print_size(o, weight);
 	} else {
 		ms_print_count(o, weight);
-		ms_out_str(o, weight == 1 ? " block" : " blocks");
+		ms_out_str(o, weight == 1 ? " allocation" : " allocations");
 	}
 }
 

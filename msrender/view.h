@@ -29,7 +29,7 @@ struct view_node {
 	uint64_t self, total;
 };
 
-enum view_unit { VIEW_BYTES, VIEW_BLOCKS };
+enum view_unit { VIEW_BYTES, VIEW_ALLOCATIONS };
 
 struct view_tree {
 	const struct view_node *nodes; /* at least the root */

@@ -224,6 +224,11 @@ static int parse_number(const struct walk *w, const struct ms_opt *opt, const ch
 			(unsigned long long)opt->min);
 		return usage_error(w);
 	}
+	if (opt->max && *number > opt->max) {
+		ms_error("'%s' is not a valid value for --%s: it must be at most %llu", text, opt->name,
+			(unsigned long long)opt->max);
+		return usage_error(w);
+	}
 	return MS_OPTIONS_RUN;
 }
 
@@ -263,7 +268,7 @@ static int print_and_finish(void (*print)(struct ms_out *, const struct walk *),
 
 	ms_report_open(&out, NULL, 0);
 	print(&out, w);
-	return ms_report_close(&out, "to standard output", MS_EXIT_OK);
+	return ms_report_close(&out, NULL, MS_EXIT_OK);
 }
 
 static void print_help(struct ms_out *o, const struct walk *w)

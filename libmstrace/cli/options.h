@@ -57,7 +57,7 @@ struct ms_opt {
 	const char *const *choices; /* ENUM: the words, NULL-terminated */
 	const char *implied; /* not NULL: the value may be left out and is then this */
 	const char *help;
-	uint64_t min; /* COUNT, SIZE, DURATION: smallest value accepted */
+	uint64_t min, max; /* COUNT, SIZE, DURATION: what is accepted; max 0: anything */
 };
 
 /* The offset of a field, refusing to compile if it has not the type T. */
@@ -75,6 +75,8 @@ struct ms_opt {
 #define MS_OPT_COUNT(l, n, S, f, a, h) {MS_OPT_VALUE(MS_OPT_KIND_COUNT, uint64_t, l, n, S, f, a, h)}
 #define MS_OPT_COUNT_MIN(l, n, S, f, a, m, h) \
 	{MS_OPT_VALUE(MS_OPT_KIND_COUNT, uint64_t, l, n, S, f, a, h), .min = (m)}
+#define MS_OPT_COUNT_RANGE(l, n, S, f, a, lo, hi, h) \
+	{MS_OPT_VALUE(MS_OPT_KIND_COUNT, uint64_t, l, n, S, f, a, h), .min = (lo), .max = (hi)}
 #define MS_OPT_SIZE(l, n, S, f, a, h) {MS_OPT_VALUE(MS_OPT_KIND_SIZE, uint64_t, l, n, S, f, a, h)}
 #define MS_OPT_DURATION(l, n, S, f, a, h) {MS_OPT_VALUE(MS_OPT_KIND_DURATION, uint64_t, l, n, S, f, a, h)}
 #define MS_OPT_STRINGS(l, n, S, f, a, h) \

@@ -134,12 +134,15 @@ void ms_report_open(struct ms_out *o, const char *path, unsigned flags)
 	unfinished = o;
 }
 
-int ms_report_close(struct ms_out *o, const char *what, int status)
+int ms_report_close(struct ms_out *o, const char *path, int status)
 {
 	int error = ms_out_close(o);
 
 	if (!error || error == EPIPE) /* whoever reads a pipe may have had enough */
 		return status;
-	ms_error("cannot write %s: %s", what, strerror(error));
+	if (!path || strcmp(path, "-") == 0)
+		ms_error("cannot write standard output: %s", strerror(error));
+	else
+		ms_error("cannot write '%s': %s", path, strerror(error));
 	return tool_fail_status;
 }

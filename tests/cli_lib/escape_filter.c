@@ -70,5 +70,5 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "xml") == 0)
 		ms_out_str(&out, "</r>\n");
-	return ms_report_close(&out, "the document", MS_EXIT_OK);
+	return ms_report_close(&out, NULL, MS_EXIT_OK);
 }

@@ -33,7 +33,7 @@ static const struct ms_opt shared[] = {
 };
 
 static const struct ms_opt leak_options[] = {
-	MS_OPT_COUNT_MIN('n', "top", struct values, top, "N", 1, "rows (default {})"),
+	MS_OPT_COUNT_RANGE('n', "top", struct values, top, "N", 1, 1000, "rows (default {})"),
 	MS_OPT_SIZE(0, "limit", struct values, limit, "SIZE", "smallest leak (default {})"),
 	MS_OPT_DURATION(0, "from", struct values, from_ns, "TIME", "from when"),
 	{MS_OPT_VALUE(MS_OPT_KIND_DURATION, uint64_t, 0, "system", struct values, interval_ns, "TIME", "sample"),
@@ -175,6 +175,7 @@ static void mistakes_are_explained(void **state)
 	ASSERT_REFUSED("tool leaks t --quiet=yes", "option '--quiet' takes no value");
 	ASSERT_REFUSED("tool leaks t --limit=1X", "'1X' is not a valid value for --limit: it must be a size");
 	ASSERT_REFUSED("tool leaks t --top=0", "must be at least 1");
+	ASSERT_REFUSED("tool leaks t --top=1001", "must be at most 1000");
 	ASSERT_REFUSED("tool leaks t --format=jsn", "text, csv or json; did you mean 'json'?");
 	ASSERT_REFUSED("tool summary --top=3 t", "unknown option '--top'");
 	ASSERT_REFUSED("tool leaks --\033[2J t", "\\x1b[2J");

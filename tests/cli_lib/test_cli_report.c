@@ -107,7 +107,7 @@ static void write_to_full_disk(void)
 	ms_report_init("msdump", MS_EXIT_FAIL);
 	ms_report_open(&o, "/dev/full", MS_OUT_FORCE);
 	ms_out_str(&o, "x");
-	_exit(ms_report_close(&o, "'/dev/full'", MS_EXIT_OK));
+	_exit(ms_report_close(&o, "/dev/full", MS_EXIT_OK));
 }
 
 static void full_disk_is_exit_2_with_a_reason(void **state)

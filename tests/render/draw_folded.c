@@ -128,5 +128,5 @@ int main(int argc, char **argv)
 	else
 		flame_draw(&tree, is_hostile ? &hostile : &plain, &opt, &out);
 	free(b.nodes);
-	return ms_report_close(&out, "the picture", MS_EXIT_OK);
+	return ms_report_close(&out, NULL, MS_EXIT_OK);
 }
