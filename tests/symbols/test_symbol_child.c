@@ -214,12 +214,21 @@ static void wall_time_is_limited_too(void **state)
 	ms_symbols_free(symbols);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { HAS_OWN_MEMORY_LIMITS = 1 }; /* its allocator does not return NULL but hangs in its own report */
+#else
+enum { HAS_OWN_MEMORY_LIMITS = 0 };
+#endif
+
 static void memory_is_limited(void **state)
 {
 	static const char *const names[] = { "memory" };
-	struct ms_symbols *symbols = resolve(names, 1, &short_limits);
+	struct ms_symbols *symbols;
 
 	(void)state;
+	if (HAS_OWN_MEMORY_LIMITS)
+		skip();
+	symbols = resolve(names, 1, &short_limits);
 	assert_non_null(strstr(ms_symbols_report(symbols, 0)->problem, "more than 256 MiB of memory"));
 	ms_symbols_free(symbols);
 }
