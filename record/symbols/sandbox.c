@@ -60,7 +60,12 @@ static int compare_fd(const void *left, const void *right)
 }
 
 /* A sanitizer's report is worth more than silence. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef __has_feature /* clang */
+#define HAS_SANITIZER (__has_feature(address_sanitizer) || __has_feature(memory_sanitizer))
+#else
+#define HAS_SANITIZER 0
+#endif
+#if HAS_SANITIZER || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { KEEPS_STDERR = 1 };
 #else
 enum { KEEPS_STDERR = 0 };

@@ -77,7 +77,7 @@ static int add_note(struct parser *p)
 }
 
 /* libdw does not return from here, and its own handler would run the recorder's exit handlers. */
-static _Noreturn void exit_without_memory(void)
+__attribute__((noreturn)) static void exit_without_memory(void)
 {
 	_exit(ENOMEM);
 }
