@@ -379,6 +379,21 @@ static cold enum step step_signal(struct walk *w, struct ms_unwind_frame *f)
 	return STEP_OK;
 }
 
+/* Bytes of the indirect call (ff /2, without prefixes) whose operand byte is MODRM, followed by SIB. */
+static unsigned indirect_call_size(unsigned modrm, unsigned sib)
+{
+	unsigned mod = modrm >> 6, rm = modrm & 7;
+	bool has_sib = mod != 3 && rm == 4;
+
+	if ((modrm >> 3 & 7) != 2)
+		return 0;
+	if (mod == 1)
+		return 3u + has_sib;
+	if (mod == 2 || (mod == 0 && (rm == 5 || (has_sib && (sib & 7) == 5))))
+		return 6u + has_sib;
+	return 2u + has_sib;
+}
+
 /* The code before RA is a call: 1 = direct, TARGET is where it goes; 2 = indirect; 0 = it is not. */
 static int call_before(uintptr_t ra, const struct ms_cfi_code *code, uintptr_t *target)
 {
@@ -393,8 +408,8 @@ static int call_before(uintptr_t ra, const struct ms_cfi_code *code, uintptr_t *
 		*target = ra + (uintptr_t)(intptr_t)(int32_t)rel;
 		return 1;
 	}
-	for (unsigned len = 2; len <= 7; len++) /* ff /2, with a SIB byte and a displacement or without */
-		if (end[-(int)len] == 0xff && (end[1 - (int)len] >> 3 & 7) == 2)
+	for (int size = 2; size <= 7; size++)
+		if (end[-size] == 0xff && indirect_call_size(end[1 - size], end[2 - size]) == (unsigned)size)
 			return 2;
 	return 0;
 }

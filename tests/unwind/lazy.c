@@ -19,12 +19,19 @@ void lazy_on_resolve(void (*callback)(void))
 	on_resolve = callback;
 }
 
+int lazy_bound(int n);
+
+int lazy_bound(int n)
+{
+	return n + 1;
+}
+
 static int resolved(void)
 {
 	return 42;
 }
 
-static int (*resolve(void))(void)
+__attribute__((used)) static int (*resolve(void))(void)
 {
 	if (on_resolve)
 		on_resolve();

@@ -27,11 +27,15 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#ifdef __clang__
+#define NOINLINE __attribute__((noinline))
+#else
 #define NOINLINE __attribute__((noinline, noclone))
+#endif
 
 /* What a thread needs to be observed. */
 struct probe {
-	struct ms_unwind u;
+	struct ms_unwind u, plain; /* plain: made to forget before each event */
 	void *storage;
 	struct ref_stack reported, fresh, theirs;
 	struct ms_stack_diff diff;
@@ -42,11 +46,17 @@ struct probe {
 
 static __thread struct probe *probe;
 static unsigned modules_seen;
+static jmp_buf module_escape;
+static bool escape_on_module;
 
 static void on_module(const struct dl_find_object *found)
 {
 	(void)found;
 	modules_seen++;
+	if (escape_on_module) {
+		escape_on_module = false;
+		longjmp(module_escape, 1);
+	}
 }
 
 static void *map_or_die(size_t size)
@@ -62,13 +72,15 @@ static void probe_init(uint32_t limit)
 {
 	probe = map_or_die(sizeof(*probe));
 	probe->limit = limit;
-	probe->storage = map_or_die(ms_unwind_storage_size(limit));
+	probe->storage = map_or_die(2 * ms_unwind_storage_size(limit));
 	ms_unwind_init(&probe->u, probe->storage, limit, (struct ms_unwind_bounds){0, 0});
+	ms_unwind_init(&probe->plain, (char *)probe->storage + ms_unwind_storage_size(limit), limit,
+		(struct ms_unwind_bounds){0, 0});
 }
 
 static void probe_release(void)
 {
-	munmap(probe->storage, ms_unwind_storage_size(probe->limit));
+	munmap(probe->storage, 2 * ms_unwind_storage_size(probe->limit));
 	munmap(probe, sizeof(*probe));
 	probe = NULL;
 }
@@ -99,30 +111,47 @@ static bool same_stack(const struct ref_stack *a, const struct ref_stack *b)
 	return a->n == b->n && a->flags == b->flags && memcmp(a->ip, b->ip, a->n * sizeof(a->ip[0])) == 0;
 }
 
+/* What is remembered is what would be found, registers included. */
+static bool same_memory(const struct ms_unwind *a, const struct ms_unwind *b)
+{
+	size_t size = a->n * sizeof(a->ip[0]);
+
+	return a->n == b->n && memcmp(a->ip, b->ip, size) == 0 && memcmp(a->sp, b->sp, size) == 0 &&
+	       memcmp(a->bp, b->bp, size) == 0;
+}
+
+/* Unwind in all our ways, which must be the same. */
+static void observe(const struct ms_unwind_regs *at)
+{
+	struct ms_stack_diff whole;
+
+	ms_unwind_here(&probe->u, at, &probe->diff);
+	ref_apply(&probe->reported, &probe->diff);
+	ms_unwind_forget(&probe->plain);
+	ms_unwind_here(&probe->plain, at, &whole);
+	probe->fresh.n = ms_unwind_fresh(&probe->u, at, probe->fresh.ip, probe->limit, &probe->fresh.flags);
+	probe->n_events++;
+	probe->n_unequal +=
+		!same_stack(&probe->reported, &probe->fresh) || !same_memory(&probe->u, &probe->plain);
+}
+
 /* The hook. */
 static NOINLINE void event(void)
 {
 	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 
-	ms_unwind_here(&probe->u, &at, &probe->diff);
-	ref_apply(&probe->reported, &probe->diff);
-	probe->fresh.n = ms_unwind_fresh(&probe->u, &at, probe->fresh.ip, probe->limit, &probe->fresh.flags);
-	probe->n_events++;
-	probe->n_unequal += !same_stack(&probe->reported, &probe->fresh);
+	observe(&at);
 	ref_walk(&probe->theirs);
 	probe->counts[ref_compare(&probe->reported, &probe->theirs)]++;
 }
 
-/* The same without gcc's opinion, where that takes too long or cannot look. */
+/* The same without gcc's opinion, where that takes too long. */
 static NOINLINE void quick_event(void)
 {
 	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 
-	ms_unwind_here(&probe->u, &at, &probe->diff);
-	ref_apply(&probe->reported, &probe->diff);
-	probe->fresh.n = ms_unwind_fresh(&probe->u, &at, probe->fresh.ip, probe->limit, &probe->fresh.flags);
-	probe->n_events++;
-	probe->n_unequal += !same_stack(&probe->reported, &probe->fresh);
+	observe(&at);
+	__asm__ volatile("");
 }
 
 static void assert_all_agree(void)
@@ -509,6 +538,38 @@ static void survives_longjmp_out_of_the_unwinder(void **state)
 
 static ucontext_t main_context, coroutine;
 
+static void trap_and_leave(void)
+{
+	trap_in_leaf();
+	trap_in_leaf();
+}
+
+/* The handler's frames are on the thread's stack and look the same each time; those outside of it do not. */
+static void agrees_in_handlers_that_interrupt_coroutines(void **state)
+{
+	size_t size = 64 * 1024;
+	stack_t stack = {.ss_sp = alloca(size), .ss_size = size}, off = {.ss_flags = SS_DISABLE};
+	char *stacks[4];
+
+	(void)state;
+	event();
+	assert_int_equal(sigaltstack(&stack, NULL), 0);
+	set_handler(SIGTRAP, SA_ONSTACK);
+	for (int i = 0; i < 4; i++)
+		stacks[i] = map_or_die(size);
+	for (int i = 0; i < 4; i++) {
+		getcontext(&coroutine);
+		coroutine.uc_stack.ss_sp = stacks[i];
+		coroutine.uc_stack.ss_size = size;
+		coroutine.uc_link = &main_context;
+		makecontext(&coroutine, trap_and_leave, 0);
+		swapcontext(&main_context, &coroutine);
+		munmap(stacks[i], size);
+	}
+	assert_int_equal(sigaltstack(&off, NULL), 0);
+	assert_all_agree();
+}
+
 static void coroutine_body(void)
 {
 	recurse(3);
@@ -839,6 +900,26 @@ static void module_is_announced_before_its_frames(void **state)
 	assert_all_agree();
 }
 
+/* The same escape as from a signal handler, at a moment that is known to be in the middle. */
+static void unwind_that_was_left_is_not_built_upon(void **state)
+{
+	void *handle = open_plugin(PLUGIN_E);
+	plugin_function *call = plugin_symbol(handle, "plugin_call");
+
+	(void)state;
+	event();
+	escape_on_module = true;
+	if (setjmp(module_escape) == 0) {
+		call(event);
+		fail(); /* the module was not announced */
+	}
+	event();
+	assert_int_equal(probe->diff.keep, 0);
+	call(event);
+	close_plugin(handle);
+	assert_all_agree();
+}
+
 extern void lazy_call(void (*callback)(void));
 extern void lazy_on_resolve(void (*callback)(void));
 extern int lazy_resolved(void);
@@ -913,6 +994,132 @@ static void generated_code_with_a_frame_pointer_is_passed(void **state)
 	assert_int_equal(probe->counts[REF_LONGER], 3);
 	assert_int_equal(probe->n_unequal, 0);
 	munmap(code, 4096);
+}
+
+static NOINLINE uintptr_t place_of_a_direct_call(void)
+{
+	__asm__ volatile("");
+	return (uintptr_t)__builtin_return_address(0);
+}
+
+static uintptr_t place_of_an_indirect_call(void)
+{
+	uintptr_t (*volatile function)(void) = place_of_a_direct_call;
+
+	return function();
+}
+
+static uint32_t depth_from(const struct ms_unwind_regs *at)
+{
+	observe(at);
+	assert_int_equal(probe->n_unequal, 0);
+	return probe->reported.n;
+}
+
+/* The same registers each time, in generated code: what lies on the stack decides how far the guess goes. */
+static void guess_is_made_anew_each_time(void **state)
+{
+	volatile uintptr_t words[32] = {0};
+	void *code = make_code("\xc3", 1);
+	struct ms_unwind_regs at = {(uintptr_t)code + 8, (uintptr_t)&words[0], (uintptr_t)&words[8]};
+	uintptr_t place = place_of_an_indirect_call();
+
+	(void)state;
+	words[9] = 12345;
+	assert_int_equal(depth_from(&at), 1);
+	assert_int_equal(probe->reported.flags, MS_UNWIND_CUT);
+	words[9] = place;
+	assert_true(depth_from(&at) >= 2);
+	words[4] = place; /* nearer: this may be the caller */
+	assert_int_equal(depth_from(&at), 1);
+	words[4] = (uintptr_t)code + 100; /* or this, if generated code called it */
+	assert_int_equal(depth_from(&at), 1);
+	words[4] = 0;
+	assert_true(depth_from(&at) >= 2);
+	words[9] = place_of_a_direct_call(); /* of a function that is not ours */
+	assert_int_equal(depth_from(&at), 1);
+	words[9] = place + 1; /* not behind a call */
+	assert_int_equal(depth_from(&at), 1);
+	munmap(code, 4096);
+}
+
+/* ---- at any instruction ---- */
+
+static NOINLINE long walk_of_many_shapes(long n)
+{
+	volatile wide w = {(float)n};
+	volatile char *p = alloca((size_t)n * 16 + 8);
+	int values[8] = {5, 2, 7, 1, 8, 3, 6, 4};
+	long sum = 0;
+
+	p[0] = 3;
+	qsort(values, 8, sizeof(values[0]), (int (*)(const void *, const void *))strcmp);
+	for (int i = 0; i < 8; i++)
+		sum += values[i] ^ i;
+	return sum + p[0] + (long)w[0] + (n > 0 ? walk_of_many_shapes(n - 1) : 0);
+}
+
+static NOINLINE void single_step(void (*function)(void))
+{
+	__asm__ volatile("pushf; orl $0x100, (%%rsp); popf" ::: "memory", "cc");
+	function();
+	__asm__ volatile("pushf; andl $~0x100, (%%rsp); popf" ::: "memory", "cc");
+}
+
+static void step_through_shapes(void)
+{
+	walk_of_many_shapes(2);
+}
+
+extern int lazy_bound(int);
+
+static void step_through_binding(void)
+{
+	lazy_bound(1); /* bound at the first call, */
+	lazy_bound(2); /* by its entry of the linkage table at the second */
+}
+
+static sigjmp_buf reference_escape;
+static volatile sig_atomic_t n_reference_faults;
+
+static void on_reference_fault(int number)
+{
+	(void)number;
+	siglongjmp(reference_escape, 1);
+}
+
+/* Some epilogues are described wrongly. gcc's unwinder believes what it reads there, and faults. */
+static void on_step(int number)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+
+	(void)number;
+	observe(&at);
+	if (sigsetjmp(reference_escape, 1) != 0) {
+		n_reference_faults++;
+		return;
+	}
+	ref_walk(&probe->theirs);
+	probe->counts[ref_compare(&probe->reported, &probe->theirs)]++;
+}
+
+static void agrees_at_every_instruction(void **state)
+{
+	struct sigaction step = {.sa_handler = on_step}, fault = {.sa_handler = on_reference_fault}, old;
+
+	(void)state;
+	sigaction(SIGTRAP, &step, NULL);
+	sigaction(SIGSEGV, &fault, &old);
+	single_step(step_through_shapes);
+	single_step(step_through_binding);
+	signal(SIGTRAP, SIG_DFL);
+	sigaction(SIGSEGV, &old, NULL);
+	print_message("%u instructions: %u agree, %u cut, at %d gcc's unwinder faults\n", probe->n_events,
+		probe->counts[REF_AGREE], probe->counts[REF_CUT], (int)n_reference_faults);
+	assert_true(probe->n_events > 1000);
+	assert_int_equal(probe->n_unequal, 0);
+	assert_int_equal(probe->counts[REF_DISAGREE] + probe->counts[REF_LONGER], 0);
+	assert_true(probe->counts[REF_AGREE] > 500);
 }
 
 /* ---- at random ---- */
@@ -1066,6 +1273,7 @@ int main(void)
 		CASE(agrees_on_alternate_signal_stacks),
 		CASE(nested_events_leave_the_remembered_stack_alone),
 		CASE(survives_longjmp_out_of_the_unwinder),
+		CASE(agrees_in_handlers_that_interrupt_coroutines),
 		CASE(agrees_on_coroutine_stacks),
 		CASE(own_stack_is_found_after_a_start_elsewhere),
 		CASE(agrees_in_a_child_that_shares_the_memory),
@@ -1079,9 +1287,12 @@ int main(void)
 		CASE(agrees_after_another_module_took_the_address_unseen),
 		CASE(agrees_while_a_dlclose_is_under_way),
 		CASE(module_is_announced_before_its_frames),
+		CASE(unwind_that_was_left_is_not_built_upon),
 		CASE(agrees_through_lazy_binding),
 		CASE(generated_code_without_a_frame_cuts_the_stack),
 		CASE(generated_code_with_a_frame_pointer_is_passed),
+		CASE(guess_is_made_anew_each_time),
+		CASE(agrees_at_every_instruction),
 		CASE(reuse_equals_fresh_unwinds_in_random_call_trees),
 		CASE(reuse_equals_fresh_unwinds_near_the_limit),
 	};

@@ -9,7 +9,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#ifdef __clang__
+#define NOINLINE __attribute__((noinline))
+#else
 #define NOINLINE __attribute__((noinline, noclone))
+#endif
 
 enum { LIMIT = 512, RUNS = 25 };
 
