@@ -104,9 +104,16 @@ static struct cell keep_text(struct ms_table *t, const char *s, size_t n)
 	return c;
 }
 
+/* With its NUL, so that name_at() can hand it out. */
 static struct cell keep_name(struct ms_table *t, const char *s)
 {
-	return s ? keep_text(t, s, strlen(s)) : (struct cell){.kind = CELL_ABSENT};
+	struct cell c = {.kind = CELL_ABSENT};
+
+	if (!s)
+		return c;
+	c = keep_text(t, s, strlen(s) + 1);
+	c.n--;
+	return c;
 }
 
 void ms_table_number(struct ms_table *t, uint64_t v)
@@ -162,6 +169,26 @@ static const struct cell *cell_at(const struct ms_table *t, size_t row, size_t c
 static const char *text_of(const struct ms_table *t, const struct cell *c)
 {
 	return c->n ? t->text.buf + c->v : "";
+}
+
+static const char *name_at(const struct ms_table *t, const struct cell *c)
+{
+	return c->kind == CELL_STRING ? t->text.buf + c->v : NULL;
+}
+
+static struct ms_table_frame frame_at(const struct ms_table *t, size_t i)
+{
+	const struct frame *f = &t->frames[i];
+
+	return (struct ms_table_frame){
+		.function = name_at(t, &f->function),
+		.file = name_at(t, &f->file),
+		.module = name_at(t, &f->module),
+		.line = f->line,
+		.offset = f->offset,
+		.is_inlined = f->is_inlined,
+		.is_cut = f->is_cut,
+	};
 }
 
 static void print_percent(struct ms_out *o, uint64_t hundredths)
@@ -274,63 +301,13 @@ static void put_aligned(struct ms_out *o, const char *s, size_t n, size_t width,
 		ms_out_fill(o, ' ', width - w);
 }
 
-static const char cut_label[] = "(callers unknown)";
-
-static void print_text_place(struct ms_out *o, const struct ms_table *t, const struct frame *f)
-{
-	if (f->file.kind != CELL_STRING)
-		return;
-	ms_out_str(o, "  ");
-	ms_escape_text(o, text_of(t, &f->file), f->file.n);
-	if (f->line) {
-		ms_out_char(o, ':');
-		ms_out_u64(o, f->line);
-	}
-}
-
-/* "app" of "/usr/bin/app": the whole path is in CSV and JSON. Returns its length. */
-static size_t last_component(const struct ms_table *t, const struct cell *path, const char **name)
-{
-	const char *s = text_of(t, path);
-	const char *slash = path->n ? memrchr(s, '/', path->n) : NULL;
-
-	*name = slash ? slash + 1 : s;
-	return path->n - (size_t)(*name - s);
-}
-
-static void print_text_module(struct ms_out *o, const struct ms_table *t, const struct frame *f)
-{
-	const char *name;
-	size_t n;
-
-	if (f->module.kind != CELL_STRING)
-		return;
-	n = last_component(t, &f->module, &name);
-	ms_out_str(o, "  [");
-	ms_escape_text(o, name, n);
-	if (f->function.kind != CELL_STRING && f->offset) {
-		ms_out_str(o, "+0x");
-		ms_out_hex(o, f->offset);
-	}
-	ms_out_char(o, ']');
-}
-
 static void print_text_frames(struct ms_out *o, const struct ms_table *t, const struct cell *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
-		const struct frame *f = &t->frames[c->v + i];
+		struct ms_table_frame f = frame_at(t, c->v + i);
 
 		ms_out_fill(o, ' ', FRAME_INDENT);
-		if (f->is_cut)
-			ms_out_str(o, cut_label);
-		else if (f->function.kind == CELL_STRING)
-			ms_escape_text(o, text_of(t, &f->function), f->function.n);
-		else
-			ms_out_str(o, "??");
-		if (f->is_inlined)
-			ms_out_str(o, " (inlined)");
-		print_text_place(o, t, f);
-		print_text_module(o, t, f);
+		ms_callframe_text(o, &f);
 		ms_out_char(o, '\n');
 	}
 }
@@ -401,26 +378,6 @@ static void print_text_record(const struct ms_table *t, struct ms_out *o, bool i
 
 /* ---- CSV ---- */
 
-static void print_csv_frame(struct ms_out *o, const struct ms_table *t, const struct frame *f)
-{
-	if (f->is_cut) {
-		ms_out_str(o, cut_label);
-	} else if (f->function.kind == CELL_STRING) {
-		ms_escape_text(o, text_of(t, &f->function), f->function.n);
-	} else {
-		ms_escape_text(o, text_of(t, &f->module), f->module.n);
-		ms_out_str(o, "+0x");
-		ms_out_hex(o, f->offset);
-	}
-	if (f->file.kind != CELL_STRING)
-		return;
-	ms_out_str(o, " (");
-	ms_escape_text(o, text_of(t, &f->file), f->file.n);
-	ms_out_char(o, ':');
-	ms_out_u64(o, f->line);
-	ms_out_char(o, ')');
-}
-
 /* A stack in one field: "function (file:line)", or "module+0xoffset", joined by newlines, innermost first. */
 static void print_csv_frames(struct ms_out *o, const struct ms_table *t, const struct cell *c, bool is_machine)
 {
@@ -428,9 +385,11 @@ static void print_csv_frames(struct ms_out *o, const struct ms_table *t, const s
 
 	ms_out_init_memory(&field);
 	for (size_t i = 0; i < c->n; i++) {
+		struct ms_table_frame f = frame_at(t, c->v + i);
+
 		if (i)
 			ms_out_char(&field, '\n');
-		print_csv_frame(&field, t, &t->frames[c->v + i]);
+		ms_callframe_brief(&field, &f);
 	}
 	ms_escape_csv(o, ms_out_text(&field), field.len, is_machine);
 	ms_out_release(&field);
@@ -483,36 +442,13 @@ static bool column_is_big(const struct ms_table *t, size_t column)
 	return false;
 }
 
-static void json_name(const struct ms_table *t, struct ms_json *j, const char *key, const struct cell *c)
-{
-	ms_json_key(j, key);
-	if (c->kind == CELL_STRING)
-		ms_json_strn(j, text_of(t, c), c->n);
-	else
-		ms_json_null(j);
-}
-
 static void json_frames(const struct ms_table *t, struct ms_json *j, const struct cell *c)
 {
 	ms_json_array(j);
 	for (size_t i = 0; i < c->n; i++) {
-		const struct frame *f = &t->frames[c->v + i];
+		struct ms_table_frame f = frame_at(t, c->v + i);
 
-		ms_json_object(j);
-		json_name(t, j, "function", &f->function);
-		json_name(t, j, "file", &f->file);
-		ms_json_key(j, "line");
-		if (f->line)
-			ms_json_u64(j, f->line);
-		else
-			ms_json_null(j);
-		json_name(t, j, "module", &f->module);
-		ms_json_put_bool(j, "inlined", f->is_inlined);
-		if (f->function.kind != CELL_STRING && f->offset)
-			ms_json_put_hex(j, "offset", f->offset);
-		if (f->is_cut)
-			ms_json_put_bool(j, "cut", true);
-		ms_json_end(j);
+		ms_callframe_json(j, &f);
 	}
 	ms_json_end(j);
 }
@@ -538,7 +474,15 @@ static void json_cell(const struct ms_table *t, struct ms_json *j, const struct 
 		ms_json_u64(j, c->v);
 }
 
-void ms_table_json(const struct ms_table *t, struct ms_json *j, bool is_record)
+static void json_members(const struct ms_table *t, struct ms_json *j, size_t row, const bool *is_big)
+{
+	for (size_t c = 0; c < t->n_columns; c++) {
+		ms_json_key(j, t->columns[c].key);
+		json_cell(t, j, cell_at(t, row, c), t->columns[c].type, is_big[c]);
+	}
+}
+
+static bool *big_columns(const struct ms_table *t)
 {
 	bool *is_big = calloc(t->n_columns + 1, sizeof(*is_big));
 
@@ -546,14 +490,27 @@ void ms_table_json(const struct ms_table *t, struct ms_json *j, bool is_record)
 		ms_die("out of memory");
 	for (size_t c = 0; c < t->n_columns; c++)
 		is_big[c] = column_is_big(t, c);
+	return is_big;
+}
+
+void ms_table_json_members(const struct ms_table *t, struct ms_json *j)
+{
+	bool *is_big = big_columns(t);
+
+	assert(t->n_rows == 1);
+	json_members(t, j, 0, is_big);
+	free(is_big);
+}
+
+void ms_table_json(const struct ms_table *t, struct ms_json *j, bool is_record)
+{
+	bool *is_big = big_columns(t);
+
 	if (!is_record)
 		ms_json_array(j);
 	for (size_t row = 0; row < t->n_rows; row++) {
 		ms_json_object(j);
-		for (size_t c = 0; c < t->n_columns; c++) {
-			ms_json_key(j, t->columns[c].key);
-			json_cell(t, j, cell_at(t, row, c), t->columns[c].type, is_big[c]);
-		}
+		json_members(t, j, row, is_big);
 		ms_json_end(j);
 	}
 	if (!is_record)

@@ -20,6 +20,7 @@
 #ifndef MS_CLI_TABLE_H
 #define MS_CLI_TABLE_H
 
+#include "callframe.h"
 #include "json.h"
 #include "out.h"
 
@@ -46,17 +47,6 @@ struct ms_column {
 	enum ms_column_type type;
 };
 
-/* One function of a call stack, innermost first. NULL strings: unknown. */
-struct ms_table_frame {
-	const char *function;
-	const char *file;
-	const char *module;
-	uint64_t line; /* 0: unknown */
-	bool is_inlined;
-	bool is_cut;	 /* no function: stands for callers that are not known */
-	uint64_t offset; /* of the code in its module: names the frame when the function is unknown */
-};
-
 struct ms_table_style {
 	size_t width;	 /* text: columns of the terminal; 0: do not shorten */
 	bool is_exact;	 /* text: plain numbers instead of rounded ones */
@@ -75,7 +65,7 @@ void ms_table_row(struct ms_table *t);
 void ms_table_number(struct ms_table *t, uint64_t v); /* any numeric column type */
 void ms_table_string(struct ms_table *t, const char *s); /* copied; NULL: absent */
 void ms_table_stringn(struct ms_table *t, const char *s, size_t n);
-void ms_table_frames(struct ms_table *t, const struct ms_table_frame *frames, size_t n); /* copied */
+void ms_table_frames(struct ms_table *t, const struct ms_table_frame *frames, size_t n); /* copied, innermost first */
 void ms_table_absent(struct ms_table *t);
 
 size_t ms_table_rows(const struct ms_table *t);
@@ -84,5 +74,8 @@ void ms_table_print(const struct ms_table *t, enum ms_format format, struct ms_o
 
 /* The JSON form inside a larger document: the value (array, or object of a record) at the writer's place. */
 void ms_table_json(const struct ms_table *t, struct ms_json *j, bool is_record);
+
+/* The cells of the only row as members of the object that is open. */
+void ms_table_json_members(const struct ms_table *t, struct ms_json *j);
 
 #endif

@@ -170,7 +170,7 @@ static void add_frame(struct ms_frames *f, struct ms_table_frame frame)
 	f->items[f->n++] = frame;
 }
 
-static void add_code(const struct mst_reader *r, uint32_t id, struct ms_frames *f)
+void ms_trace_add_code(const struct mst_reader *r, uint32_t id, struct ms_frames *f)
 {
 	const struct mst_code *code = mst_reader_code(r, id);
 	struct ms_table_frame frame = {
@@ -202,7 +202,7 @@ void ms_trace_frames(const struct mst_reader *r, uint32_t stack, struct ms_frame
 			stack = MST_STACK_CUT;
 			break;
 		}
-		add_code(r, s->code, f);
+		ms_trace_add_code(r, s->code, f);
 		stack = s->parent;
 	}
 	if (stack == MST_STACK_CUT) {

@@ -36,6 +36,9 @@ struct ms_frames {
 /* Fills *f with the functions of the stack, inlined ones included; none for MST_STACK_NONE. */
 void ms_trace_frames(const struct mst_reader *r, uint32_t stack, struct ms_frames *f);
 
+/* Appends the functions at one code address to *f. */
+void ms_trace_add_code(const struct mst_reader *r, uint32_t code, struct ms_frames *f);
+
 /* The path of a code address's module, NULL if it is in none. Valid until r reads on. */
 const char *ms_trace_module_path(const struct mst_reader *r, uint32_t module);
 
