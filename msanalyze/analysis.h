@@ -1,0 +1,58 @@
+/* analysis.h - one question about a trace.
+ *
+ * An analysis is a constant that says what it asks and which columns of the events it needs, and three functions
+ * that find the answer: begin, events (may be NULL), end. It never opens, prints or exits; it fills tables, and
+ * msanalyze.c prints them as text, CSV or JSON. One pass over the trace feeds any number of analyses, with
+ * one replay among them; each may keep O(stacks + live blocks), never O(events).
+ *
+ * A new analysis is one new file and one line in the table of msanalyze.c. */
+#ifndef MSANALYZE_ANALYSIS_H
+#define MSANALYZE_ANALYSIS_H
+
+#include "mstrace.h"
+#include "options.h"
+#include "table.h"
+
+/* What the command line says; the defaults are in msanalyze.c. */
+struct options {
+	int format;         /* enum ms_format */
+	int sort;           /* index into the analysis's sort words */
+	uint64_t top;       /* rows, 0 = all */
+	uint64_t pid;       /* kernel pid to count, 0 = all */
+	uint64_t fail_over; /* leaks: bytes that may stay live */
+};
+
+/* The pass over the trace that feeds the analyses. */
+struct pass {
+	const struct options *options;
+	const struct mst_reader *reader;
+	const struct mst_replay *replay; /* everything so far applied; counts options->pid only */
+	uint64_t n_events;
+	uint64_t last_ns; /* time of the latest event */
+};
+
+struct answer {
+	struct ms_table *head; /* one row: the numbers that stand above */
+	struct ms_table *rows; /* NULL = none */
+	const char *rows_key;  /* their member in JSON */
+	bool is_no;            /* the answer that makes the exit status 1 */
+};
+
+struct analysis {
+	const char *name;
+	const char *summary; /* one line, for --help */
+	const struct ms_opt *options; /* of its own, beside the shared ones; may be NULL */
+	unsigned columns;    /* MST_COL_* it needs; time, size and what is released come always */
+	bool needs_stacks;   /* counters per stack */
+	bool is_record;      /* CSV prints the head, not the rows */
+	/* Returns the analysis's own state, which end() frees; may be NULL together with `events`. */
+	void *(*begin)(const struct pass *pass);
+	/* The next n events, after the replay has taken them. */
+	void (*events)(void *state, const struct pass *pass, const struct mst_event *events, size_t n);
+	/* Fills *answer with tables that the caller frees. */
+	void (*end)(void *state, const struct pass *pass, struct answer *answer);
+};
+
+extern const struct analysis analysis_summary, analysis_leaks, analysis_peak, analysis_top;
+
+#endif

@@ -1,0 +1,237 @@
+/* msanalyze - ask a trace a question.
+ *
+ * The table below lists the analyses. One pass over the trace feeds one replay and all the analyses chosen: a
+ * single one by its name, or every one of them by "all". What they answer is printed here. */
+#include "analysis.h"
+#include "report.h"
+#include "trace.h"
+
+#include <stdlib.h>
+
+static const struct analysis *const analyses[] = {
+	&analysis_summary,
+	&analysis_leaks,
+	&analysis_peak,
+	&analysis_top,
+};
+
+enum { N_ANALYSES = sizeof(analyses) / sizeof(*analyses) };
+
+static const struct ms_opt shared_options[] = {
+	MS_OPT_ENUM(0, "format", struct options, format, ms_format_names, "how to print (default {}); sizes are rounded "
+		"in text, and exact bytes and nanoseconds elsewhere"),
+	MS_OPT_COUNT('n', "top", struct options, top, "N", "show the N first call stacks, 0 for all (default {}); the "
+		"rest is summed up"),
+	MS_OPT_COUNT(0, "pid", struct options, pid, "PID", "count only this process (all its images)"),
+	MS_OPT_END,
+};
+
+static const struct ms_example examples[] = {
+	{"msanalyze summary app.mst", "how much, how high, and was anything lost"},
+	{"msanalyze leaks --fail-over=64K app.mst", "for continuous integration: exits 1 above the limit"},
+	{"msanalyze top --sort calls -n 5 app.mst", "the five busiest call stacks"},
+	{"msanalyze peak --format=json app.mst | jq .bytes", "the exact peak, in bytes"},
+	{0},
+};
+
+static const struct ms_tool tool = {
+	.name = "msanalyze",
+	.summary = "ask a memory trace a question",
+	.description = "Reads a trace written by msrecord, \"-\" for standard input, and answers one question about it "
+		"in one pass. Memory use grows with the live blocks and the call stacks, never with the events.\n\n"
+		"Every successful reallocation of a block counts as one free and one allocation, moved or not; one that "
+		"only frees is a free. A block is temporary if its thread releases it in its very next call. The peak is "
+		"the highest sum of live bytes over all running processes, exact to the event; blocks that a process "
+		"leaves when it ends count as leaks, and no longer towards the peak. In a forked child, blocks "
+		"acquired before the fork stay the parent's.",
+	.options = shared_options,
+	.examples = examples,
+};
+
+static void print_rows(const struct answer *a, struct ms_out *o)
+{
+	struct ms_table_style style = {.width = ms_terminal_width(o->fd)};
+
+	if (!a->rows || ms_table_rows(a->rows) == 0)
+		return;
+	ms_out_char(o, '\n');
+	ms_table_print(a->rows, MS_FORMAT_TEXT, o, style);
+}
+
+static void print_text(const struct analysis *const *chosen, const struct answer *answers, size_t n, struct ms_out *o)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (n > 1)
+			ms_out_printf(o, "%s== %s: %s\n\n", i ? "\n" : "", chosen[i]->name, chosen[i]->summary);
+		ms_table_print(answers[i].head, MS_FORMAT_TEXT, o, (struct ms_table_style){.is_record = true});
+		print_rows(&answers[i], o);
+	}
+}
+
+static void json_answer(const struct answer *a, struct ms_json *j)
+{
+	ms_json_object(j);
+	ms_table_json_members(a->head, j);
+	if (a->rows) {
+		ms_json_key(j, a->rows_key);
+		ms_table_json(a->rows, j, false);
+	}
+	ms_json_end(j);
+}
+
+/* The object of a single analysis; of several, an object of them by name. */
+static void print_json(const struct analysis *const *chosen, const struct answer *answers, size_t n, struct ms_out *o)
+{
+	struct ms_json j;
+
+	ms_json_init(&j, o, true);
+	if (n > 1)
+		ms_json_object(&j);
+	for (size_t i = 0; i < n; i++) {
+		if (n > 1)
+			ms_json_key(&j, chosen[i]->name);
+		json_answer(&answers[i], &j);
+	}
+	if (n > 1)
+		ms_json_end(&j);
+	ms_json_line(&j);
+}
+
+/* One table after the other, separated by an empty line. */
+static void print_csv(const struct analysis *const *chosen, const struct answer *answers, size_t n, struct ms_out *o)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool is_head = chosen[i]->is_record;
+
+		if (i)
+			ms_out_str(o, "\r\n");
+		ms_table_print(is_head ? answers[i].head : answers[i].rows, MS_FORMAT_CSV, o, (struct ms_table_style){0});
+	}
+}
+
+static bool has_pid(const struct mst_reader *r, uint64_t pid)
+{
+	for (uint32_t id = 1; id <= mst_reader_n_processes(r); id++) {
+		const struct mst_process *p = mst_reader_process(r, id);
+
+		if (p && p->pid == pid)
+			return true;
+	}
+	return false;
+}
+
+/* Feeds the whole trace to the replay and the analyses. */
+static void read_events(const char *path, struct mst_reader *r, struct mst_replay *replay, struct pass *pass,
+	const struct analysis *const *chosen, void **states, size_t n)
+{
+	const struct mst_event *events;
+	size_t n_events;
+	int rc;
+
+	while ((rc = mst_reader_next_batch(r, &events, &n_events)) > 0) {
+		if (mst_replay_apply_batch(replay, events, n_events) < 0)
+			ms_die("out of memory");
+		pass->n_events += n_events;
+		pass->last_ns = events[n_events - 1].time_ns;
+		for (size_t i = 0; i < n; i++)
+			if (chosen[i]->events)
+				chosen[i]->events(states[i], pass, events, n_events);
+	}
+	if (rc < 0)
+		ms_trace_die(r, path, rc);
+}
+
+static void print_answers(const struct analysis *const *chosen, const struct answer *answers, size_t n, int format,
+	struct ms_out *o)
+{
+	if (format == MS_FORMAT_JSON)
+		print_json(chosen, answers, n, o);
+	else if (format == MS_FORMAT_CSV)
+		print_csv(chosen, answers, n, o);
+	else
+		print_text(chosen, answers, n, o);
+}
+
+static int print_and_free(const struct analysis *const *chosen, struct answer *answers, size_t n, int format, int status)
+{
+	struct ms_out o;
+
+	ms_report_open(&o, NULL, 0);
+	print_answers(chosen, answers, n, format, &o);
+	for (size_t i = 0; i < n; i++) {
+		if (answers[i].is_no && status == MS_EXIT_OK)
+			status = MS_EXIT_NO;
+		ms_table_free(answers[i].head);
+		ms_table_free(answers[i].rows);
+	}
+	return ms_report_close(&o, "standard output", status);
+}
+
+static int analyze(const char *path, const struct options *options, const struct analysis *const *chosen, size_t n)
+{
+	struct mst_reader_options columns = {.columns = MST_COL_TIME | MST_COL_SIZE | MST_COL_FREED};
+	struct mst_replay_options counting = {.only_pid = (uint32_t)options->pid};
+	struct mst_replay *replay = NULL;
+	void *states[N_ANALYSES] = {0};
+	struct answer answers[N_ANALYSES] = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		columns.columns |= chosen[i]->columns | (chosen[i]->needs_stacks ? MST_COL_STACK : 0u);
+		counting.by_stack |= chosen[i]->needs_stacks;
+	}
+	struct mst_reader *r = ms_trace_open(path, &columns);
+
+	if (mst_replay_new(r, &counting, &replay) < 0)
+		ms_die("out of memory");
+	struct pass pass = {.options = options, .reader = r, .replay = replay};
+
+	for (size_t i = 0; i < n; i++)
+		states[i] = chosen[i]->begin ? chosen[i]->begin(&pass) : NULL;
+	read_events(path, r, replay, &pass, chosen, states, n);
+	if (options->pid && !has_pid(r, options->pid))
+		ms_die("no process %llu in '%s'", (unsigned long long)options->pid, path);
+	for (size_t i = 0; i < n; i++)
+		chosen[i]->end(states[i], &pass, &answers[i]);
+	int status = ms_trace_report_gaps(r, path, pass.n_events);
+
+	status = print_and_free(chosen, answers, n, options->format, status);
+	mst_replay_free(replay);
+	mst_reader_close(r);
+	return status;
+}
+
+/* The analysis of that name: 1 and its place in the table, or all of them. */
+static size_t choose(const char *name, const struct analysis *const **chosen)
+{
+	for (size_t i = 0; i < N_ANALYSES; i++) {
+		*chosen = &analyses[i];
+		if (strcmp(analyses[i]->name, name) == 0)
+			return 1;
+	}
+	*chosen = analyses;
+	return N_ANALYSES;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {.top = 20, .fail_over = UINT64_MAX};
+	struct ms_command commands[N_ANALYSES + 2] = {0};
+	struct ms_tool with_commands = tool;
+	struct ms_parsed parsed;
+	const struct analysis *const *chosen;
+
+	for (size_t i = 0; i < N_ANALYSES; i++)
+		commands[i] = (struct ms_command){analyses[i]->name, analyses[i]->summary, "TRACE", 1, 1, analyses[i]->options};
+	commands[N_ANALYSES] = (struct ms_command){"all", "all of these, in one pass", "TRACE", 1, 1, NULL};
+	with_commands.commands = commands;
+	ms_report_init(tool.name, MS_EXIT_FAIL);
+	int rc = ms_options_parse(&with_commands, argc, argv, &options, &parsed);
+
+	if (rc != MS_OPTIONS_RUN)
+		return rc;
+	if (options.pid > UINT32_MAX)
+		ms_die("no process has the id %llu", (unsigned long long)options.pid);
+	size_t n = choose(parsed.command->name, &chosen);
+
+	return analyze(parsed.operands[0], &options, chosen, n);
+}

@@ -1,0 +1,228 @@
+/* summary.c - how much was allocated, how much stayed, how high did it go, and is the trace all there? */
+#include "analysis.h"
+#include "report.h"
+#include "trace.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct calls {
+	uint64_t made, failed;
+};
+
+struct state {
+	uint64_t n_events; /* of the processes that count */
+	struct calls ops[MST_OP_MAX + 1];
+};
+
+/* In text, nothing that begins with "alloc" or "free" and is followed by a number may stand before the first two of
+ * them: scripts look for these lines. */
+static const struct ms_column head[] = {
+	{"events", "events", MS_COLUMN_COUNT},
+	{"allocations", "allocations", MS_COLUMN_COUNT},
+	{"frees", "frees", MS_COLUMN_COUNT},
+	{"allocated_bytes", "bytes allocated", MS_COLUMN_BYTES},
+	{"freed_bytes", "bytes freed", MS_COLUMN_BYTES},
+	{"live_blocks", "blocks live at the end", MS_COLUMN_COUNT},
+	{"live_bytes", "bytes live at the end", MS_COLUMN_BYTES},
+	{"peak_bytes", "peak", MS_COLUMN_BYTES},
+	{"peak_blocks", "blocks at the peak", MS_COLUMN_COUNT},
+	{"peak_time_ns", "peak reached after", MS_COLUMN_DURATION},
+	{"peak_event", "peak reached by event", MS_COLUMN_COUNT},
+	{"failed", "failed calls", MS_COLUMN_COUNT},
+	{"temporary", "temporary blocks", MS_COLUMN_COUNT},
+	{"foreign_frees", "releases of unknown blocks", MS_COLUMN_COUNT},
+	{"inherited_frees", "releases of blocks inherited by fork", MS_COLUMN_COUNT},
+	{"lost_events", "events lost while recording", MS_COLUMN_COUNT},
+	{"missing_events", "events missing in the file", MS_COLUMN_COUNT},
+	{"uncertain_bytes", "bytes whose release may be missing", MS_COLUMN_BYTES},
+	{"threads", "threads", MS_COLUMN_COUNT},
+	{"processes", "processes", MS_COLUMN_COUNT},
+	{"stacks", "call stacks", MS_COLUMN_COUNT},
+	{"duration_ns", "duration", MS_COLUMN_DURATION},
+	{"stall_ns", "waited for the recorder", MS_COLUMN_DURATION},
+	{"complete", "complete", MS_COLUMN_BOOL},
+	{"exit", "exit status", MS_COLUMN_NUMBER},
+	{"command", "command", MS_COLUMN_STRING},
+};
+
+static const struct ms_column calls_columns[] = {
+	{"function", "function", MS_COLUMN_STRING},
+	{"calls", "calls", MS_COLUMN_COUNT},
+	{"failed", "failed", MS_COLUMN_COUNT},
+};
+
+static void *begin(const struct pass *pass)
+{
+	struct state *s = calloc(1, sizeof(*s));
+
+	(void)pass;
+	if (!s)
+		ms_die("out of memory");
+	return s;
+}
+
+static bool is_of_pid(const struct mst_process *p, uint64_t pid)
+{
+	return pid == 0 || (p && p->pid == pid);
+}
+
+static bool is_counted(const struct pass *pass, uint32_t thread)
+{
+	if (pass->options->pid == 0)
+		return true;
+	const struct mst_thread *t = mst_reader_thread(pass->reader, thread);
+
+	return t && is_of_pid(mst_reader_process(pass->reader, t->process), pass->options->pid);
+}
+
+static void events(void *state, const struct pass *pass, const struct mst_event *events, size_t n)
+{
+	struct state *s = state;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!is_counted(pass, events[i].thread))
+			continue;
+		struct calls *c = &s->ops[events[i].op & MST_OP_MAX];
+
+		s->n_events++;
+		c->made++;
+		c->failed += (events[i].flags & MST_EV_FAILED) != 0;
+	}
+}
+
+/* Sums over the processes that count, and what became of the last of them. */
+struct people {
+	uint64_t n_processes, n_threads, lost_events, stall_ns;
+	int exit; /* status, 128 + signal, -1 unknown */
+};
+
+static int exit_status(const struct mst_process *p)
+{
+	if (p->fate == MST_FATE_EXITED)
+		return p->status;
+	return p->fate == MST_FATE_KILLED ? 128 + p->status : -1;
+}
+
+static struct people count_people(const struct pass *pass)
+{
+	struct people people = {.exit = -1};
+	uint64_t pid = pass->options->pid;
+
+	for (uint32_t id = 1; id <= mst_reader_n_processes(pass->reader); id++) {
+		const struct mst_process *p = mst_reader_process(pass->reader, id);
+
+		if (!is_of_pid(p, pid))
+			continue;
+		people.n_processes++;
+		people.lost_events += p ? p->lost_events : 0;
+		people.stall_ns += p ? p->stall_ns : 0;
+		people.exit = p ? exit_status(p) : -1;
+	}
+	for (uint32_t id = 1; id <= mst_reader_n_threads(pass->reader); id++)
+		people.n_threads += is_counted(pass, id);
+	if (pid)
+		return people;
+	const struct mst_totals *totals = mst_reader_end(pass->reader);
+
+	people.lost_events = ms_trace_lost_events(pass->reader);
+	people.exit = totals ? totals->exit_status : -1;
+	return people;
+}
+
+/* The arguments, joined by blanks. */
+static void add_command(struct ms_table *t, const struct mst_header *header)
+{
+	char *line = malloc(header->cmdline_len + 1);
+
+	if (!line)
+		ms_die("out of memory");
+	for (size_t i = 0; i < header->cmdline_len; i++)
+		line[i] = header->cmdline[i] ? header->cmdline[i] : ' ';
+	ms_table_stringn(t, line, header->cmdline_len);
+	free(line);
+}
+
+static void add_memory(struct ms_table *t, const struct pass *pass)
+{
+	const struct mst_counters *c = mst_replay_totals(pass->replay);
+
+	ms_table_number(t, c->allocs);
+	ms_table_number(t, c->frees);
+	ms_table_number(t, c->allocated_bytes);
+	ms_table_number(t, c->freed_bytes);
+	ms_table_number(t, c->live_blocks);
+	ms_table_number(t, c->live_bytes);
+	ms_table_number(t, c->peak_bytes);
+	ms_table_number(t, c->peak_blocks);
+	ms_table_number(t, mst_replay_peak_time_ns(pass->replay));
+	ms_table_number(t, mst_replay_peak_event(pass->replay));
+	ms_table_number(t, c->failed);
+	ms_table_number(t, c->temporary);
+	ms_table_number(t, mst_replay_foreign_frees(pass->replay));
+	ms_table_number(t, mst_replay_inherited_frees(pass->replay));
+}
+
+static void add_recording(struct ms_table *t, const struct pass *pass)
+{
+	const struct mst_totals *totals = mst_reader_end(pass->reader);
+	struct people people = count_people(pass);
+	struct mst_loss loss;
+
+	mst_reader_loss(pass->reader, &loss);
+	ms_table_number(t, people.lost_events);
+	ms_table_number(t, loss.events);
+	ms_table_number(t, loss.uncertain_bytes);
+	ms_table_number(t, people.n_threads);
+	ms_table_number(t, people.n_processes);
+	ms_table_number(t, mst_reader_n_stacks(pass->reader));
+	ms_table_number(t, totals ? totals->duration_ns : pass->last_ns);
+	ms_table_number(t, people.stall_ns);
+	ms_table_number(t, totals && totals->is_clean && loss.places == 0 && people.lost_events == 0);
+	if (people.exit < 0)
+		ms_table_absent(t);
+	else
+		ms_table_number(t, (uint64_t)people.exit);
+	add_command(t, mst_reader_header(pass->reader));
+}
+
+static struct ms_table *calls_table(const struct state *s)
+{
+	struct ms_table *t = ms_table_new(calls_columns, sizeof(calls_columns) / sizeof(*calls_columns));
+
+	for (unsigned op = 0; op <= MST_OP_MAX; op++) {
+		char number[16];
+
+		if (s->ops[op].made == 0)
+			continue;
+		snprintf(number, sizeof(number), "op-%u", op);
+		ms_table_row(t);
+		ms_table_string(t, mst_op_name(op) ? mst_op_name(op) : number);
+		ms_table_number(t, s->ops[op].made);
+		ms_table_number(t, s->ops[op].failed);
+	}
+	return t;
+}
+
+static void end(void *state, const struct pass *pass, struct answer *answer)
+{
+	struct state *s = state;
+
+	answer->head = ms_table_new(head, sizeof(head) / sizeof(*head));
+	ms_table_row(answer->head);
+	ms_table_number(answer->head, s->n_events);
+	add_memory(answer->head, pass);
+	add_recording(answer->head, pass);
+	answer->rows = calls_table(s);
+	answer->rows_key = "calls";
+	free(s);
+}
+
+const struct analysis analysis_summary = {
+	.name = "summary",
+	.summary = "the numbers of the whole trace: calls, bytes, peak, losses",
+	.is_record = true,
+	.begin = begin,
+	.events = events,
+	.end = end,
+};
