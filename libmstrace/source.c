@@ -53,7 +53,8 @@ static int move_window(struct mst_source *s, uint64_t offset, struct mst_problem
 {
 	if (offset >= s->start && offset - s->start <= s->len) {
 		size_t gone = (size_t)(offset - s->start);
-		memmove(s->window, s->window + gone, s->len - gone);
+		if (gone > 0) /* before the first read there is no window yet */
+			memmove(s->window, s->window + gone, s->len - gone);
 		s->len -= gone;
 		s->start = offset;
 		return 0;

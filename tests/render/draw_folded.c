@@ -10,6 +10,7 @@
 struct builder {
 	struct view_node *nodes;
 	uint32_t n, cap;
+	char *input; /* all of it; the names point into it */
 };
 
 static uint32_t add_node(struct builder *b, uint32_t parent, const char *s, size_t n)
@@ -66,26 +67,35 @@ static void mark(struct view_node *n)
 	n->is_cut = n->name.n == 11 && memcmp(n->name.s, "[cut stack]", 11) == 0;
 }
 
+static void read_input(struct builder *b)
+{
+	size_t len = 0, cap = 1 << 16, n;
+
+	b->input = malloc(cap);
+	while (b->input && (n = fread(b->input + len, 1, cap - len - 1, stdin)) > 0) {
+		len += n;
+		if (cap - len == 1)
+			b->input = realloc(b->input, cap *= 2);
+	}
+	if (!b->input)
+		ms_die("out of memory");
+	b->input[len] = '\0';
+}
+
 static void read_stacks(struct builder *b)
 {
-	char *line = NULL;
-	size_t cap = 0;
-	ssize_t n;
-
-	while ((n = getline(&line, &cap, stdin)) > 0) {
-		char *weight = memrchr(line, ' ', (size_t)n);
-		char *s;
+	read_input(b);
+	for (char *rest = b->input, *line; (line = strsep(&rest, "\n")) != NULL && *line;) {
+		char *weight = strrchr(line, ' '), *name;
 		uint32_t at = 0;
 
 		if (!weight)
 			ms_die("a line without a weight");
 		*weight = '\0';
-		s = strdup(line); /* lives as long as the program, as the names must */
-		for (char *next = s; (s = strsep(&next, ";")) != NULL;)
-			at = find_child(b, at, s, strlen(s));
+		while ((name = strsep(&line, ";")) != NULL)
+			at = find_child(b, at, name, strlen(name));
 		add_weight(b, at, strtoull(weight + 1, NULL, 10));
 	}
-	free(line);
 }
 
 static void add_hostile(struct builder *b)
@@ -128,5 +138,6 @@ int main(int argc, char **argv)
 	else
 		flame_draw(&tree, is_hostile ? &hostile : &plain, &opt, &out);
 	free(b.nodes);
+	free(b.input);
 	return ms_report_close(&out, NULL, MS_EXIT_OK);
 }
