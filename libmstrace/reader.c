@@ -6,8 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,62 +15,20 @@
 
 /* ---- damage ----------------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 6, 7)))
-static void note(struct mst_reader *r, uint64_t offset, uint64_t length, const struct mst_frame *f, uint64_t events,
-	const char *format, ...)
+/* A damaged place. events: UINT64_MAX if only the next event frame can tell; f: the frame concerned, or NULL. */
+static void note(struct mst_reader *r, uint64_t offset, uint64_t length, const struct mst_frame *f,
+	uint64_t first_event, uint64_t events, const char *why)
 {
-	struct mst_damage d = {.offset = offset, .length = length, .first_event = r->pos.event, .events = events};
-	va_list args;
+	struct mst_damage d = {.offset = offset, .length = length, .first_event = first_event, .events = events};
 
-	d.problem.code = MST_EDAMAGED;
-	d.problem.offset = offset;
-	d.problem.frame = f ? f->seq : MST_NO_FRAME;
-	va_start(args, format);
-	vsnprintf(d.problem.text, sizeof(d.problem.text), format, args);
-	va_end(args);
+	mst_problem_set(&d.problem, MST_EDAMAGED, offset, f ? f->seq : MST_NO_FRAME, "%s", why);
 	mst_damages_add(&r->damages, &d, events != UINT64_MAX);
 }
 
 /* An intact frame that cannot be used. */
 static void note_frame(struct mst_reader *r, const struct mst_frame *f, uint64_t events, const char *why)
 {
-	note(r, f->offset, mst_frame_size(f), f, events, "%s", why);
-}
-
-static const char *gap_sentence(enum mst_gap_cause cause)
-{
-	static const char *const sentences[] = {
-		[MST_GAP_HEADER] = "no intact frame header",
-		[MST_GAP_PAYLOAD] = "payload checksum mismatch",
-		[MST_GAP_CUT] = "the file ends inside a frame",
-		[MST_GAP_ZEROS] = "nothing but zeros to the end of the file",
-		[MST_GAP_FOREIGN] = "a frame of another trace",
-		[MST_GAP_PAD] = "padding that is not zero",
-	};
-
-	return sentences[cause];
-}
-
-/* A gap behind whose intact header the payload is lost: if the header fits the order, the loss is known exactly. */
-static bool account_lost_frame(struct mst_reader *r, const struct mst_gap *g)
-{
-	if (!g->frame_known || !r->pos.is_known || g->frame.seq != r->pos.seq)
-		return false;
-	r->pos.seq++;
-	r->damages.loss.frames++;
-	return true;
-}
-
-static void note_gap(struct mst_reader *r, const struct mst_gap *g)
-{
-	const struct mst_frame *f = g->frame_known ? &g->frame : NULL;
-	bool counted = account_lost_frame(r, g);
-	bool loses = !(g->cause == MST_GAP_PAD || g->cause == MST_GAP_ZEROS || g->cause == MST_GAP_FOREIGN);
-
-	/* A table's payload takes no events with it. */
-	if (counted && f->kind != MST_KIND_EVT)
-		loses = false;
-	note(r, g->offset, g->length, f, loses ? UINT64_MAX : 0, "%s", gap_sentence(g->cause));
+	note(r, f->offset, mst_frame_size(f), f, r->pos.event, events, why);
 }
 
 /* ---- tables and facts ------------------------------------------------------------------------------------- */
@@ -166,20 +122,15 @@ static void settle_events(struct mst_reader *r, uint64_t event, uint64_t offset,
 	uint64_t lost = event - r->pos.event;
 
 	if (!r->damages.is_open && lost != 0)
-		note(r, offset, 0, f, UINT64_MAX, "events are missing before this frame");
+		note(r, offset, 0, f, r->pos.event, UINT64_MAX, "events are missing before this frame");
 	mst_damages_settle(&r->damages, lost);
 }
 
-/* Holds the frame's header against what came before. False: it contradicts it and must not be used. */
-static bool fits_position(struct mst_reader *r, const struct mst_frame *f, const struct mst_evt *e, const char **why)
+/* Holds an event frame's header against what came before. False: it contradicts that and must not be used. */
+static bool continues(const struct mst_position *p, const struct mst_evt *e, const char **why)
 {
-	const struct mst_position *p = &r->pos;
 	uint64_t missing = e->first_event - p->event;
 
-	if (!p->is_known) {
-		mst_damages_settle(&r->damages, UINT64_MAX);
-		return true;
-	}
 	*why = "event numbers overlap those before";
 	if (e->first_event < p->event)
 		return false;
@@ -190,13 +141,20 @@ static bool fits_position(struct mst_reader *r, const struct mst_frame *f, const
 	if (e->time_first << e->time_shift < p->time_ns)
 		return false;
 	*why = "live totals do not continue those before";
-	if (missing == 0 && (e->live_blocks != p->live_blocks || e->live_bytes != p->live_bytes ||
-		e->bytes_before != p->bytes))
-		return false;
-	if (missing != 0)
+	return missing != 0 || (e->live_blocks == p->live_blocks && e->live_bytes == p->live_bytes &&
+		e->bytes_before == p->bytes);
+}
+
+/* Settles what is missing before an event frame that continues what came before. */
+static void settle_gap(struct mst_reader *r, const struct mst_frame *f, const struct mst_evt *e)
+{
+	if (!r->pos.is_known) {
+		mst_damages_settle(&r->damages, UINT64_MAX);
+		return;
+	}
+	if (e->first_event != r->pos.event)
 		add_uncertain(r, e->first_alloc, e->bytes_before, e->live_blocks, e->live_bytes);
 	settle_events(r, e->first_event, f->offset, f);
-	return true;
 }
 
 static bool live_after(const struct mst_frame *f, const struct mst_evt *e, struct mst_position *next, const char **why)
@@ -220,6 +178,55 @@ static bool live_after(const struct mst_frame *f, const struct mst_evt *e, struc
 	return true;
 }
 
+static const char *gap_sentence(enum mst_gap_cause cause)
+{
+	static const char *const sentences[] = {
+		[MST_GAP_HEADER] = "no intact frame header",
+		[MST_GAP_PAYLOAD] = "payload checksum mismatch",
+		[MST_GAP_CUT] = "the file ends inside a frame",
+		[MST_GAP_ZEROS] = "nothing but zeros to the end of the file",
+		[MST_GAP_FOREIGN] = "a frame of another trace",
+		[MST_GAP_PAD] = "padding that is not zero",
+	};
+
+	return sentences[cause];
+}
+
+/* A payload is lost and its header is not: if the header fits the order, what is lost is known exactly. Returns the
+ * number of events, or UINT64_MAX if only the next event frame can tell. */
+static uint64_t account_lost_frame(struct mst_reader *r, const struct mst_frame *f)
+{
+	struct mst_position next;
+	struct mst_evt e;
+	const char *why;
+
+	if (!r->pos.is_known || f->seq != r->pos.seq || r->damages.is_open)
+		return UINT64_MAX;
+	if (f->kind == MST_KIND_EVT) {
+		if (!mst_evt_load(f, &e, &why) || !live_after(f, &e, &next, &why) || !continues(&r->pos, &e, &why))
+			return UINT64_MAX;
+		r->pos = next;
+		r->damages.loss.uncertain_blocks += e.n_free - e.n_unowned;
+		r->damages.loss.uncertain_bytes += e.freed_bytes;
+	} else {
+		r->pos.seq++;
+	}
+	r->damages.loss.frames++;
+	return f->kind == MST_KIND_EVT ? f->n_items : 0;
+}
+
+static void note_gap(struct mst_reader *r, const struct mst_gap *g)
+{
+	uint64_t first_event = r->pos.event;
+	uint64_t events = UINT64_MAX;
+
+	if (g->frame_known)
+		events = account_lost_frame(r, &g->frame);
+	else if (g->cause == MST_GAP_PAD || g->cause == MST_GAP_ZEROS || g->cause == MST_GAP_FOREIGN)
+		events = 0;
+	note(r, g->offset, g->length, g->frame_known ? &g->frame : NULL, first_event, events, gap_sentence(g->cause));
+}
+
 /* 1: the frame's events are ready; 0: it cannot be used, and why is noted; negative: reading ends. */
 static int read_events(struct mst_reader *r, const struct mst_frame *f)
 {
@@ -230,10 +237,12 @@ static int read_events(struct mst_reader *r, const struct mst_frame *f)
 	unsigned columns = r->columns | (r->skip_until_ns ? (unsigned)MST_COL_TIME : 0u);
 	int rc;
 
-	if (!mst_evt_load(f, &e, &why) || !live_after(f, &e, &next, &why) || !fits_position(r, f, &e, &why)) {
+	if (!mst_evt_load(f, &e, &why) || !live_after(f, &e, &next, &why) ||
+		(r->pos.is_known && !continues(&r->pos, &e, &why))) {
 		note_frame(r, f, UINT64_MAX, why);
 		return 0;
 	}
+	settle_gap(r, f, &e);
 	ev = (struct mst_events){.n = f->n_items, .first_alloc = e.first_alloc, .first_time = e.time_base};
 	why = "an event frame must be stored, not compressed as a whole";
 	rc = f->codec == MST_CODEC_STORED ? mst_event_decode(r->decoder, f->payload, f->stored_len, columns, &ev, &why)
@@ -294,7 +303,7 @@ static int check_order(struct mst_reader *r, struct mst_frame *f)
 	}
 	r->damages.loss.frames += missing;
 	if (!r->damages.is_open)
-		note(r, f->offset, 0, f, UINT64_MAX, "frames are missing before this one");
+		note(r, f->offset, 0, f, r->pos.event, UINT64_MAX, "frames are missing before this one");
 	return 1;
 }
 
@@ -339,7 +348,7 @@ static void finish(struct mst_reader *r)
 		settle_events(r, t->events, r->scan.pos, NULL);
 		r->pos.event = t->events;
 	} else if (r->has_end && r->pos.is_known) {
-		note(r, r->scan.pos, 0, NULL, 0, "the END frame counts fewer events than there are");
+		note(r, r->scan.pos, 0, NULL, r->pos.event, 0, "the END frame counts fewer events than there are");
 	}
 	mst_damages_settle(&r->damages, UINT64_MAX);
 }
@@ -438,8 +447,23 @@ void mst_reader_jump(struct mst_reader *r, uint64_t offset, bool is_start)
 	mst_damages_clear(&r->damages);
 }
 
-/* Reads up to the first intact frame: the HEADER in a sound file. */
-static int find_start(struct mst_reader *r)
+void mst_reader_close(struct mst_reader *r)
+{
+	if (!r)
+		return;
+	if (r->own_fd >= 0)
+		close(r->own_fd);
+	mst_source_release(&r->source);
+	mst_dict_release(&r->dict);
+	mst_index_release(&r->index);
+	mst_damages_release(&r->damages);
+	mst_unpacker_free(r->unpacker);
+	mst_event_decoder_free(r->decoder);
+	free(r->header_text);
+	free(r);
+}
+
+int mst_reader_find_start(struct mst_reader *r, unsigned *kind)
 {
 	struct mst_frame f;
 	struct mst_gap gap;
@@ -449,13 +473,11 @@ static int find_start(struct mst_reader *r)
 		if (gap.cause != MST_GAP_ZEROS)
 			note_gap(r, &gap);
 	if (rc == MST_SCAN_END)
-		return mst_problem_set(&r->problem, MST_ENOTRACE, 0, MST_NO_FRAME,
+		return mst_problem_set(&r->problem, MST_ENOTRACE, 0, MST_NO_FRAME, "%s",
 			r->scan.pos == 0 ? "the file is empty" : "this is not a trace, or nothing in it is intact");
 	if (rc < 0)
 		return rc;
-	if (f.kind == MST_KIND_HEADER)
-		return read_frame(r, &f);
-	/* The header is lost; the frames say all that is needed to read them. */
+	*kind = f.kind;
 	r->scan.pos = f.offset;
 	r->scan.pad = 0;
 	return 0;
@@ -467,16 +489,14 @@ static void set_blank_header(struct mst_header *h)
 		.cwd = "", .cmdline = ""};
 }
 
-static int open_source(int fd, bool owns, const struct mst_reader_options *opt, struct mst_reader **out,
-	struct mst_problem *problem)
+int mst_reader_new(int fd, bool owns, const struct mst_reader_options *opt, struct mst_reader **out)
 {
 	struct mst_reader *r = calloc(1, sizeof(*r));
-	int rc = MST_ENOMEM;
 
 	if (!r) {
 		if (owns)
 			close(fd);
-		return mst_problem_memory(problem);
+		return MST_ENOMEM;
 	}
 	mst_source_init(&r->source, fd, opt && opt->follow);
 	mst_scan_init(&r->scan, &r->source);
@@ -486,10 +506,41 @@ static int open_source(int fd, bool owns, const struct mst_reader_options *opt, 
 	r->columns = opt && opt->columns ? opt->columns : MST_COL_ALL;
 	r->pos = (struct mst_position){.alloc = 1, .is_known = true};
 	r->unpacker = mst_unpacker_new();
-	if (!r->unpacker || mst_event_decoder_new(&r->decoder) < 0)
-		mst_problem_memory(&r->problem);
-	else
-		rc = find_start(r);
+	if (!r->unpacker || mst_event_decoder_new(&r->decoder) < 0) {
+		mst_reader_close(r);
+		return MST_ENOMEM;
+	}
+	*out = r;
+	return 0;
+}
+
+/* The HEADER, if it is the first frame, so that its facts are there from the start. If it is lost the other frames say
+ * all that is needed to read them. */
+static int read_header(struct mst_reader *r)
+{
+	struct mst_frame f;
+	struct mst_gap gap;
+	unsigned kind = 0;
+	int rc = mst_reader_find_start(r, &kind);
+
+	if (rc == 0 && kind == MST_KIND_HEADER) {
+		rc = mst_scan_next(&r->scan, &f, &gap, &r->problem);
+		rc = rc == MST_SCAN_FRAME ? read_frame(r, &f) : rc < 0 ? rc : 0;
+	}
+	return rc;
+}
+
+static int open_source(int fd, bool owns, const struct mst_reader_options *opt, struct mst_reader **out,
+	struct mst_problem *problem)
+{
+	struct mst_reader *r = NULL;
+	int rc;
+
+	*out = NULL;
+	rc = mst_reader_new(fd, owns, opt, &r);
+	if (rc < 0)
+		return mst_problem_memory(problem);
+	rc = read_header(r);
 	if (rc < 0) {
 		if (problem)
 			*problem = r->problem;
@@ -503,7 +554,6 @@ static int open_source(int fd, bool owns, const struct mst_reader_options *opt, 
 int mst_reader_open_fd(int fd, const struct mst_reader_options *opt, struct mst_reader **out,
 	struct mst_problem *problem)
 {
-	*out = NULL;
 	return open_source(fd, false, opt, out, problem);
 }
 
@@ -521,20 +571,4 @@ int mst_reader_open(const char *path, const struct mst_reader_options *opt, stru
 	if (fd < 0)
 		return mst_problem_os(problem, 0, "open");
 	return open_source(fd, true, opt, out, problem);
-}
-
-void mst_reader_close(struct mst_reader *r)
-{
-	if (!r)
-		return;
-	if (r->own_fd >= 0)
-		close(r->own_fd);
-	mst_source_release(&r->source);
-	mst_dict_release(&r->dict);
-	mst_index_release(&r->index);
-	mst_damages_release(&r->damages);
-	mst_unpacker_free(r->unpacker);
-	mst_event_decoder_free(r->decoder);
-	free(r->header_text);
-	free(r);
 }

@@ -64,6 +64,11 @@ struct mst_reader {
 	void *ctx;
 };
 
+/* The two steps of opening, so that hooks can be set between them. new: fd is borrowed, or closed by
+ * mst_reader_close (and on failure) if `owns`. find_start: goes to the first intact frame, *kind; MST_ENOTRACE if
+ * there is none. */
+int mst_reader_new(int fd, bool owns, const struct mst_reader_options *opt, struct mst_reader **out);
+int mst_reader_find_start(struct mst_reader *r, unsigned *kind);
 /* Reads on to the next event frame: 1 with its events ready for slices, 0 at the end, negative on failure. */
 int mst_reader_advance(struct mst_reader *r);
 /* Takes over a table, HEADER or END frame. 0, MST_EDAMAGED with *why, MST_EVERSION or MST_ENOMEM (problem set). */

@@ -179,6 +179,8 @@ static int payload_gap(struct mst_scan *s, const struct mst_frame *f, bool is_cu
 
 	gap->frame_known = true;
 	gap->frame = *f;
+	gap->frame.header = gap->header;
+	gap->frame.payload = NULL;
 	s->hashed += f->stored_len;
 	if (!is_cut) {
 		/* Bytes were changed, not added or taken away, if the next frame is where it should be. */
@@ -222,6 +224,7 @@ static int read_payload(struct mst_scan *s, struct mst_frame *f, struct mst_gap 
 	rc = view(s, s->pos, size, &p, &n, problem);
 	if (rc < 0)
 		return rc;
+	memcpy(gap->header, p, f->header_len);
 	if (n < size)
 		return payload_gap(s, f, true, gap, problem);
 	f->header = p;

@@ -36,7 +36,8 @@ struct mst_gap {
 	enum mst_gap_cause cause;
 	uint64_t offset, length;
 	bool frame_known;
-	struct mst_frame frame; /* header fields of the lost frame; its pointers are not valid */
+	struct mst_frame frame; /* the lost frame; its header is the copy below, its payload NULL */
+	uint8_t header[MST_HEADER_MAX];
 };
 
 void mst_scan_init(struct mst_scan *s, struct mst_source *source);
