@@ -32,6 +32,7 @@ struct mst_event_frame {
 	struct mst_events ev;
 	struct mst_columns cols;
 	uint32_t n_threads, n_sites;
+	bool has_late;
 
 	uint16_t slot[MST_FRAME_EVENTS_MAX];     /* [event] thread, numbered by first appearance */
 	uint32_t slot_end[MST_FRAME_EVENTS_MAX]; /* [slot] end of its events in order[] */
@@ -56,12 +57,15 @@ struct mst_event_frame {
 			uint32_t by_last[MST_FRAME_EVENTS_MAX]; /* [last site] two guesses */
 		} guess;
 		struct {
-			uint64_t diff[MST_FRAME_EVENTS_MAX]; /* [event] */
+			uint64_t diff[MST_FRAME_EVENTS_MAX];  /* [event] */
+			uint16_t large[MST_FRAME_EVENTS_MAX]; /* events whose difference is in TIME_LARGE */
 		} time;
 		struct {
 			struct mst_live_rank live; /* of the thread at hand */
-			uint16_t own_alloc[MST_FRAME_EVENTS_MAX]; /* [block of live] ordinal - first_alloc */
-			uint16_t own_index[MST_FRAME_EVENTS_MAX]; /* [ordinal - first_alloc] block of its thread's live */
+			uint16_t own_alloc[MST_FRAME_EVENTS_MAX]; /* [its n-th acquisition] ordinal - first_alloc */
+			uint16_t own_index[MST_FRAME_EVENTS_MAX]; /* [ordinal - first_alloc] n-th of its thread */
+			uint16_t event[MST_FRAME_EVENTS_MAX];     /* events of the thread that may refer */
+			uint16_t n_own[MST_FRAME_EVENTS_MAX];     /* and its acquisitions before each */
 			uint32_t code[MST_FRAME_EVENTS_MAX];      /* [event] */
 			uint64_t last_old[MST_FRAME_EVENTS_MAX];  /* [site] ordinal */
 			uint64_t last_addr;
@@ -81,7 +85,8 @@ struct mst_event_frame {
 bool mst_event_encode_order(struct mst_event_frame *f);
 bool mst_event_decode_order(struct mst_event_frame *f);
 
-/* op, stack <-> SITE_*. Fills site, site_key, site_trait, n_sites; decoding ev.n_alloc too. */
+/* op, stack <-> SITE_*. Fills n_sites, site, site_key, site_trait, has_late; site_end with the sites' sizes; decoding
+ * ev.n_alloc too. */
 bool mst_event_encode_sites(struct mst_event_frame *f);
 bool mst_event_decode_sites(struct mst_event_frame *f, bool want_stack);
 /* Fills group, site_end, allocs_before, alloc_event. */

@@ -17,23 +17,29 @@
 
 enum { REF_NONE = 0, REF_ADDR = 1, REF_OLD = 2, REF_CROSS = 3, REF_RANK = 4 };
 
-static void forget_thread(struct mst_event_frame *f)
-{
-	mst_live_reset(&f->u.ref.live);
-}
-
 static void forget(struct mst_event_frame *f)
 {
 	for (uint32_t s = 0; s < f->n_sites; s++)
 		f->u.ref.last_old[s] = f->ev.first_alloc;
+	f->u.ref.last_addr = 0;
 }
 
-static inline void acquire(struct mst_event_frame *f, uint32_t i)
+/* Sifts a thread's events: own_alloc from its acquisitions; event, n_own from those that may refer, whose number it
+ * returns. What comes next is unpredictable, so nothing branches. */
+static uint32_t sift(struct mst_event_frame *f, uint32_t begin, uint32_t end)
 {
-	uint32_t alloc = f->allocs_before[i], index = mst_live_add(&f->u.ref.live);
+	uint32_t n_own = 0, n_refs = 0;
 
-	f->u.ref.own_index[alloc] = (uint16_t)index;
-	f->u.ref.own_alloc[index] = (uint16_t)alloc;
+	for (uint32_t k = begin; k < end; k++) {
+		uint32_t i = f->order[k], trait = f->site_trait[f->site[i]];
+		f->u.ref.event[n_refs] = (uint16_t)i;
+		f->u.ref.n_own[n_refs] = (uint16_t)n_own;
+		n_refs += (trait & MST_SITE_REFERS) != 0;
+		f->u.ref.own_alloc[n_own] = f->allocs_before[i];
+		n_own += (trait & MST_SITE_ACQUIRES) != 0;
+	}
+	mst_live_reset(&f->u.ref.live, n_own);
+	return n_refs;
 }
 
 /* ---- encoding ------------------------------------------------------------------------------------------- */
@@ -60,7 +66,7 @@ static uint32_t put_old(struct mst_event_frame *f, uint32_t i)
 	return REF_OLD;
 }
 
-static uint32_t put_recent(struct mst_event_frame *f, uint32_t i, uint32_t alloc)
+static uint32_t put_recent(struct mst_event_frame *f, uint32_t i, uint32_t alloc, uint32_t n_own)
 {
 	struct mst_column_bytes *col = &f->cols.at[MST_COLUMN_REF_CROSS];
 	struct mst_live_rank *live = &f->u.ref.live;
@@ -68,7 +74,7 @@ static uint32_t put_recent(struct mst_event_frame *f, uint32_t i, uint32_t alloc
 	if (f->slot[f->alloc_event[alloc]] == f->slot[i] && f->site_trait[f->site[i]] & MST_SITE_RELEASES) {
 		uint32_t index = f->u.ref.own_index[alloc];
 		if (mst_live_has(live, index)) {
-			uint32_t rank = mst_live_rank_of(live, index);
+			uint32_t rank = mst_live_rank_of(live, n_own, index);
 			mst_live_remove(live, index);
 			return REF_RANK + rank;
 		}
@@ -77,7 +83,7 @@ static uint32_t put_recent(struct mst_event_frame *f, uint32_t i, uint32_t alloc
 	return REF_CROSS;
 }
 
-static bool encode_ref(struct mst_event_frame *f, uint32_t i)
+static bool encode_ref(struct mst_event_frame *f, uint32_t i, uint32_t n_own)
 {
 	uint64_t freed = f->ev.freed[i], own = f->ev.first_alloc + f->allocs_before[i];
 	uint32_t *code = &f->u.ref.code[i];
@@ -91,25 +97,40 @@ static bool encode_ref(struct mst_event_frame *f, uint32_t i)
 	else if (freed < f->ev.first_alloc)
 		*code = put_old(f, i);
 	else
-		*code = put_recent(f, i, (uint32_t)(freed - f->ev.first_alloc));
+		*code = put_recent(f, i, (uint32_t)(freed - f->ev.first_alloc), n_own);
 	return true;
 }
 
 static bool encode_thread(struct mst_event_frame *f, uint32_t begin, uint32_t end)
 {
-	forget_thread(f);
-	for (uint32_t k = begin; k < end; k++) {
-		uint32_t i = f->order[k], trait = f->site_trait[f->site[i]];
-		if (trait & MST_SITE_REFERS) {
-			if (!encode_ref(f, i))
-				return false;
-		} else if (f->ev.freed[i] != 0 || f->ev.freed_addr[i] != 0) {
-			return mst_columns_fail(&f->cols, MST_EARG, "a call that takes no block refers to one");
-		}
-		if (trait & MST_SITE_ACQUIRES)
-			acquire(f, i);
-	}
+	uint32_t n_refs = sift(f, begin, end);
+
+	for (uint32_t r = 0; r < n_refs; r++)
+		if (!encode_ref(f, f->u.ref.event[r], f->u.ref.n_own[r]))
+			return false;
 	return true;
+}
+
+/* Numbers the acquisitions of each thread: own_index. */
+static void number_own(struct mst_event_frame *f)
+{
+	uint32_t *count = f->table; /* [slot] */
+
+	memset(count, 0, f->n_threads * sizeof(count[0]));
+	for (uint32_t a = 0; a < f->ev.n_alloc; a++)
+		f->u.ref.own_index[a] = (uint16_t)count[f->slot[f->alloc_event[a]]]++;
+}
+
+/* Events that cannot refer do not. */
+static bool check_strays(struct mst_event_frame *f)
+{
+	uint64_t stray = 0;
+
+	for (uint32_t s = 0, g = 0; s < f->n_sites; g = f->site_end[s++])
+		if (!(f->site_trait[s] & MST_SITE_REFERS))
+			for (; g < f->site_end[s]; g++)
+				stray |= f->ev.freed[f->group[g]] | f->ev.freed_addr[f->group[g]];
+	return stray == 0 || mst_columns_fail(&f->cols, MST_EARG, "a call that takes no block refers to one");
 }
 
 bool mst_event_encode_refs(struct mst_event_frame *f)
@@ -118,7 +139,7 @@ bool mst_event_encode_refs(struct mst_event_frame *f)
 	uint8_t *p = col->p;
 
 	forget(f);
-	f->u.ref.last_addr = 0;
+	number_own(f);
 	for (uint32_t slot = 0, begin = 0; slot < f->n_threads; begin = f->slot_end[slot++])
 		if (!encode_thread(f, begin, f->slot_end[slot]))
 			return false;
@@ -127,7 +148,7 @@ bool mst_event_encode_refs(struct mst_event_frame *f)
 			for (; g < f->site_end[s]; g++)
 				p = mst_put_varint(p, f->u.ref.code[f->group[g]]);
 	col->p = p;
-	return true;
+	return check_strays(f);
 }
 
 /* ---- decoding ------------------------------------------------------------------------------------------- */
@@ -136,7 +157,8 @@ struct ref_cursors {
 	struct mst_cursor addr, old, cross;
 };
 
-static bool open_codes(struct mst_event_frame *f)
+/* REF -> code by event. */
+static bool read_codes(struct mst_event_frame *f)
 {
 	struct mst_cursor c = mst_columns_open(&f->cols, MST_COLUMN_REF);
 
@@ -149,7 +171,8 @@ static bool open_codes(struct mst_event_frame *f)
 }
 
 /* The ordinal that event i refers to; UINT64_MAX if that cannot be. */
-static inline uint64_t read_block(struct mst_event_frame *f, uint32_t i, uint32_t code, struct ref_cursors *in)
+static inline uint64_t read_block(struct mst_event_frame *f, uint32_t i, uint32_t code, uint32_t n_own,
+	struct ref_cursors *in)
 {
 	uint32_t trait = f->site_trait[f->site[i]], before = f->allocs_before[i];
 
@@ -164,19 +187,19 @@ static inline uint64_t read_block(struct mst_event_frame *f, uint32_t i, uint32_
 		uint64_t back = mst_get_varint(&in->cross);
 		return back < before ? f->ev.first_alloc + before - 1 - back : UINT64_MAX;
 	}
-	uint32_t index = mst_live_select(&f->u.ref.live, code - REF_RANK);
+	uint32_t index = mst_live_select(&f->u.ref.live, n_own, code - REF_RANK);
 	if (index == MST_LIVE_NONE || !(trait & MST_SITE_RELEASES))
 		return UINT64_MAX;
 	mst_live_remove(&f->u.ref.live, index);
 	return f->ev.first_alloc + f->u.ref.own_alloc[index];
 }
 
-static inline bool decode_ref(struct mst_event_frame *f, uint32_t i, struct ref_cursors *in)
+static inline bool decode_ref(struct mst_event_frame *f, uint32_t i, uint32_t n_own, struct ref_cursors *in)
 {
 	uint32_t code = f->u.ref.code[i];
 
 	if (code >= REF_OLD) {
-		f->ev.freed[i] = read_block(f, i, code, in);
+		f->ev.freed[i] = read_block(f, i, code, n_own, in);
 		return f->ev.freed[i] != UINT64_MAX;
 	}
 	if (code == REF_ADDR && f->ev.freed_addr) {
@@ -188,15 +211,11 @@ static inline bool decode_ref(struct mst_event_frame *f, uint32_t i, struct ref_
 
 static bool decode_thread(struct mst_event_frame *f, uint32_t begin, uint32_t end, struct ref_cursors *in)
 {
-	forget_thread(f);
-	for (uint32_t k = begin; k < end; k++) {
-		uint32_t i = f->order[k], trait = f->site_trait[f->site[i]];
-		f->ev.freed[i] = 0;
-		if (trait & MST_SITE_REFERS && !decode_ref(f, i, in))
+	uint32_t n_refs = sift(f, begin, end);
+
+	for (uint32_t r = 0; r < n_refs; r++)
+		if (!decode_ref(f, f->u.ref.event[r], f->u.ref.n_own[r], in))
 			return mst_columns_bad(&f->cols, MST_COLUMN_REF);
-		if (trait & MST_SITE_ACQUIRES)
-			acquire(f, i);
-	}
 	return true;
 }
 
@@ -206,12 +225,12 @@ bool mst_event_decode_refs(struct mst_event_frame *f)
 		mst_columns_open(&f->cols, MST_COLUMN_REF_CROSS)};
 
 	forget(f);
-	f->u.ref.last_addr = 0;
+	memset(f->ev.freed, 0, f->ev.n * sizeof(f->ev.freed[0]));
 	if (f->ev.freed_addr) {
 		in.addr = mst_columns_open(&f->cols, MST_COLUMN_REF_ADDR);
 		memset(f->ev.freed_addr, 0, f->ev.n * sizeof(f->ev.freed_addr[0]));
 	}
-	if (!open_codes(f))
+	if (!read_codes(f))
 		return false;
 	for (uint32_t slot = 0, begin = 0; slot < f->n_threads; begin = f->slot_end[slot++])
 		if (!decode_thread(f, begin, f->slot_end[slot], &in))

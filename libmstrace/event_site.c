@@ -46,7 +46,21 @@ static inline void add_site(struct mst_event_frame *f, uint64_t key)
 
 	f->site_key[site] = key;
 	f->site_trait[site] = f->trait[key >> 32];
+	f->site_end[site] = 0;
 	f->u.guess.by_last[site] = 0;
+}
+
+/* Sets has_late; returns the number of acquisitions. */
+static uint32_t sum_up(struct mst_event_frame *f)
+{
+	uint32_t n_alloc = 0;
+
+	f->has_late = false;
+	for (uint32_t s = 0; s < f->n_sites; s++) {
+		n_alloc += f->site_trait[s] & MST_SITE_ACQUIRES ? f->site_end[s] : 0;
+		f->has_late |= (f->site_trait[s] & MST_SITE_LATE) != 0;
+	}
+	return n_alloc;
 }
 
 /* ---- encoding ------------------------------------------------------------------------------------------- */
@@ -141,20 +155,17 @@ static void encode_thread(struct mst_event_frame *f, struct site_table *t, uint3
 		learn(last, site);
 		h = (struct history){site, h.last};
 		f->site[i] = (uint16_t)site;
+		f->site_end[site]++;
 	}
 	f->cols.at[MST_COLUMN_SITE_CODE].p = p;
 }
 
 static bool check_ops(struct mst_event_frame *f)
 {
-	uint32_t n_alloc = 0;
-
 	for (uint32_t s = 0; s < f->n_sites; s++)
 		if ((f->site_key[s] >> 32 & MST_OP_MAX) == 0)
 			return mst_columns_fail(&f->cols, MST_EARG, "an event has no operation");
-	for (uint32_t i = 0; i < f->ev.n; i++)
-		n_alloc += (f->site_trait[f->site[i]] & MST_SITE_ACQUIRES) != 0;
-	if (n_alloc != f->ev.n_alloc)
+	if (sum_up(f) != f->ev.n_alloc)
 		return mst_columns_fail(&f->cols, MST_EARG, "n_alloc is not the number of acquisitions");
 	return true;
 }
@@ -231,22 +242,17 @@ static bool decode_thread(struct mst_event_frame *f, struct mst_cursor *codes, s
 		learn(last, site);
 		h = (struct history){site, h.last};
 		f->site[f->order[k]] = (uint16_t)site;
+		f->site_end[site]++;
 	}
 	return true;
 }
 
 static void spread(struct mst_event_frame *f, bool want_stack)
 {
-	uint32_t n_alloc = 0;
-
-	for (uint32_t i = 0; i < f->ev.n; i++) {
-		uint64_t key = f->site_key[f->site[i]];
-		f->ev.op[i] = (uint8_t)(key >> 32);
-		if (want_stack)
-			f->ev.stack[i] = (uint32_t)key;
-		n_alloc += (f->site_trait[f->site[i]] & MST_SITE_ACQUIRES) != 0;
-	}
-	f->ev.n_alloc = n_alloc;
+	for (uint32_t i = 0; i < f->ev.n; i++)
+		f->ev.op[i] = (uint8_t)(f->site_key[f->site[i]] >> 32);
+	for (uint32_t i = 0; want_stack && i < f->ev.n; i++)
+		f->ev.stack[i] = (uint32_t)f->site_key[f->site[i]];
 }
 
 bool mst_event_decode_sites(struct mst_event_frame *f, bool want_stack)
@@ -264,6 +270,7 @@ bool mst_event_decode_sites(struct mst_event_frame *f, bool want_stack)
 	if (f->n_sites != n_listed)
 		return mst_columns_bad(&f->cols, MST_COLUMN_SITE_OP);
 	spread(f, want_stack);
+	f->ev.n_alloc = sum_up(f);
 	return mst_columns_close(&f->cols, MST_COLUMN_SITE_CODE, &codes) &&
 		mst_columns_close(&f->cols, MST_COLUMN_SITE_INDEX, &indexes);
 }
@@ -272,21 +279,18 @@ bool mst_event_decode_sites(struct mst_event_frame *f, bool want_stack)
 
 void mst_event_group_sites(struct mst_event_frame *f)
 {
-	uint32_t n = f->ev.n, start = 0, n_alloc = 0;
+	uint32_t start = 0, n_alloc = 0;
 
-	memset(f->site_end, 0, f->n_sites * sizeof(f->site_end[0]));
-	for (uint32_t i = 0; i < n; i++)
-		f->site_end[f->site[i]]++;
 	for (uint32_t s = 0; s < f->n_sites; s++) {
 		uint32_t count = f->site_end[s];
 		f->site_end[s] = start;
 		start += count;
 	}
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < f->ev.n; i++) {
 		uint32_t s = f->site[i];
 		f->group[f->site_end[s]++] = (uint16_t)i;
 		f->allocs_before[i] = (uint16_t)n_alloc;
-		if (f->site_trait[s] & MST_SITE_ACQUIRES)
-			f->alloc_event[n_alloc++] = (uint16_t)i;
+		f->alloc_event[n_alloc] = (uint16_t)i; /* until the next acquisition says otherwise */
+		n_alloc += (f->site_trait[s] & MST_SITE_ACQUIRES) != 0;
 	}
 }

@@ -77,49 +77,61 @@ bool mst_event_encode_time(struct mst_event_frame *f)
 
 /* ---- decoding ------------------------------------------------------------------------------------------- */
 
-/* One difference for each event, into ev.time. */
+/* The differences that do not fit: n_large events of them, to be added to what does. */
+static bool add_large(struct mst_event_frame *f, uint32_t n_large, uint64_t escape)
+{
+	struct mst_cursor large = mst_columns_open(&f->cols, MST_COLUMN_TIME_LARGE);
+
+	for (uint32_t l = 0; l < n_large; l++)
+		f->ev.time[f->u.time.large[l]] = escape + mst_get_varint_max(&large, UINT64_MAX - escape);
+	return mst_columns_close(&f->cols, MST_COLUMN_TIME_LARGE, &large);
+}
+
+/* One difference for each event, into ev.time. Nothing is predictable here, so nothing branches. */
 static bool unpack(struct mst_event_frame *f, unsigned bits)
 {
 	struct mst_cursor small = mst_columns_open(&f->cols, MST_COLUMN_TIME_SMALL);
-	struct mst_cursor large = mst_columns_open(&f->cols, MST_COLUMN_TIME_LARGE);
-	uint32_t n = f->ev.n, per_byte = 8 / bits;
+	uint32_t n = f->ev.n, per_byte = 8 / bits, n_large = 0;
 	unsigned escape = (1u << bits) - 1;
 	const uint8_t *p = mst_get_bytes(&small, (n + per_byte - 1) / per_byte);
 
-	if (!p)
-		return mst_columns_close(&f->cols, MST_COLUMN_TIME_SMALL, &small);
-	for (uint32_t g = 0; g < n;) {
-		unsigned byte = *p++;
+	if (!mst_columns_close(&f->cols, MST_COLUMN_TIME_SMALL, &small))
+		return false;
+	for (uint32_t g = 0; g < n; p++) {
+		unsigned byte = *p;
 		for (uint32_t end = n - g < per_byte ? n : g + per_byte; g < end; g++, byte >>= bits) {
-			uint64_t d = byte & escape;
-			if (d == escape)
-				d += mst_get_varint_max(&large, UINT64_MAX - escape);
-			f->ev.time[f->group[g]] = d;
+			uint16_t i = f->group[g];
+			f->ev.time[i] = byte & escape;
+			f->u.time.large[n_large] = i;
+			n_large += (byte & escape) == escape;
 		}
 	}
-	return mst_columns_close(&f->cols, MST_COLUMN_TIME_SMALL, &small) &&
-		mst_columns_close(&f->cols, MST_COLUMN_TIME_LARGE, &large);
+	return add_large(f, n_large, escape);
+}
+
+/* Differences -> times, in place. */
+static bool sum_up(struct mst_event_frame *f)
+{
+	uint64_t now = f->ev.first_time, overflow = 0;
+
+	for (uint32_t i = 0; i < f->ev.n; i++) {
+		uint64_t d = f->ev.time[i];
+		if (f->has_late && f->site_trait[f->site[i]] & MST_SITE_LATE) {
+			f->ev.time[i] = mst_undelta(d, now);
+			continue;
+		}
+		now += d;
+		overflow |= now < d;
+		f->ev.time[i] = now;
+	}
+	return !overflow || mst_columns_bad(&f->cols, MST_COLUMN_TIME_LARGE);
 }
 
 bool mst_event_decode_time(struct mst_event_frame *f)
 {
 	unsigned bits = f->cols.at[MST_COLUMN_TIME_SMALL].encoding;
-	uint64_t now = f->ev.first_time;
 
 	if (bits != 2 && bits != 4 && bits != 8)
 		return mst_columns_fail(&f->cols, MST_EVERSION, "column TIME_SMALL has an encoding this version does not know");
-	if (!unpack(f, bits))
-		return false;
-	for (uint32_t i = 0; i < f->ev.n; i++) {
-		uint64_t d = f->ev.time[i];
-		if (f->site_trait[f->site[i]] & MST_SITE_LATE) {
-			f->ev.time[i] = mst_undelta(d, now);
-			continue;
-		}
-		if (d > UINT64_MAX - now)
-			return mst_columns_bad(&f->cols, MST_COLUMN_TIME_LARGE);
-		now += d;
-		f->ev.time[i] = now;
-	}
-	return true;
+	return unpack(f, bits) && sum_up(f);
 }

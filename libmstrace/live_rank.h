@@ -1,94 +1,84 @@
 /* live_rank.h - the blocks a thread has acquired in a frame, and the rank of each among those that still live.
  *
- * Rank 0 is the newest live block: the one a program most often frees next. A bit per block says whether it lives; live
- * blocks are counted per word (64) and per span (1024), so that rank and select look at no more than 64 spans, 16 words
- * and one word, whatever the file says. Both mostly end within the newest word. */
+ * Rank 0 is the newest live block: the one a program most often frees next. Blocks are numbered as they are acquired;
+ * the caller says by n how many there are, so that acquiring costs nothing. A bit per block says whether it is dead; the
+ * dead are counted per word (64) and per span (1024), so that rank and select look at no more than 64 spans, 16 words and
+ * one word, whatever the file says. Both mostly end within the newest word. */
 #ifndef MST_LIVE_RANK_H
 #define MST_LIVE_RANK_H
 
 #include "event.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #define MST_LIVE_WORDS (MST_FRAME_EVENTS_MAX / 64)
 #define MST_LIVE_SPANS (MST_FRAME_EVENTS_MAX / 1024)
 #define MST_LIVE_NONE UINT32_MAX
 
-/* Invariant: in_word[w] = bits set in live[w]; in_span[s] = sum of in_word over its 16 words; both and live are
- * defined up to the word and span of block n - 1. */
+/* Invariants: dead_in_word[w] = bits set in dead[w]; dead_in_span[s] = sum of dead_in_word over its 16 words. */
 struct mst_live_rank {
-	uint32_t n; /* blocks so far, dead or alive */
-	uint64_t live[MST_LIVE_WORDS];
-	uint8_t in_word[MST_LIVE_WORDS];
-	uint16_t in_span[MST_LIVE_SPANS];
+	uint64_t dead[MST_LIVE_WORDS];
+	uint8_t dead_in_word[MST_LIVE_WORDS];
+	uint16_t dead_in_span[MST_LIVE_SPANS];
 };
 
-static inline void mst_live_reset(struct mst_live_rank *l)
+/* Makes all blocks alive; no more than n of them will be spoken of. */
+static inline void mst_live_reset(struct mst_live_rank *l, uint32_t n)
 {
-	l->n = 0;
-}
-
-/* Adds the next block, alive; returns its number. At most MST_FRAME_EVENTS_MAX times. */
-static inline uint32_t mst_live_add(struct mst_live_rank *l)
-{
-	uint32_t i = l->n++, word = i / 64;
-
-	if (i % 64 == 0) {
-		l->live[word] = 0;
-		l->in_word[word] = 0;
-	}
-	if (i % 1024 == 0)
-		l->in_span[i / 1024] = 0;
-	l->live[word] |= (uint64_t)1 << i % 64;
-	l->in_word[word]++;
-	l->in_span[i / 1024]++;
-	return i;
+	memset(l->dead, 0, (n + 63) / 64 * sizeof(l->dead[0]));
+	memset(l->dead_in_word, 0, (n + 63) / 64 * sizeof(l->dead_in_word[0]));
+	memset(l->dead_in_span, 0, (n + 1023) / 1024 * sizeof(l->dead_in_span[0]));
 }
 
 static inline bool mst_live_has(const struct mst_live_rank *l, uint32_t i)
 {
-	return l->live[i / 64] >> i % 64 & 1;
+	return !(l->dead[i / 64] >> i % 64 & 1);
 }
 
-/* i lives. */
+/* Block i, which lives, dies. */
 static inline void mst_live_remove(struct mst_live_rank *l, uint32_t i)
 {
-	l->live[i / 64] &= ~((uint64_t)1 << i % 64);
-	l->in_word[i / 64]--;
-	l->in_span[i / 1024]--;
+	l->dead[i / 64] |= (uint64_t)1 << i % 64;
+	l->dead_in_word[i / 64]++;
+	l->dead_in_span[i / 1024]++;
 }
 
-/* How many blocks newer than i live. */
-static inline uint32_t mst_live_rank_of(const struct mst_live_rank *l, uint32_t i)
+/* How many of the n blocks so far are newer than i and live. i < n. */
+static inline uint32_t mst_live_rank_of(const struct mst_live_rank *l, uint32_t n, uint32_t i)
 {
-	uint32_t word = i / 64, last_word = (l->n - 1) / 64, last_span = (l->n - 1) / 1024;
-	uint64_t newer = l->live[word] >> i % 64 >> 1;
-	uint32_t rank = newer == 0 ? 0 : (uint32_t)__builtin_popcountll(newer);
+	uint32_t word = i / 64, last_word = (n - 1) / 64, last_span = (n - 1) / 1024;
+	uint64_t newer = l->dead[word] >> i % 64 >> 1;
+	uint32_t dead = newer == 0 ? 0 : (uint32_t)__builtin_popcountll(newer);
 
 	while (++word <= last_word && word % 16 != 0)
-		rank += l->in_word[word];
+		dead += l->dead_in_word[word];
 	for (uint32_t span = i / 1024 + 1; span <= last_span; span++)
-		rank += l->in_span[span];
-	return rank;
+		dead += l->dead_in_span[span];
+	return n - 1 - i - dead;
 }
 
-/* The live block of that rank, MST_LIVE_NONE if fewer live. */
-static inline uint32_t mst_live_select(const struct mst_live_rank *l, uint32_t rank)
+/* The live block of that rank among the n so far, MST_LIVE_NONE if fewer live. */
+static inline uint32_t mst_live_select(const struct mst_live_rank *l, uint32_t n, uint32_t rank)
 {
-	if (l->n == 0)
-		return MST_LIVE_NONE;
-	uint32_t span = (l->n - 1) / 1024, word = (l->n - 1) / 64;
-	if (rank >= l->in_span[span]) {
-		do {
-			rank -= l->in_span[span];
-			if (span-- == 0)
-				return MST_LIVE_NONE;
-		} while (rank >= l->in_span[span]);
-		word = span * 16 + 15;
+	uint32_t end = n; /* where the unit at hand ends: only the newest one is not full */
+
+	for (uint32_t span; end > 0; end = span * 1024) {
+		span = (end - 1) / 1024;
+		uint32_t live = end - span * 1024 - l->dead_in_span[span];
+		if (rank < live)
+			break;
+		rank -= live;
 	}
-	while (rank >= l->in_word[word])
-		rank -= l->in_word[word--];
-	uint64_t bits = l->live[word];
+	if (end == 0)
+		return MST_LIVE_NONE;
+	uint32_t word = (end - 1) / 64, live = end - word * 64 - l->dead_in_word[word];
+	while (rank >= live) {
+		rank -= live;
+		end = word-- * 64;
+		live = 64u - l->dead_in_word[word];
+	}
+	uint64_t bits = ~l->dead[word] & UINT64_MAX >> (word * 64 + 64 - end);
 	for (; rank > 0; rank--)
 		bits ^= (uint64_t)1 << (63 - __builtin_clzll(bits));
 	return word * 64 + 63 - (uint32_t)__builtin_clzll(bits);
