@@ -113,9 +113,9 @@ def nm(*args):
 
 def exports():
     so = os.path.join(BUILD, "lib/libmscapture.so")
-    wanted = set(re.findall(r"^MS_EXPORT[^;{]*?\b(\w+)\s*\(", read("record/capture/interpose.c"), re.M))
+    wanted = set(re.findall(r"^HOOK [^;{]*?\b(\w+)\s*\(", read("record/capture/interpose.c"), re.M))
     if not wanted:
-        fail("record/capture/interpose.c: no MS_EXPORT definitions found")
+        fail("record/capture/interpose.c: no HOOK definitions found")
     have = {l[2].split("@")[0] for l in nm("-D", "--defined-only", so)}
     for s in sorted(have ^ wanted):
         fail("libmscapture.so: %s is %s" % (s, "exported but not interposed" if s in have else "interposed but not exported"))
