@@ -45,14 +45,76 @@ enum { EPOCH_CLOSING = 0xffff, EPOCH_STEP = 0x10000 };
 
 static _Atomic uint64_t modules_epoch;
 
+/* ---- the table of rules ---- */
+
+/* Four entries share a cache line and are tried in turn. 1 MiB of zeroes; only pages in use become memory. */
+enum { TABLE_BITS = 16, TABLE_SIZE = 1 << TABLE_BITS, BUCKET = 4 };
+#define ADDRESS_BITS 47
+#define KEY_BUSY 1
+
+struct rule_entry {
+	_Atomic uintptr_t key; /* pc | generation << 47; 0: empty */
+	_Atomic ms_cfi_rule rule;
+};
+
+static struct rule_entry table[TABLE_SIZE] __attribute__((aligned(64)));
+
+static struct rule_entry *bucket_of(uintptr_t pc)
+{
+	return &table[pc * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TABLE_BITS) & ~(uintptr_t)(BUCKET - 1)];
+}
+
+static void publish_rule(struct rule_entry *e, uintptr_t key, ms_cfi_rule rule)
+{
+	uintptr_t old = atomic_load_explicit(&e->key, memory_order_relaxed);
+
+	if (old == KEY_BUSY || !atomic_compare_exchange_strong(&e->key, &old, KEY_BUSY))
+		return;
+	atomic_thread_fence(memory_order_release);
+	atomic_store_explicit(&e->rule, rule, memory_order_relaxed);
+	atomic_store_explicit(&e->key, key, memory_order_release);
+}
+
+/* An entry of the bucket that is empty or of an older generation, or else any. */
+static struct rule_entry *place_for(uintptr_t key)
+{
+	uintptr_t pc = key & ((UINT64_C(1) << ADDRESS_BITS) - 1);
+	struct rule_entry *bucket = bucket_of(pc);
+
+	for (unsigned i = 0; i < BUCKET; i++) {
+		uintptr_t have = atomic_load_explicit(&bucket[i].key, memory_order_relaxed);
+
+		if (have == 0 || (have != KEY_BUSY && (have ^ key) >> ADDRESS_BITS))
+			return &bucket[i];
+	}
+	return &bucket[(pc >> 4 ^ pc) % BUCKET];
+}
+
+/* ---- new generations ---- */
+
 void ms_unwind_dlclose_begin(void)
 {
 	atomic_fetch_add_explicit(&modules_epoch, 1, memory_order_acq_rel);
 }
 
+/*
+ * All rules are void. Keys hold the generation in 17 bits only: when those start over, what is left of the
+ * first time must go. Called with a dlclose() counted as under way, so that nobody looks at the table
+ * meanwhile.
+ */
+static void start_generation(void)
+{
+	uint64_t before = atomic_fetch_add_explicit(&modules_epoch, EPOCH_STEP, memory_order_acq_rel);
+
+	if ((before / EPOCH_STEP + 1) << ADDRESS_BITS == 0)
+		for (unsigned i = 0; i < TABLE_SIZE; i++)
+			atomic_store_explicit(&table[i].key, 0, memory_order_relaxed);
+}
+
 void ms_unwind_dlclose_end(void)
 {
-	atomic_fetch_add_explicit(&modules_epoch, EPOCH_STEP - 1, memory_order_acq_rel);
+	start_generation();
+	atomic_fetch_sub_explicit(&modules_epoch, 1, memory_order_acq_rel);
 }
 
 /* ---- modules met so far ---- */
@@ -116,58 +178,14 @@ static void meet_module(const struct dl_find_object *found)
 	}
 	if (module_seen)
 		module_seen(found);
-	if (place) /* something else was here: its rules are void */
-		atomic_fetch_add_explicit(&modules_epoch, EPOCH_STEP, memory_order_acq_rel);
-	else if (n < MAX_KNOWN &&
-		 (n = atomic_fetch_add_explicit(&n_known, 1, memory_order_acq_rel)) < MAX_KNOWN)
+	if (place) { /* something else was here */
+		ms_unwind_dlclose_begin();
+		ms_unwind_dlclose_end();
+	} else if (n < MAX_KNOWN &&
+		   (n = atomic_fetch_add_explicit(&n_known, 1, memory_order_acq_rel)) < MAX_KNOWN)
 		place = &known[n];
 	if (place)
 		remember_module(place, found, identity);
-}
-
-/* ---- the table of rules ---- */
-
-/* Four entries share a cache line and are tried in turn. 1 MiB of zeroes; only pages in use become memory. */
-enum { TABLE_BITS = 16, TABLE_SIZE = 1 << TABLE_BITS, BUCKET = 4 };
-#define ADDRESS_BITS 47
-#define KEY_BUSY 1
-
-struct rule_entry {
-	_Atomic uintptr_t key; /* pc | generation << 47; 0: empty */
-	_Atomic ms_cfi_rule rule;
-};
-
-static struct rule_entry table[TABLE_SIZE] __attribute__((aligned(64)));
-
-static struct rule_entry *bucket_of(uintptr_t pc)
-{
-	return &table[pc * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TABLE_BITS) & ~(uintptr_t)(BUCKET - 1)];
-}
-
-static void publish_rule(struct rule_entry *e, uintptr_t key, ms_cfi_rule rule)
-{
-	uintptr_t old = atomic_load_explicit(&e->key, memory_order_relaxed);
-
-	if (old == KEY_BUSY || !atomic_compare_exchange_strong(&e->key, &old, KEY_BUSY))
-		return;
-	atomic_thread_fence(memory_order_release);
-	atomic_store_explicit(&e->rule, rule, memory_order_relaxed);
-	atomic_store_explicit(&e->key, key, memory_order_release);
-}
-
-/* An entry of the bucket that is empty or of an older generation, or else any. */
-static struct rule_entry *place_for(uintptr_t key)
-{
-	uintptr_t pc = key & ((UINT64_C(1) << ADDRESS_BITS) - 1);
-	struct rule_entry *bucket = bucket_of(pc);
-
-	for (unsigned i = 0; i < BUCKET; i++) {
-		uintptr_t have = atomic_load_explicit(&bucket[i].key, memory_order_relaxed);
-
-		if (have == 0 || (have != KEY_BUSY && (have ^ key) >> ADDRESS_BITS))
-			return &bucket[i];
-	}
-	return &bucket[(pc >> 4 ^ pc) % BUCKET];
 }
 
 /* ---- one unwind ---- */

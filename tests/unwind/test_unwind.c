@@ -862,6 +862,25 @@ static void agrees_after_another_module_took_the_address(void **state)
 	assert_all_agree();
 }
 
+/* Generations are counted in 17 bits in the table. */
+static void agrees_after_as_many_dlcloses_as_can_be_counted(void **state)
+{
+	static const char *const paths[] = {PLUGIN_A, PLUGIN_B};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		void *handle = open_plugin(paths[i]);
+
+		plugin_symbol(handle, "plugin_call")(event);
+		close_plugin(handle);
+		for (unsigned n = 1; n < 1u << 17; n++) {
+			ms_unwind_dlclose_begin();
+			ms_unwind_dlclose_end();
+		}
+	}
+	assert_all_agree();
+}
+
 /* libc unloads its own plugins unseen: the first unknown address in the new module gives it away. */
 static void agrees_after_another_module_took_the_address_unseen(void **state)
 {
@@ -1390,6 +1409,7 @@ int main(void)
 		CASE(bounds_hold_the_stack_and_not_more),
 		CASE(needs_little_stack),
 		CASE(agrees_after_another_module_took_the_address),
+		CASE(agrees_after_as_many_dlcloses_as_can_be_counted),
 		CASE(agrees_after_another_module_took_the_address_unseen),
 		CASE(agrees_while_a_dlclose_is_under_way),
 		CASE(module_is_announced_before_its_frames),
