@@ -154,7 +154,7 @@ static void lay_out(struct mst_event_decoder *d, const struct mst_events *head, 
 		.size = columns & MST_COL_SIZE ? d->size : NULL,
 		.freed = columns & MST_COL_FREED ? d->freed : NULL,
 		.addr = columns & MST_COL_ADDR ? d->addr : NULL,
-		.freed_addr = columns & MST_COL_ADDR ? d->freed_addr : NULL,
+		.freed_addr = columns & MST_COL_FREED ? d->freed_addr : NULL,
 		.extra = columns & MST_COL_EXTRA ? d->extra : NULL,
 	};
 }

@@ -56,9 +56,16 @@ static void add_addresses(const struct mst_slicer *s, uint32_t n, struct mst_eve
 			out[k].addr = s->ev.addr[i];
 			out[k].old_addr = old;
 		}
-		if (old != 0 && s->ev.freed && out[k].freed == 0 && releases)
-			out[k].flags |= MST_EV_FOREIGN;
 	}
+}
+
+/* A release that names no block, but an address. */
+static void mark_foreign(const struct mst_slicer *s, uint32_t n, struct mst_event *out)
+{
+	for (uint32_t k = 0; k < n; k++)
+		if (s->ev.freed_addr[s->at + k] != 0 && out[k].freed == 0 && s->traits[out[k].op] & RELEASES &&
+			!(out[k].flags & MST_EV_FAILED))
+			out[k].flags |= MST_EV_FOREIGN;
 }
 
 static void add_extras(struct mst_slicer *s, uint32_t n, struct mst_event *out)
@@ -81,6 +88,8 @@ uint32_t mst_slicer_next(struct mst_slicer *s, struct mst_event *out)
 	make_base(s, n, out);
 	if (s->ev.addr)
 		add_addresses(s, n, out);
+	if (s->ev.freed_addr)
+		mark_foreign(s, n, out);
 	add_extras(s, n, out);
 	s->at += n;
 	return n;
