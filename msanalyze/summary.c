@@ -38,7 +38,6 @@ static const struct ms_column head[] = {
 	{"uncertain_bytes", "bytes whose release may be missing", MS_COLUMN_BYTES},
 	{"threads", "threads", MS_COLUMN_COUNT},
 	{"processes", "processes", MS_COLUMN_COUNT},
-	{"stacks", "call stacks", MS_COLUMN_COUNT},
 	{"duration_ns", "duration", MS_COLUMN_DURATION},
 	{"stall_ns", "waited for the recorder", MS_COLUMN_DURATION},
 	{"complete", "complete", MS_COLUMN_BOOL},
@@ -175,7 +174,6 @@ static void add_recording(struct ms_table *t, const struct pass *pass)
 	ms_table_number(t, loss.uncertain_bytes);
 	ms_table_number(t, people.n_threads);
 	ms_table_number(t, people.n_processes);
-	ms_table_number(t, mst_reader_n_stacks(pass->reader));
 	ms_table_number(t, totals ? totals->duration_ns : pass->last_ns);
 	ms_table_number(t, people.stall_ns);
 	ms_table_number(t, totals && totals->is_clean && loss.places == 0 && people.lost_events == 0);
