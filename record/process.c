@@ -1,0 +1,262 @@
+/* See process.h. */
+#include "process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "procfs.h"
+
+#define NAME_SOON_NS 50000000u	  /* a thread is often named just after its start ... */
+#define NAME_AGAIN_NS 1000000000u /* ... and seldom later */
+#define REAP_NS 10000000u
+#define REAP_SHARE 20u /* at most 1/20 of the time goes into looking for ended threads */
+
+struct ms_process *ms_process_new(struct ms_arrival *arrival, uint64_t now_stamp)
+{
+	struct ms_process *proc = calloc(1, sizeof *proc);
+	struct ms_modmap *modules = ms_modmap_new();
+	if (!proc || !modules || ms_stacktree_init(&proc->tree)) {
+		free(proc);
+		ms_modmap_free(modules);
+		ms_arrival_free(arrival);
+		return NULL;
+	}
+	proc->arrival = arrival;
+	proc->pid = (uint32_t)arrival->pid;
+	proc->own_pid = arrival->hello.pid;
+	proc->start_stamp = now_stamp;
+	proc->modules = modules;
+	proc->era = 1;
+	return proc;
+}
+
+void ms_process_close(struct ms_process *proc, struct ms_pool *pool)
+{
+	if (!proc->arrival)
+		return;
+	for (uint32_t i = 0; i < proc->n_tenants; i++)
+		ms_tenant_free(proc->tenants[i], pool);
+	free(proc->tenants);
+	proc->tenants = NULL;
+	proc->n_tenants = proc->cap_tenants = proc->n_live = 0;
+	ms_stacktree_release(&proc->tree);
+	ms_modmap_free(proc->modules);
+	proc->modules = NULL;
+	free(proc->pending);
+	proc->pending = NULL;
+	proc->n_pending = proc->cap_pending = 0;
+	ms_arrival_free(proc->arrival);
+	proc->arrival = NULL;
+}
+
+void ms_process_free(struct ms_process *proc, struct ms_pool *pool)
+{
+	if (!proc)
+		return;
+	ms_process_close(proc, pool);
+	free(proc);
+}
+
+/* ---- tenants come ------------------------------------------------------------------------------------------- */
+
+static void ask_name(struct ms_process *proc, struct ms_tenant *t)
+{
+	bool is_inner = proc->own_pid != proc->pid;
+	pid_t tid = is_inner ? ms_procfs_outer_tid((pid_t)proc->pid, t->tid) : (pid_t)t->tid;
+	char name[sizeof t->name] = {0};
+	if (ms_procfs_thread_name((pid_t)proc->pid, tid, name, sizeof name) > 0)
+		memcpy(t->name, name, sizeof name);
+}
+
+/* A thread's id is used again only after its end. */
+static void end_namesake(struct ms_process *proc, const struct ms_tenant *t)
+{
+	for (uint32_t i = 0; i < proc->n_tenants; i++)
+		if (proc->tenants[i] && proc->tenants[i] != t && proc->tenants[i]->tid == t->tid)
+			proc->tenants[i]->is_gone = true;
+}
+
+static struct ms_tenant *welcome(struct ms_process *proc, uint32_t index, uint32_t stack_depth)
+{
+	struct ms_slot *slot = &ms_process_segment(proc)->slots[index];
+	struct ms_tenant *t = ms_tenant_new(proc, index, stack_depth);
+	if (!t)
+		return NULL;
+	t->tid = atomic_load_explicit(&slot->tid, memory_order_relaxed);
+	t->start_stamp = atomic_load_explicit(&slot->start_stamp, memory_order_relaxed);
+	t->is_gone = proc->is_dead;
+	t->next_name_ns = ms_monotonic_ns() + NAME_SOON_NS;
+	if (!proc->is_dead)
+		ask_name(proc, t);
+	proc->tenants[index] = t;
+	proc->n_live++;
+	end_namesake(proc, t);
+	return t;
+}
+
+static int look_up_to(struct ms_process *proc, uint32_t high)
+{
+	if (high > proc->cap_tenants) {
+		uint32_t cap = proc->cap_tenants ? proc->cap_tenants : 16;
+		while (cap < high)
+			cap *= 2;
+		struct ms_tenant **grown = realloc(proc->tenants, cap * sizeof(*grown));
+		if (!grown)
+			return -1;
+		proc->tenants = grown;
+		proc->cap_tenants = cap;
+	}
+	while (proc->n_tenants < high)
+		proc->tenants[proc->n_tenants++] = NULL;
+	return 0;
+}
+
+/* ---- the scan ----------------------------------------------------------------------------------------------- */
+
+/* Before which stamp nothing more comes from t, whose slot looked like this and has been drained up to it. */
+static uint64_t bound_of(struct ms_tenant *t, struct ms_look look, const struct ms_scan *scan, bool has_moved)
+{
+	uint64_t idle = scan->now > scan->guard ? scan->now - scan->guard : 0;
+	if (!look.busy) {
+		t->busy_since = 0;
+		return idle;
+	}
+	if (!t->busy_since || has_moved)
+		t->busy_since = scan->now;
+	/* Torn out of a hook, or not run for very long: if its unit comes after all, it comes late. */
+	if (scan->now - t->busy_since > scan->patience)
+		return idle;
+	return t->last_stamp;
+}
+
+static int scan_tenant(struct ms_process *proc, struct ms_tenant *t, struct ms_scan *scan)
+{
+	struct ms_segment *seg = ms_process_segment(proc);
+	bool was_gone = t->is_gone; /* before the look: then the look is the last */
+	struct ms_look look = ms_slot_look(&seg->slots[t->cursor.slot]);
+	bool has_moved = look.committed != t->seen;
+	int rc = 1;
+	if (has_moved) {
+		uint64_t before = t->queue.n;
+		t->horizon = scan->horizon;
+		rc = ms_tenant_drain(t, seg, &proc->tree, scan->drain, look, scan->max_items);
+		scan->n_units += t->queue.n - before;
+		if (rc < 0 || ms_merge_update(scan->merge, &t->queue))
+			return -1;
+	}
+	uint64_t bound = rc == 0 ? t->last_stamp : bound_of(t, look, scan, has_moved);
+	scan->is_behind |= rc == 0;
+	if (rc > 0 && was_gone) {
+		t->is_over = true;
+		bound = UINT64_MAX;
+	}
+	if (bound > t->bound)
+		t->bound = bound;
+	return 0;
+}
+
+int ms_process_scan(struct ms_process *proc, struct ms_scan *scan)
+{
+	struct ms_segment *seg = ms_process_segment(proc);
+	uint32_t high = atomic_load_explicit(&seg->control->slots_high, memory_order_acquire);
+	if (high > seg->n_slots)
+		high = seg->n_slots;
+	uint64_t units_before = scan->n_units;
+	if (look_up_to(proc, high))
+		return -1;
+	for (uint32_t i = 0; i < proc->n_tenants; i++) {
+		struct ms_tenant *t = proc->tenants[i];
+		if (!t) {
+			if (atomic_load_explicit(&seg->slots[i].state, memory_order_acquire) != MS_SLOT_LIVE)
+				continue;
+			t = welcome(proc, i, scan->stack_depth);
+			if (!t)
+				return -1;
+		}
+		if (t->is_over)
+			continue;
+		if (scan_tenant(proc, t, scan))
+			return -1;
+		if (t->bound < scan->bound)
+			scan->bound = t->bound;
+	}
+	if (scan->n_units != units_before)
+		ms_share_freed(&proc->arrival->share);
+	return 0;
+}
+
+/* ---- tenants go --------------------------------------------------------------------------------------------- */
+
+static bool is_among(const uint32_t *sorted, size_t n, uint32_t tid)
+{
+	size_t low = 0, high = n;
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+		if (sorted[mid] < tid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < n && sorted[low] == tid;
+}
+
+static void refresh_names(struct ms_process *proc, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < proc->n_tenants; i++) {
+		struct ms_tenant *t = proc->tenants[i];
+		if (!t || t->is_gone || now_ns < t->next_name_ns)
+			continue;
+		ask_name(proc, t);
+		t->next_name_ns = now_ns + NAME_AGAIN_NS;
+	}
+}
+
+void ms_process_reap(struct ms_process *proc, uint64_t now_ns)
+{
+	if (proc->is_dead || now_ns < proc->next_reap_ns)
+		return;
+	uint32_t *alive = NULL;
+	size_t cap = 0;
+	ssize_t n = ms_procfs_threads((pid_t)proc->pid, proc->own_pid != proc->pid, &alive, &cap);
+	for (uint32_t i = 0; n > 0 && i < proc->n_tenants; i++)
+		if (proc->tenants[i] && !is_among(alive, (size_t)n, proc->tenants[i]->tid))
+			proc->tenants[i]->is_gone = true;
+	free(alive);
+	refresh_names(proc, now_ns);
+	uint64_t cost_ns = ms_monotonic_ns() - now_ns;
+	proc->next_reap_ns = now_ns + REAP_NS + cost_ns * REAP_SHARE;
+}
+
+void ms_process_die(struct ms_process *proc, uint8_t fate, int32_t status, uint64_t end_ns)
+{
+	if (proc->is_dead)
+		return;
+	proc->is_dead = true;
+	proc->fate = fate;
+	proc->status = status;
+	proc->end_ns = end_ns;
+	for (uint32_t i = 0; i < proc->n_tenants; i++)
+		if (proc->tenants[i])
+			proc->tenants[i]->is_gone = true;
+}
+
+bool ms_process_is_finished(const struct ms_process *proc)
+{
+	return proc->is_dead && proc->n_live == 0;
+}
+
+void ms_process_part(struct ms_process *proc, struct ms_tenant *t, struct ms_pool *pool)
+{
+	struct ms_segment *seg = ms_process_segment(proc);
+	struct ms_slot *slot = &seg->slots[t->cursor.slot];
+	proc->stall_ns += atomic_load_explicit(&slot->stall_ns, memory_order_relaxed);
+	proc->faults += t->faults;
+	proc->tenants[t->cursor.slot] = NULL;
+	proc->n_live--;
+	for (size_t i = proc->n_pending; i-- > 0;)
+		if (proc->pending[i].tenant == t)
+			proc->pending[i] = proc->pending[--proc->n_pending];
+	ms_tenant_leave(t, seg);
+	ms_share_freed(&proc->arrival->share);
+	ms_tenant_free(t, pool);
+}

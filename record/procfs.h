@@ -1,0 +1,39 @@
+/* procfs.h - what /proc says about other processes. It knows nothing else.
+ *
+ * A process may vanish at any moment and its names are attacker text: every call can fail, and gives bytes, not
+ * strings to print. All functions are thread-safe. */
+#ifndef MS_PROCFS_H
+#define MS_PROCFS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Reads /proc/PID/<file> into buf, at most cap bytes. Bytes read, or a negative errno. */
+ssize_t ms_procfs_read(pid_t pid, const char *file, char *buf, size_t cap);
+
+/* Path of the executable, without a NUL. Bytes, or a negative errno. */
+ssize_t ms_procfs_exe(pid_t pid, char *buf, size_t cap);
+
+/* Device and inode of the executable: changes with exec. False if it cannot be had. */
+bool ms_procfs_exe_id(pid_t pid, uint64_t id[2]);
+
+/* Name of a thread, without newline. tid as /proc shows it. Bytes, or a negative errno. */
+ssize_t ms_procfs_thread_name(pid_t pid, pid_t tid, char *buf, size_t cap);
+
+/* The thread ids of a process, as the process itself sees them if it lives in another pid namespace. Sorted.
+ * *tids is (re)allocated to hold them, *cap its room. The number, or a negative errno; -ESRCH and 0: it is gone. */
+ssize_t ms_procfs_threads(pid_t pid, bool other_namespace, uint32_t **tids, size_t *cap);
+
+/* The thread id that /proc uses for the thread which sees itself as tid. 0 if there is none. */
+pid_t ms_procfs_outer_tid(pid_t pid, uint32_t tid);
+
+/* Wait status of a zombie, if this kernel and our rights tell. False: not known. */
+bool ms_procfs_exit_status(pid_t pid, int *wait_status);
+
+/* How many processes carry `variable` ("NAME=value") in the environment they were started with, those in
+ * skip[0..n_skip) and zombies apart. Stops counting at max. */
+size_t ms_procfs_count_with_env(const char *variable, const uint32_t *skip, size_t n_skip, size_t max);
+
+#endif

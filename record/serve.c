@@ -1,0 +1,363 @@
+/* See serve.h. */
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "procfs.h"
+
+enum {
+	GUESTS_MAX = 64,	      /* connections that have not said hello yet */
+	PATIENCE_MS = 2000,	      /* how long one may take to */
+	CMDLINE_MAX = 64 * 1024,      /* the format's limit on strings */
+};
+
+struct guest {
+	int fd;
+	uint64_t since_ns;
+};
+
+struct ms_server {
+	struct ms_server_options options;
+	char directory[80];
+	char variable[128]; /* "MSTRACE_SOCKET=" and the path */
+	const char *path;   /* in variable */
+	int listener, stop;
+	pid_t first_pid;
+	bool first_seen;
+	pthread_t thread;
+	bool is_running;
+	pthread_mutex_t mutex; /* of the arrivals */
+	struct ms_arrival *arrivals, **last;
+	_Atomic uint64_t wrong_abi, no_room;
+	struct guest guests[GUESTS_MAX];
+	size_t n_guests;
+};
+
+void ms_arrival_free(struct ms_arrival *a)
+{
+	if (!a)
+		return;
+	ms_share_close(&a->share);
+	if (a->pidfd >= 0)
+		close(a->pidfd);
+	free(a->exe);
+	free(a->cmdline);
+	free(a);
+}
+
+/* The directory must be short enough for a socket's path: $TMPDIR if it is, else /tmp. */
+static int make_directory(struct ms_server *s)
+{
+	const char *candidates[] = {getenv("TMPDIR"), "/tmp", "/dev/shm"};
+	int rc = -ENOENT;
+	for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+		const char *dir = candidates[i];
+		if (!dir || dir[0] != '/' || strlen(dir) + sizeof "/msrecord-XXXXXX" > sizeof s->directory)
+			continue;
+		snprintf(s->directory, sizeof s->directory, "%s/msrecord-XXXXXX", dir);
+		if (mkdtemp(s->directory)) /* mode 0700 */
+			return 0;
+		rc = -errno;
+	}
+	s->directory[0] = 0;
+	return rc;
+}
+
+static int listen_there(struct ms_server *s)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	snprintf(s->variable, sizeof s->variable, "%s=%s/s", MS_ENV_SOCKET, s->directory);
+	s->path = s->variable + sizeof MS_ENV_SOCKET; /* past the '=' */
+	memcpy(addr.sun_path, s->path, strlen(s->path) + 1);
+	s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&addr, sizeof addr) ||
+		listen(s->listener, SOMAXCONN))
+		return -errno;
+	s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return s->stop < 0 ? -errno : 0;
+}
+
+int ms_server_open(const struct ms_server_options *opt, struct ms_server **out)
+{
+	struct ms_server *s = calloc(1, sizeof *s);
+	if (!s)
+		return -ENOMEM;
+	s->options = *opt;
+	s->listener = s->stop = -1;
+	s->last = &s->arrivals;
+	pthread_mutex_init(&s->mutex, NULL);
+	int rc = make_directory(s);
+	if (!rc)
+		rc = listen_there(s);
+	if (rc) {
+		ms_server_close(s);
+		return rc;
+	}
+	*out = s;
+	return 0;
+}
+
+const char *ms_server_variable(const struct ms_server *s)
+{
+	return s->variable;
+}
+
+const char *ms_server_directory(const struct ms_server *s)
+{
+	return s->directory;
+}
+
+static void *copy_of(const char *bytes, ssize_t n, size_t *len)
+{
+	*len = n > 0 ? (size_t)n : 0;
+	void *copy = *len ? malloc(*len) : NULL;
+	if (copy)
+		memcpy(copy, bytes, *len);
+	else
+		*len = 0;
+	return copy;
+}
+
+/* What /proc says: true now, since the image waits for our answer. */
+static void describe(struct ms_arrival *a)
+{
+	char *buf = malloc(CMDLINE_MAX);
+	if (!buf)
+		return;
+	a->exe = copy_of(buf, ms_procfs_exe(a->pid, buf, CMDLINE_MAX), &a->exe_len);
+	ssize_t n = ms_procfs_read(a->pid, "cmdline", buf, CMDLINE_MAX);
+	if (n > 0 && buf[n - 1] == 0)
+		n--; /* arguments are joined, not terminated, by NUL */
+	a->cmdline = copy_of(buf, n, &a->cmdline_len);
+	ms_procfs_exe_id(a->pid, a->exe_id);
+	free(buf);
+}
+
+static bool is_followed(const struct ms_server *s, const struct ms_hello *hello, pid_t pid)
+{
+	bool is_forked = hello->image == MS_IMAGE_FORKED;
+	if (pid == s->first_pid && !s->first_seen)
+		return true;
+	switch (s->options.follow) {
+	case MS_FOLLOW_NONE:
+		return false;
+	case MS_FOLLOW_FORK:
+		return is_forked;
+	case MS_FOLLOW_EXEC:
+		return !is_forked;
+	default:
+		return true;
+	}
+}
+
+static void answer(int fd, uint32_t status, int passed_fd)
+{
+	struct ms_welcome welcome = {.magic = MS_WIRE_MAGIC, .abi = MS_WIRE_ABI, .status = status};
+	struct iovec iov = {&welcome, sizeof welcome};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (passed_fd >= 0) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof control.bytes;
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &passed_fd, sizeof passed_fd);
+	}
+	while (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR)
+		;
+}
+
+/* The guest is known to be alive: it holds its end of the connection open, so its pid is still its own. */
+static bool is_connected(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	return poll(&p, 1, 0) == 0 || !(p.revents & (POLLHUP | POLLERR));
+}
+
+static void enqueue(struct ms_server *s, struct ms_arrival *a)
+{
+	pthread_mutex_lock(&s->mutex);
+	*s->last = a;
+	s->last = &a->next;
+	pthread_mutex_unlock(&s->mutex);
+	s->options.wake(s->options.ctx);
+}
+
+static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid_t pid)
+{
+	int memfd = -1;
+	struct ms_arrival *a = calloc(1, sizeof *a);
+	if (!a)
+		goto no_room;
+	a->pidfd = -1;
+	a->hello = *hello;
+	a->pid = pid;
+	if (ms_share_open(&s->options.segments, &a->share, &memfd))
+		goto no_room;
+	a->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	describe(a);
+	ms_share_beat(&a->share, ms_monotonic_ns());
+	if (!is_connected(fd)) { /* died waiting */
+		close(memfd);
+		ms_arrival_free(a);
+		return;
+	}
+	if (pid == s->first_pid)
+		s->first_seen = true;
+	enqueue(s, a);
+	answer(fd, MS_WELCOME, memfd);
+	close(memfd);
+	return;
+no_room:
+	atomic_fetch_add(&s->no_room, 1);
+	answer(fd, MS_REFUSED_FULL, -1);
+	ms_arrival_free(a);
+}
+
+/* Reads the hello and answers it. */
+static void receive(struct ms_server *s, int fd)
+{
+	struct ms_hello hello;
+	struct ucred peer;
+	socklen_t peer_len = sizeof peer;
+	ssize_t n = recv(fd, &hello, sizeof hello, MSG_DONTWAIT | MSG_TRUNC);
+	if (n <= 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len))
+		return;
+	if ((size_t)n != sizeof hello || hello.magic != MS_WIRE_MAGIC || hello.abi != MS_WIRE_ABI ||
+		(hello.image != MS_IMAGE_NEW && hello.image != MS_IMAGE_FORKED)) {
+		atomic_fetch_add(&s->wrong_abi, 1);
+		answer(fd, MS_REFUSED_ABI, -1);
+	} else if (!is_followed(s, &hello, peer.pid)) {
+		answer(fd, MS_NOT_FOLLOWED, -1);
+	} else {
+		admit(s, fd, &hello, peer.pid);
+	}
+}
+
+static void dismiss(struct ms_server *s, size_t i)
+{
+	close(s->guests[i].fd);
+	s->guests[i] = s->guests[--s->n_guests];
+}
+
+static void let_in(struct ms_server *s)
+{
+	while (s->n_guests < GUESTS_MAX) {
+		int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0)
+			return;
+		s->guests[s->n_guests++] = (struct guest){fd, ms_monotonic_ns()};
+	}
+}
+
+/* Serves those whose hello is there; those who take too long have to go. */
+static void serve_guests(struct ms_server *s, const struct pollfd *polled, size_t n_polled)
+{
+	uint64_t now = ms_monotonic_ns();
+	for (size_t i = n_polled; i-- > 0;) {
+		if (polled[i].revents)
+			receive(s, s->guests[i].fd);
+		else if (now - s->guests[i].since_ns < PATIENCE_MS * 1000000ull)
+			continue;
+		dismiss(s, i);
+	}
+}
+
+static void *serve(void *arg)
+{
+	struct ms_server *s = arg;
+	struct pollfd polled[GUESTS_MAX + 2];
+	for (;;) {
+		size_t n = s->n_guests;
+		for (size_t i = 0; i < n; i++)
+			polled[i] = (struct pollfd){.fd = s->guests[i].fd, .events = POLLIN};
+		polled[n] = (struct pollfd){.fd = n < GUESTS_MAX ? s->listener : -1, .events = POLLIN};
+		polled[n + 1] = (struct pollfd){.fd = s->stop, .events = POLLIN};
+		int ready = poll(polled, n + 2, n ? 100 : -1);
+		if (ready < 0 && errno != EINTR && errno != ENOMEM)
+			break;
+		if (ready < 0)
+			continue;
+		if (polled[n + 1].revents)
+			break;
+		serve_guests(s, polled, n);
+		if (polled[n].revents)
+			let_in(s);
+	}
+	while (s->n_guests)
+		dismiss(s, 0);
+	return NULL;
+}
+
+int ms_server_start(struct ms_server *s, pid_t first_pid)
+{
+	sigset_t all, old;
+	s->first_pid = first_pid;
+	/* Signals are the main thread's business. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int error = pthread_create(&s->thread, NULL, serve, s);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	s->is_running = error == 0;
+	return -error;
+}
+
+struct ms_arrival *ms_server_take(struct ms_server *s)
+{
+	pthread_mutex_lock(&s->mutex);
+	struct ms_arrival *all = s->arrivals;
+	s->arrivals = NULL;
+	s->last = &s->arrivals;
+	pthread_mutex_unlock(&s->mutex);
+	return all;
+}
+
+void ms_server_refusals(const struct ms_server *s, uint64_t *wrong_abi, uint64_t *no_room)
+{
+	*wrong_abi = atomic_load(&s->wrong_abi);
+	*no_room = atomic_load(&s->no_room);
+}
+
+void ms_server_close(struct ms_server *s)
+{
+	if (!s)
+		return;
+	if (s->is_running) {
+		eventfd_write(s->stop, 1);
+		pthread_join(s->thread, NULL);
+	}
+	for (struct ms_arrival *a = s->arrivals, *next; a; a = next) {
+		next = a->next;
+		ms_arrival_free(a);
+	}
+	if (s->listener >= 0)
+		close(s->listener);
+	if (s->stop >= 0)
+		close(s->stop);
+	if (s->path)
+		unlink(s->path);
+	if (s->directory[0])
+		rmdir(s->directory);
+	pthread_mutex_destroy(&s->mutex);
+	free(s);
+}

@@ -1,0 +1,59 @@
+/* serve.h - the door: where process images of the traced program come to fetch their segment.
+ *
+ * A SOCK_SEQPACKET socket in a directory that only we may enter, served by a thread of its own: an image waits in
+ * its very first heap call, so it must never wait for a drain pass. The thread checks the hello, makes the
+ * segment, notes what /proc says of the image while it stands still, and queues it as an arrival for the
+ * session; only then does the image go on. It is the only part of msrecord that answers programs, and it writes
+ * nothing but welcomes. */
+#ifndef MS_SERVE_H
+#define MS_SERVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "share.h"
+#include "wire.h"
+
+enum ms_follow { MS_FOLLOW_NONE, MS_FOLLOW_FORK, MS_FOLLOW_EXEC, MS_FOLLOW_ALL };
+
+/* A process image that has its segment. */
+struct ms_arrival {
+	struct ms_arrival *next;
+	struct ms_hello hello;
+	struct ms_share share;
+	pid_t pid;            /* as we see it */
+	int pidfd;            /* -1 if none could be had */
+	uint64_t exe_id[2];   /* device and inode; zeros = unknown */
+	size_t exe_len, cmdline_len;
+	char *exe, *cmdline;  /* not terminated; NULL if empty */
+};
+/* Frees what is left in it (a taker that keeps something clears the field) and the arrival. */
+void ms_arrival_free(struct ms_arrival *a);
+
+struct ms_server;
+
+struct ms_server_options {
+	struct ms_share_config segments;
+	enum ms_follow follow;
+	void (*wake)(void *ctx); /* called by the server's thread after each arrival */
+	void *ctx;
+};
+
+/* Makes the directory and the socket. 0 or a negative errno; then *out is untouched. */
+int ms_server_open(const struct ms_server_options *opt, struct ms_server **out);
+/* "MSTRACE_SOCKET=..." for the program's environment. Lives as long as the server. */
+const char *ms_server_variable(const struct ms_server *s);
+/* The directory, for other things that must vanish with the recording. */
+const char *ms_server_directory(const struct ms_server *s);
+/* Starts answering; first_pid is the command, which is followed in any case. 0 or a negative errno. */
+int ms_server_start(struct ms_server *s, pid_t first_pid);
+/* All arrivals since the last call, oldest first, or NULL. They are the caller's. */
+struct ms_arrival *ms_server_take(struct ms_server *s);
+/* How many were turned away for another build of the library, and for want of memory or descriptors. */
+void ms_server_refusals(const struct ms_server *s, uint64_t *wrong_abi, uint64_t *no_room);
+/* Stops answering, removes socket and directory. NULL is fine. */
+void ms_server_close(struct ms_server *s);
+
+#endif

@@ -1,0 +1,83 @@
+/* See stacktree.h. */
+#include "stacktree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_NODES 256u
+
+int ms_stacktree_init(struct ms_stacktree *t)
+{
+	memset(t, 0, sizeof *t);
+	t->nodes = calloc(FIRST_NODES, sizeof *t->nodes);
+	t->index = calloc(FIRST_NODES * 2, sizeof *t->index);
+	if (!t->nodes || !t->index) {
+		ms_stacktree_release(t);
+		return -1;
+	}
+	t->n = MS_NODE_CUT + 1;
+	t->cap = FIRST_NODES;
+	t->index_mask = FIRST_NODES * 2 - 1;
+	return 0;
+}
+
+void ms_stacktree_release(struct ms_stacktree *t)
+{
+	free(t->nodes);
+	free(t->index);
+	memset(t, 0, sizeof *t);
+}
+
+static uint32_t hash(uint32_t parent, uint64_t ip)
+{
+	uint64_t h = (ip ^ (uint64_t)parent << 40 ^ parent) * 0x9e3779b97f4a7c15u;
+	return (uint32_t)(h >> 32);
+}
+
+static void index_put(struct ms_stacktree *t, uint32_t node)
+{
+	uint32_t i = hash(t->nodes[node].parent, t->nodes[node].ip) & t->index_mask;
+	while (t->index[i])
+		i = (i + 1) & t->index_mask;
+	t->index[i] = node;
+}
+
+static int grow(struct ms_stacktree *t)
+{
+	if (t->cap > UINT32_MAX / 4)
+		return -1;
+	struct ms_node *nodes = realloc(t->nodes, (size_t)t->cap * 2 * sizeof *nodes);
+	if (!nodes)
+		return -1;
+	t->nodes = nodes;
+	uint32_t *index = calloc((size_t)t->cap * 4, sizeof *index);
+	if (!index)
+		return -1;
+	free(t->index);
+	t->index = index;
+	t->index_mask = t->cap * 4 - 1;
+	t->cap *= 2;
+	for (uint32_t i = MS_NODE_CUT + 1; i < t->n; i++)
+		index_put(t, i);
+	return 0;
+}
+
+uint32_t ms_stacktree_find(struct ms_stacktree *t, uint32_t parent, uint64_t ip)
+{
+	uint32_t i = hash(parent, ip) & t->index_mask;
+	for (; t->index[i]; i = (i + 1) & t->index_mask) {
+		const struct ms_node *node = &t->nodes[t->index[i]];
+		if (node->ip == ip && node->parent == parent)
+			return t->nodes[parent].latest = t->index[i];
+	}
+	if (t->n == t->cap) {
+		if (grow(t))
+			return MS_NODE_NONE;
+		i = hash(parent, ip) & t->index_mask;
+		while (t->index[i])
+			i = (i + 1) & t->index_mask;
+	}
+	t->nodes[t->n] = (struct ms_node){.ip = ip, .parent = parent};
+	t->index[i] = t->n;
+	return t->nodes[parent].latest = t->n++;
+}

@@ -1,0 +1,49 @@
+/* stacktree.h - the stacks of one process image, as raw return addresses.
+ *
+ * A node is "this return address, called from parent"; a stack is its innermost node. Threads send only how their
+ * stack differs from the previous one, so per event a few nodes are looked up, and a stack costs one number.
+ * Node 0 is "no stack", node 1 the pseudo parent of a cut stack: the numbers mst_stack gives them.
+ *
+ * A node also remembers what it is in the trace (its stack id there), found when it is first used by an event and valid while
+ * the module map it was found by holds: see `era`. */
+#ifndef MS_STACKTREE_H
+#define MS_STACKTREE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MS_NODE_NONE 0u
+#define MS_NODE_CUT 1u
+
+struct ms_node {
+	uint64_t ip;
+	uint32_t parent;
+	uint32_t latest; /* the child found last: most events meet it again, and this spares the hash table */
+	uint32_t stack;  /* id in the trace, if era matches */
+	uint32_t era;    /* 0 = never resolved */
+};
+
+struct ms_stacktree {
+	struct ms_node *nodes;
+	uint32_t n, cap;      /* n counts nodes 0 and 1; cap doubles */
+	uint32_t *index;      /* open addressing, node numbers, 0 = empty; at most half full */
+	uint32_t index_mask;
+};
+
+/* 0, or -1 without memory. All zeros is a valid argument for release. */
+int ms_stacktree_init(struct ms_stacktree *t);
+void ms_stacktree_release(struct ms_stacktree *t);
+
+/* The slow path of ms_stacktree_child. */
+uint32_t ms_stacktree_find(struct ms_stacktree *t, uint32_t parent, uint64_t ip);
+
+/* The node for ip called from parent (an existing node, or NONE, or CUT); made if new. MS_NODE_NONE = no memory. */
+static inline uint32_t ms_stacktree_child(struct ms_stacktree *t, uint32_t parent, uint64_t ip)
+{
+	uint32_t latest = t->nodes[parent].latest;
+	if (t->nodes[latest].ip == ip && latest > MS_NODE_CUT)
+		return latest;
+	return ms_stacktree_find(t, parent, ip);
+}
+
+#endif

@@ -1,0 +1,223 @@
+/* See tenant.h. */
+#include "tenant.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mstrace.h"
+
+struct ms_tenant *ms_tenant_new(struct ms_process *process, uint32_t slot, uint32_t depth_max)
+{
+	struct ms_tenant *t = calloc(1, sizeof *t);
+	uint32_t *path = calloc((size_t)depth_max + 1, sizeof *path);
+	if (!t || !path) {
+		free(t);
+		free(path);
+		return NULL;
+	}
+	t->process = process;
+	t->path = path;
+	t->depth_max = depth_max;
+	t->cursor = ms_cursor_start(slot);
+	t->queue.order = slot;
+	t->seen = MS_COMMITTED(MS_NO_CHUNK, 0);
+	t->horizon = UINT64_MAX;
+	return t;
+}
+
+void ms_tenant_free(struct ms_tenant *t, struct ms_pool *pool)
+{
+	if (!t)
+		return;
+	ms_queue_clear(&t->queue, pool);
+	free(t->path);
+	free(t);
+}
+
+/* Follows the unit's stack: 1 and *node, 0 malformed, -1 no memory. */
+static int follow_stack(struct ms_tenant *t, struct ms_stacktree *tree, const struct ms_unit *u, uint32_t *node)
+{
+	*node = MS_NODE_NONE;
+	if (u->flags & MS_UF_NO_STACK)
+		return 1;
+	if (u->flags & MS_UF_SAME) {
+		if (t->is_stack_known && t->depth)
+			*node = t->path[t->depth];
+		return 1;
+	}
+	if (u->keep == 0) {
+		t->path[0] = u->flags & MS_UF_CUT ? MS_NODE_CUT : MS_NODE_NONE;
+		t->is_stack_known = true;
+	} else if (!t->is_stack_known) {
+		return 1; /* the part it keeps was lost in a fault */
+	} else if (u->keep > t->depth || u->flags & MS_UF_CUT) {
+		return 0;
+	}
+	if (u->keep + u->n_push > t->depth_max)
+		return 0;
+	uint32_t at = t->path[u->keep];
+	for (uint32_t i = 0; i < u->n_push; i++) {
+		at = ms_stacktree_child(tree, at, u->push[i]);
+		if (at == MS_NODE_NONE) {
+			t->is_stack_known = false;
+			return -1;
+		}
+		t->path[u->keep + i + 1] = at;
+	}
+	t->depth = u->keep + u->n_push;
+	if (t->depth)
+		*node = at;
+	return 1;
+}
+
+static bool acquires(unsigned kind)
+{
+	/* Of enum mst_op, these release at their place in the order; so does what is no call. */
+	const uint64_t releases = 1ull << MST_OP_FREE | 1ull << MST_OP_FREE_SIZED | 1ull << MST_OP_FREE_ALIGNED_SIZED |
+				  1ull << MST_OP_CFREE | 1ull << MST_OP_REALLOC_FREE | 1ull << MST_OP_REALLOC_BEGIN;
+	return !(releases >> kind & 1);
+}
+
+static void settle(struct ms_tenant *t, uint64_t stamp)
+{
+	if (stamp >= t->last_stamp)
+		t->last_stamp = stamp;
+	else
+		ms_queue_settle(&t->queue);
+}
+
+/* Words taken; 0 malformed; -1 no memory. */
+static ptrdiff_t take_call(struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words,
+	size_t n)
+{
+	struct ms_unit u;
+	uint32_t node;
+	size_t used = ms_unit_decode(words, n, &u);
+	if (!used || u.stamp > t->horizon)
+		return 0;
+	int rc = follow_stack(t, tree, &u, &node);
+	if (rc <= 0)
+		return rc;
+	struct ms_item *item = ms_queue_push(&t->queue, pool);
+	if (!item)
+		return -1;
+	bool is_failed = u.flags & MS_UF_FAILED;
+	item->key = MS_ITEM_KEY(u.stamp, acquires(u.kind));
+	item->addr = is_failed ? 0 : u.addr;
+	item->size = u.size;
+	item->old_addr = u.old_addr;
+	item->node = node;
+	item->align = u.align > UINT32_MAX ? UINT32_MAX : (uint32_t)u.align;
+	item->err = is_failed ? (uint16_t)u.addr : 0;
+	item->kind = u.kind;
+	item->flags = u.flags;
+	settle(t, u.stamp);
+	return (ptrdiff_t)used;
+}
+
+static ptrdiff_t take_note(struct ms_tenant *t, struct ms_pool *pool, const uint64_t *words, size_t n)
+{
+	size_t used = ms_unit_other_words(words, n);
+	if (!used || MS_UNIT_STAMP(words[0]) > t->horizon)
+		return 0;
+	struct ms_note *note = malloc(sizeof *note + used * 8);
+	struct ms_item *item = note ? ms_queue_push(&t->queue, pool) : NULL;
+	if (!item) {
+		free(note);
+		return -1;
+	}
+	note->n_words = (uint32_t)used;
+	memcpy(note->words, words, used * 8);
+	*item = (struct ms_item){
+		.key = MS_ITEM_KEY(MS_UNIT_STAMP(words[0]), false),
+		.note = note,
+		.kind = (uint8_t)MS_UNIT_KIND(words[0]),
+	};
+	settle(t, MS_UNIT_STAMP(words[0]));
+	return (ptrdiff_t)used;
+}
+
+int ms_tenant_decode(struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words,
+	size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		unsigned kind = MS_UNIT_KIND(words[i]);
+		ptrdiff_t used = kind - 1 < MST_OP_MAX ? take_call(t, tree, pool, words + i, n - i)
+						       : take_note(t, pool, words + i, n - i);
+		if (used <= 0)
+			return (int)used;
+		i += (size_t)used;
+	}
+	return 1;
+}
+
+static bool is_held(const struct ms_segment *seg, uint32_t chunk)
+{
+	return atomic_load_explicit(&seg->bitmap[chunk / 64], memory_order_relaxed) >> chunk % 64 & 1;
+}
+
+/* Gives back all chunks that name this slot as their owner, except `keep`. */
+static void sweep(const struct ms_tenant *t, struct ms_segment *seg, uint32_t keep)
+{
+	for (uint32_t i = 0; i < seg->n_chunks; i++)
+		if (i != keep && is_held(seg, i) &&
+			atomic_load_explicit(&seg->headers[i].owner, memory_order_relaxed) == t->cursor.slot)
+			ms_chunk_release(seg, i);
+}
+
+/* After a fault: gives up what was published so far and goes on behind it. If even that place makes no sense, the
+ * tenant stays lost until it does. */
+static void resume_behind(struct ms_tenant *t, struct ms_segment *seg, uint64_t committed)
+{
+	uint32_t chunk = MS_COMMITTED_CHUNK(committed), bytes = MS_COMMITTED_BYTES(committed);
+	t->is_stack_known = false;
+	t->is_lost = true;
+	t->seen = committed;
+	if (chunk >= seg->n_chunks || bytes > MS_CHUNK_SIZE || bytes % 8 || !is_held(seg, chunk) ||
+		atomic_load_explicit(&seg->headers[chunk].owner, memory_order_relaxed) != t->cursor.slot)
+		return;
+	sweep(t, seg, chunk);
+	t->cursor.chunk = chunk;
+	t->cursor.pos = bytes;
+	t->cursor.seq = atomic_load_explicit(&seg->headers[chunk].seq, memory_order_relaxed);
+	t->is_lost = false;
+}
+
+int ms_tenant_drain(struct ms_tenant *t, struct ms_segment *seg, struct ms_stacktree *tree, struct ms_drain *drain,
+	struct ms_look look, uint64_t max_items)
+{
+	const unsigned char *bytes;
+	uint32_t len;
+	int rc = 1;
+	if (look.committed == t->seen)
+		return 1;
+	if (t->is_lost) {
+		resume_behind(t, seg, look.committed);
+		return 1;
+	}
+	while (t->queue.n < max_items && (rc = ms_cursor_next(seg, &t->cursor, look.committed, &bytes, &len)) > 0) {
+		memcpy(drain->staging, bytes, len);
+		rc = ms_tenant_decode(t, tree, &drain->pool, drain->staging, len / 8);
+		if (rc < 0)
+			return -1;
+		if (rc == 0) {
+			rc = -1;
+			break;
+		}
+	}
+	if (rc < 0) {
+		t->faults++;
+		resume_behind(t, seg, look.committed);
+	} else if (rc == 0) {
+		t->seen = look.committed;
+	}
+	return rc <= 0;
+}
+
+void ms_tenant_leave(struct ms_tenant *t, struct ms_segment *seg)
+{
+	bool was_lost = t->faults > 0;
+	ms_slot_release(seg, &t->cursor);
+	if (was_lost)
+		sweep(t, seg, MS_NO_CHUNK);
+}

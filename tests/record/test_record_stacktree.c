@@ -1,0 +1,66 @@
+/* The tree of raw stacks: one number per path, the same path the same number, also after growth. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "stacktree.h"
+
+static void path_has_one_number_for_ever(void **state)
+{
+	static uint32_t first[200][100];
+	struct ms_stacktree t;
+	(void)state;
+	assert_int_equal(ms_stacktree_init(&t), 0);
+	for (int round = 0; round < 3; round++) {
+		for (uint64_t i = 0; i < 200; i++) {
+			uint32_t at = i % 2 ? MS_NODE_NONE : MS_NODE_CUT;
+			for (uint64_t d = 0; d < 100; d++) {
+				at = ms_stacktree_child(&t, at, 0x400000 + (i >> d % 8) * 16 + d);
+				assert_true(at > MS_NODE_CUT);
+				if (round == 0)
+					first[i][d] = at;
+				assert_int_equal(at, first[i][d]);
+			}
+		}
+	}
+	for (uint32_t i = MS_NODE_CUT + 1; i < t.n; i++)
+		assert_true(t.nodes[i].parent < i);
+	ms_stacktree_release(&t);
+}
+
+static void same_address_under_different_callers_is_two_nodes(void **state)
+{
+	struct ms_stacktree t;
+	(void)state;
+	assert_int_equal(ms_stacktree_init(&t), 0);
+	uint32_t a = ms_stacktree_child(&t, MS_NODE_NONE, 1), b = ms_stacktree_child(&t, MS_NODE_NONE, 2);
+	assert_int_not_equal(ms_stacktree_child(&t, a, 9), ms_stacktree_child(&t, b, 9));
+	assert_int_not_equal(ms_stacktree_child(&t, MS_NODE_CUT, 1), a);
+	ms_stacktree_release(&t);
+}
+
+static void address_zero_is_an_address_like_others(void **state)
+{
+	struct ms_stacktree t;
+	(void)state;
+	assert_int_equal(ms_stacktree_init(&t), 0);
+	uint32_t zero = ms_stacktree_child(&t, MS_NODE_NONE, 0);
+	assert_true(zero > MS_NODE_CUT);
+	assert_int_equal(ms_stacktree_child(&t, MS_NODE_NONE, 0), zero);
+	assert_int_not_equal(ms_stacktree_child(&t, zero, 0), zero);
+	ms_stacktree_release(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(path_has_one_number_for_ever),
+		cmocka_unit_test(same_address_under_different_callers_is_two_nodes),
+		cmocka_unit_test(address_zero_is_an_address_like_others),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
