@@ -338,20 +338,27 @@ void ms_server_refusals(const struct ms_server *s, uint64_t *wrong_abi, uint64_t
 	*no_room = atomic_load(&s->no_room);
 }
 
-void ms_server_close(struct ms_server *s)
+void ms_server_stop(struct ms_server *s)
 {
-	if (!s)
-		return;
 	if (s->is_running) {
 		eventfd_write(s->stop, 1);
 		pthread_join(s->thread, NULL);
 	}
+	s->is_running = false;
+	if (s->listener >= 0)
+		close(s->listener);
+	s->listener = -1;
+}
+
+void ms_server_close(struct ms_server *s)
+{
+	if (!s)
+		return;
+	ms_server_stop(s);
 	for (struct ms_arrival *a = s->arrivals, *next; a; a = next) {
 		next = a->next;
 		ms_arrival_free(a);
 	}
-	if (s->listener >= 0)
-		close(s->listener);
 	if (s->stop >= 0)
 		close(s->stop);
 	if (s->path)

@@ -53,7 +53,9 @@ int ms_server_start(struct ms_server *s, pid_t first_pid);
 struct ms_arrival *ms_server_take(struct ms_server *s);
 /* How many were turned away for another build of the library, and for want of memory or descriptors. */
 void ms_server_refusals(const struct ms_server *s, uint64_t *wrong_abi, uint64_t *no_room);
-/* Stops answering, removes socket and directory. NULL is fine. */
+/* Stops answering: who comes now finds no door and goes on unrecorded. */
+void ms_server_stop(struct ms_server *s);
+/* Stops, removes socket and directory. NULL is fine. */
 void ms_server_close(struct ms_server *s);
 
 #endif

@@ -108,9 +108,9 @@ out:
 	return rc;
 }
 
-static void reap(struct ms_child *c)
+void ms_child_wait(struct ms_child *c)
 {
-	while (waitpid(c->pid, &c->wait_status, 0) < 0 && errno == EINTR)
+	while (!c->has_ended && waitpid(c->pid, &c->wait_status, 0) < 0 && errno == EINTR)
 		;
 	c->has_ended = true;
 }
@@ -126,9 +126,10 @@ int ms_child_go(struct ms_child *c)
 		n = read(c->report, &error, sizeof error);
 	while (n < 0 && errno == EINTR);
 	close(c->report);
-	if (n != (ssize_t)sizeof error)
+	c->has_run = n != (ssize_t)sizeof error;
+	if (c->has_run)
 		return 0;
-	reap(c);
+	ms_child_wait(c);
 	return -error;
 }
 
@@ -136,7 +137,7 @@ void ms_child_abandon(struct ms_child *c)
 {
 	close(c->gate);
 	close(c->report);
-	reap(c);
+	ms_child_wait(c);
 }
 
 bool ms_child_poll(struct ms_child *c)

@@ -14,6 +14,7 @@ struct ms_child {
 	pid_t pid;
 	int gate;         /* write end: a byte opens it */
 	int report;       /* read end: errno of a failed exec, or end of file */
+	bool has_run;     /* exec succeeded */
 	bool has_ended;
 	int wait_status;  /* with has_ended */
 };
@@ -33,6 +34,8 @@ int ms_child_go(struct ms_child *c);
 void ms_child_abandon(struct ms_child *c);
 /* Looks whether it has ended, without waiting; true once it has. */
 bool ms_child_poll(struct ms_child *c);
+/* Waits for the end. */
+void ms_child_wait(struct ms_child *c);
 /* What a shell would say: exit status, or 128 + signal. */
 int ms_child_exit_status(const struct ms_child *c);
 

@@ -1,0 +1,446 @@
+/* msrecord - runs a command and writes what it does with the heap to a trace.
+ *
+ * This file is options, order of business and what is said about it. The order matters: the child is forked first of
+ * all, while this process has nothing a program should not inherit; whatever can be refused is refused before it is
+ * let go; and from then on nothing that happens to us may become its problem. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "library.h"
+#include "mstrace.h"
+#include "names.h"
+#include "options.h"
+#include "report.h"
+#include "session.h"
+#include "summary.h"
+#include "target.h"
+#include "tracefile.h"
+
+enum { STATUS_OWN_FAILURE = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
+
+struct options {
+	const char *output;
+	bool is_forced;
+	int follow, on_full;
+	uint64_t stack_depth;
+	bool has_no_free_stacks, has_no_symbols, is_quiet, stops_with_command;
+	uint64_t level, time_shift;
+};
+
+static const char *const follow_names[] = {"none", "fork", "exec", "all", NULL}; /* enum ms_follow */
+static const char *const full_names[] = {"block", "drop", NULL};
+
+static const struct ms_opt option_table[] = {
+	MS_OPT_GROUP("Trace"),
+	MS_OPT_STRING('o', "output", struct options, output, "FILE",
+		"write the trace to FILE instead of NAME.PID.mst; - is standard output, and the command's own standard "
+		"output then goes to standard error"),
+	MS_OPT_FLAG('f', "force", struct options, is_forced, "replace FILE if it exists"),
+	MS_OPT_COUNT(0, "level", struct options, level, "N", "compression level of zstd, 1 to 19 (default {})"),
+	MS_OPT_COUNT(0, "time-shift", struct options, time_shift, "N",
+		"keep times in steps of 2^N nanoseconds, 0 to 20; the order is exact whatever N is (default {})"),
+	MS_OPT_FLAG(0, "no-symbols", struct options, has_no_symbols,
+		"do not look up function names at the end; addresses are kept"),
+	MS_OPT_GROUP("What is recorded"),
+	MS_OPT_ENUM(0, "follow", struct options, follow, follow_names,
+		"processes besides the command's first program: none, those it forks, those started by exec, or all "
+		"(default {})"),
+	MS_OPT_FLAG(0, "no-wait", struct options, stops_with_command,
+		"end the recording with the command, though processes it has started still run"),
+	MS_OPT_COUNT(0, "stack-depth", struct options, stack_depth, "N",
+		"keep at most N frames of each call stack, the innermost ones; 0: no stacks (default {})"),
+	MS_OPT_FLAG(0, "no-free-stacks", struct options, has_no_free_stacks, "no call stacks for frees: faster, smaller"),
+	MS_OPT_ENUM(0, "on-full", struct options, on_full, full_names,
+		"when the program is faster than the recorder: block it until there is room, or drop events and count "
+		"them (default {})"),
+	MS_OPT_GROUP("Messages"),
+	MS_OPT_FLAG('q', "quiet", struct options, is_quiet, "say nothing unless something is wrong"),
+	MS_OPT_END,
+};
+
+static const struct ms_example examples[] = {
+	{"msrecord -- ./app --its-own options", "record ./app into app.PID.mst"},
+	{"msrecord -o build.mst make -j4", "record make and all it starts"},
+	{"msrecord -q -o - ./app | msanalyze leaks -", "analyse without a file"},
+	{NULL, NULL},
+};
+
+static const struct ms_exit_code exit_codes[] = {
+	{"n", "the command's own exit status"},
+	{"128+n", "signal n ended the command"},
+	{"125", "msrecord itself failed; or the trace is incomplete though the command succeeded"},
+	{"126", "the command is not executable"},
+	{"127", "the command was not found"},
+	{NULL, NULL},
+};
+
+static const struct ms_tool tool = {
+	.name = "msrecord",
+	.summary = "record what a program does with the heap",
+	.description =
+		"Runs COMMAND and writes every call of malloc, free and their kin, with call stacks, threads and processes, to "
+		"a trace that msdump, msanalyze and msrender read.\n\n"
+		"The command's output and exit status are its own. Signals sent to msrecord are passed on to it; Ctrl-C "
+		"reaches both, and msrecord completes the trace. If processes outlive the command, as daemons do, recording "
+		"goes on until they end too, or until Ctrl-C.\n\n"
+		"If the trace cannot be written any more, the command goes on unrecorded. If msrecord is killed, the trace "
+		"can be read up to its last second.\n\n"
+		"COMMAND must be dynamically linked with glibc. The environment variable MSTRACE_CAPTURE_LIB may name the "
+		"capture library.",
+	.self = {.operands = "[--] COMMAND [ARG...]", .min_operands = 1, .max_operands = -1},
+	.options = option_table,
+	.examples = examples,
+	.exit_codes = exit_codes,
+	.stops_at_operand = true,
+	.usage_status = STATUS_OWN_FAILURE,
+};
+
+/* One recording and all it holds. */
+struct recording {
+	const struct options *options;
+	char **command;
+	struct ms_session session;
+	struct ms_server *server;
+	struct ms_library library;
+	struct ms_child child;
+	struct ms_tracefile file;
+	struct mst_writer *writer;
+};
+
+/* ---- before the start ------------------------------------------------------------------------------------------ */
+
+static void check_options(const struct options *o)
+{
+	if (o->level < 1 || o->level > 19)
+		ms_die("--level must be between 1 and 19");
+	if (o->time_shift > 20)
+		ms_die("--time-shift must be between 0 and 20");
+	if (o->stack_depth > MS_MAX_STACK_DEPTH)
+		ms_die("--stack-depth must be between 0 and %u", MS_MAX_STACK_DEPTH);
+}
+
+/* 0, or the status to exit with. */
+static int check_target(const char *argv0)
+{
+	static const int statuses[] = {
+		[MS_TARGET_UNFIT] = STATUS_OWN_FAILURE,
+		[MS_TARGET_NOT_EXECUTABLE] = STATUS_NOT_EXECUTABLE,
+		[MS_TARGET_NOT_FOUND] = STATUS_NOT_FOUND,
+	};
+	struct ms_target target;
+	ms_target_inspect(argv0, &target);
+	if (target.verdict == MS_TARGET_GOOD)
+		return 0;
+	if (target.verdict == MS_TARGET_DOUBTFUL) {
+		ms_warn("%s", target.why);
+		return 0;
+	}
+	if (target.verdict == MS_TARGET_UNFIT)
+		ms_error("cannot record %s", target.why);
+	else
+		ms_error("%s", target.why);
+	return statuses[target.verdict];
+}
+
+/* A segment, a descriptor and a connection for each of many processes. */
+static void raise_limits(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static int open_server(struct recording *r)
+{
+	const struct options *o = r->options;
+	const struct ms_server_options opt = {
+		.segments = {
+			.clock_base = r->session.clock.base,
+			.clock = r->session.clock.kind,
+			.on_full = o->on_full == 0 ? MS_FULL_BLOCK : MS_FULL_DROP,
+			.stack_depth = (uint32_t)o->stack_depth,
+			.free_stacks = !o->has_no_free_stacks,
+			.backlog = MS_BACKLOG_CHUNKS,
+		},
+		.follow = (enum ms_follow)o->follow,
+		.wake = ms_session_wake,
+		.ctx = &r->session,
+	};
+	int rc = ms_server_open(&opt, &r->server);
+	if (rc < 0)
+		ms_error("cannot make a directory and socket for the command to find: %s (TMPDIR names another place)",
+			strerror(-rc));
+	return rc;
+}
+
+static int fork_child(struct recording *r)
+{
+	const char *why;
+	if (ms_library_find(&r->library, ms_server_directory(r->server), &why)) {
+		ms_error("cannot use the capture library libmscapture.so: %s", why);
+		return -1;
+	}
+	const struct ms_spawn spawn = {
+		.argv = r->command,
+		.library = r->library.name,
+		.variable = ms_server_variable(r->server),
+		.is_stdout_to_stderr = r->options->output && strcmp(r->options->output, "-") == 0,
+	};
+	int rc = ms_child_fork(&spawn, &r->child);
+	if (rc < 0)
+		ms_error("cannot start a process: %s", strerror(-rc));
+	return rc;
+}
+
+/* The arguments joined by NUL. malloc'ed, or NULL. */
+static char *join_command(char **command, size_t *len)
+{
+	size_t n = 0;
+	for (char **arg = command; *arg; arg++)
+		n += strlen(*arg) + 1;
+	char *joined = malloc(n), *at = joined;
+	for (char **arg = command; joined && *arg; arg++)
+		at = stpcpy(at, *arg) + 1;
+	*len = n - 1;
+	return joined;
+}
+
+static int open_writer(struct recording *r)
+{
+	char cwd[PATH_MAX] = "", tool_name[64];
+	struct utsname host;
+	const struct options *o = r->options;
+	const struct ms_clock_map *clock = &r->session.clock;
+	size_t cmdline_len;
+	char *cmdline = join_command(r->command, &cmdline_len);
+	if (!cmdline)
+		return MST_ENOMEM;
+	uname(&host);
+	if (!getcwd(cwd, sizeof cwd))
+		cwd[0] = 0;
+	snprintf(tool_name, sizeof tool_name, "msrecord %s", MS_VERSION);
+	const struct mst_writer_options opt = {
+		.header = {
+			.time_shift = (uint8_t)o->time_shift,
+			.has_addresses = true,
+			.has_free_stacks = !o->has_no_free_stacks && o->stack_depth > 0,
+			.stack_depth = (uint32_t)o->stack_depth,
+			.start_realtime_ns = clock->realtime_ns,
+			.start_monotonic_ns = clock->monotonic_ns,
+			.page_size = (uint32_t)sysconf(_SC_PAGESIZE),
+			.n_cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN),
+			.tool = tool_name,
+			.host = host.nodename,
+			.kernel = host.release,
+			.arch = host.machine,
+			.clock = ms_clock_name(clock->kind),
+			.cwd = cwd,
+			.cmdline = cmdline,
+			.cmdline_len = cmdline_len,
+		},
+		.level = (int)o->level,
+		.threaded = true,
+	};
+	int rc = mst_writer_open(r->file.fd, &opt, &r->writer);
+	free(cmdline);
+	return rc;
+}
+
+static int open_trace(struct recording *r)
+{
+	const char *why;
+	if (ms_tracefile_open(&r->file, r->options->output, r->command[0], r->child.pid, r->options->is_forced, &why)) {
+		ms_error("cannot write '%s': %s", r->file.path, why);
+		return -1;
+	}
+	int rc = open_writer(r);
+	if (rc < 0)
+		ms_error("cannot write '%s': %s", r->file.path, rc == MST_EIO ? strerror(errno) : mst_strerror(rc));
+	return rc;
+}
+
+/* ---- the recording --------------------------------------------------------------------------------------------- */
+
+static void say_who_is_waited_for(void *ctx, size_t n)
+{
+	(void)ctx;
+	ms_info("the command has ended; %zu process%s it started still run%s and %s recorded: Ctrl-C ends that", n,
+		n == 1 ? "" : "es", n == 1 ? "s" : "", n == 1 ? "is" : "are");
+}
+
+/* Exec has failed, as it can in spite of all we looked at. */
+static int say_exec_failure(const char *command, int error)
+{
+	ms_error("cannot run '%s': %s", command, strerror(error));
+	return error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
+}
+
+static void say_writer_failure(const struct recording *r, int rc)
+{
+	const struct mst_problem *problem = mst_writer_problem(r->writer);
+	ms_error("cannot write '%s': %s; the trace ends here%s", r->file.path,
+		problem && problem->os_errno ? strerror(problem->os_errno) : problem && problem->text[0] ? problem->text
+													   : mst_strerror(rc),
+		r->child.has_ended ? "" : ", the command goes on");
+}
+
+/* Nothing came: an empty trace needs an explanation. */
+static void say_why_nothing_came(const struct recording *r)
+{
+	uint64_t wrong_abi, no_room;
+	ms_server_refusals(r->server, &wrong_abi, &no_room);
+	if (wrong_abi)
+		ms_warn("nothing was recorded: the capture library '%s' is of another build than this msrecord",
+			r->library.path);
+	else if (no_room)
+		ms_warn("nothing was recorded: no memory or no descriptors for the shared segment (see ulimit -n, and the "
+			"limits of the container)");
+	else
+		ms_warn("nothing was recorded: the command never called malloc through the dynamic linker; it may be static, "
+			"set-uid, use an allocator of its own, or clear its environment (LD_PRELOAD, MSTRACE_SOCKET)");
+}
+
+static void say_what_went_wrong(const struct recording *r, const struct mst_totals *totals)
+{
+	const struct ms_session *s = &r->session;
+	uint64_t wrong_abi, no_room;
+	if (s->n_processes == 0) {
+		say_why_nothing_came(r);
+		return;
+	}
+	ms_server_refusals(r->server, &wrong_abi, &no_room);
+	if (no_room)
+		ms_warn("%llu processes were not recorded: no memory or no descriptors for their segments",
+			(unsigned long long)no_room);
+	if (s->n_faults)
+		ms_warn("process %u has written over the shared segment: some events are lost", s->first_fault_pid);
+	if (totals->lost_events)
+		ms_warn("%llu events were lost; the trace says where", (unsigned long long)totals->lost_events);
+	if (s->n_left_running)
+		ms_info("%zu process%s went on unrecorded", s->n_left_running, s->n_left_running == 1 ? "" : "es");
+}
+
+static int add_names(const struct recording *r)
+{
+	struct ms_names_result names;
+	if (isatty(STDERR_FILENO))
+		ms_info("looking up function names");
+	int rc = ms_names_add(r->writer, &names);
+	if (rc >= 0 && names.problem[0])
+		ms_info("no names for %u of %u files: %s", names.n_unread, names.n_modules, names.problem);
+	return rc;
+}
+
+/* Completes the trace and tells of it. 0 or the writer's error. */
+static int finish(struct recording *r, int status)
+{
+	struct ms_summary summary = {.path = r->file.path, .n_processes = r->session.n_processes};
+	int rc = r->options->has_no_symbols ? 0 : add_names(r);
+	if (rc < 0)
+		return rc;
+	mst_writer_totals(r->writer, &summary.totals);
+	rc = mst_writer_close(r->writer, true, status, &summary.bytes);
+	r->writer = NULL;
+	int error = ms_tracefile_close(&r->file);
+	if (rc < 0 || error) {
+		ms_error("cannot complete '%s': %s", r->file.path, error ? strerror(error) : mst_strerror(rc));
+		return MST_EIO;
+	}
+	say_what_went_wrong(r, &summary.totals);
+	ms_summary_print(&summary);
+	return 0;
+}
+
+/* The command runs. Returns what to exit with. */
+static int record(struct recording *r)
+{
+	const struct ms_session_options opt = {
+		.writer = r->writer,
+		.server = r->server,
+		.child = &r->child,
+		.stack_depth = (uint32_t)r->options->stack_depth,
+		.is_forking_followed = r->options->follow == MS_FOLLOW_ALL || r->options->follow == MS_FOLLOW_FORK,
+		.stops_with_command = r->options->stops_with_command,
+		.on_waiting = say_who_is_waited_for,
+	};
+	int rc = ms_session_run(&r->session, &opt);
+	if (rc < 0)
+		say_writer_failure(r, rc);
+	ms_child_wait(&r->child); /* also after a failure: its status is ours to pass on */
+	int status = ms_child_exit_status(&r->child);
+	if (rc >= 0)
+		rc = finish(r, status);
+	return rc < 0 && status == 0 ? STATUS_OWN_FAILURE : status;
+}
+
+/* From the opened gate on. */
+static int start(struct recording *r)
+{
+	int rc = ms_server_start(r->server, r->child.pid);
+	if (rc < 0) {
+		ms_error("cannot start a thread: %s", strerror(-rc));
+		ms_child_abandon(&r->child);
+		return STATUS_OWN_FAILURE;
+	}
+	ms_signals_install(&r->child, ms_session_wake, &r->session);
+	rc = ms_child_go(&r->child);
+	return rc < 0 ? say_exec_failure(r->command[0], -rc) : record(r);
+}
+
+static int run(struct recording *r)
+{
+	int status = STATUS_OWN_FAILURE;
+	int rc = ms_session_init(&r->session);
+	if (rc == 0)
+		rc = ms_share_init();
+	if (rc < 0) {
+		ms_error("cannot set up the recording: %s", strerror(-rc));
+		goto out;
+	}
+	if (open_server(r) < 0 || fork_child(r) < 0)
+		goto out;
+	raise_limits();
+	if (open_trace(r) < 0) {
+		ms_child_abandon(&r->child);
+		goto out;
+	}
+	status = start(r);
+out:
+	if (r->writer) /* not completed: what has been written stays readable */
+		mst_writer_close(r->writer, false, -1, NULL);
+	if (!r->child.has_run)
+		ms_tracefile_discard(&r->file);
+	ms_tracefile_close(&r->file);
+	ms_library_release(&r->library);
+	ms_server_close(r->server);
+	ms_session_release(&r->session);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static struct recording recording; /* too large for the stack */
+	struct options options = {.follow = MS_FOLLOW_ALL, .stack_depth = 256, .level = 3, .time_shift = 8};
+	struct ms_parsed parsed;
+	ms_report_init("msrecord", STATUS_OWN_FAILURE);
+	int status = ms_options_parse(&tool, argc, argv, &options, &parsed);
+	if (status != MS_OPTIONS_RUN)
+		return status;
+	ms_report_quiet(options.is_quiet);
+	check_options(&options);
+	status = check_target(parsed.operands[0]);
+	if (status)
+		return status;
+	recording.options = &options;
+	recording.command = parsed.operands;
+	recording.file.fd = -1;
+	return run(&recording);
+}

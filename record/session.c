@@ -1,0 +1,418 @@
+/* See session.h. */
+#include "session.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/time_types.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "procfs.h"
+
+#define MS 1000000u
+#define SLEEP_MIN_NS (1u * MS)
+#define SLEEP_MAX_NS (20u * MS)
+#define CLOCK_SAMPLE_NS (100u * MS)
+#define FLUSH_NS (1000u * MS)
+#define GUARD_NS 100000u         /* a store leaves the store buffer sooner than this */
+#define PATIENCE_NS (250u * MS)  /* nobody's unit is waited for longer */
+#define HORIZON_NS (10000u * (uint64_t)MS) /* stamps further ahead of us are garbage */
+#define ARRIVAL_GRACE_NS (1000u * MS)
+#define LOOK_NS (20u * MS)
+#define EXE_CHECK_NS (1000u * MS)
+#define ITEMS_WAITING 1000000u   /* of all threads together, about: 48 MB */
+#define ITEMS_PER_THREAD 4096u   /* at least */
+
+int ms_session_init(struct ms_session *s)
+{
+	memset(s, 0, sizeof *s);
+	ms_clock_start(&s->clock, ms_clock_choose());
+	s->poller = epoll_create1(EPOLL_CLOEXEC);
+	s->sleep_ns = SLEEP_MIN_NS;
+	return s->poller < 0 ? -errno : 0;
+}
+
+void ms_session_release(struct ms_session *s)
+{
+	struct ms_process *next;
+	for (struct ms_process *proc = s->translator.processes; proc; proc = next) {
+		next = proc->next;
+		ms_process_free(proc, &s->drain.pool);
+	}
+	s->translator.processes = NULL;
+	ms_merge_release(&s->merge);
+	ms_pool_release(&s->drain.pool);
+	free(s->live);
+	s->live = NULL;
+	if (s->poller > 0)
+		close(s->poller);
+	s->poller = 0;
+}
+
+/* ---- sleeping ------------------------------------------------------------------------------------------------- */
+
+void ms_session_wake(void *ctx)
+{
+	struct ms_session *s = ctx;
+	atomic_fetch_add(&s->wake, 1);
+	syscall(SYS_futex, &s->wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Sleeps until somebody wants us: on our own word, and on those by which programs cry that they fill up. */
+static void sleep_until_wanted(struct ms_session *s, uint32_t wake_seen)
+{
+	struct futex_waitv waits[FUTEX_WAITV_MAX] = {{.uaddr = (uintptr_t)&s->wake, .val = wake_seen,
+		.flags = FUTEX_32 | FUTEX_PRIVATE_FLAG}};
+	size_t n_asked = s->n_live < FUTEX_WAITV_MAX - 1 ? s->n_live : FUTEX_WAITV_MAX - 1;
+	for (size_t i = 0; i < n_asked; i++) {
+		_Atomic uint32_t *asleep = &ms_process_segment(s->live[i])->control->recorder_asleep;
+		atomic_store(asleep, 1);
+		waits[i + 1] = (struct futex_waitv){.uaddr = (uintptr_t)asleep, .val = 1, .flags = FUTEX_32};
+	}
+	uint64_t until = ms_monotonic_ns() + s->sleep_ns;
+	struct timespec deadline = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+	long rc = syscall(SYS_futex_waitv, waits, n_asked + 1, 0, &deadline, CLOCK_MONOTONIC);
+	if (rc < 0 && errno == ENOSYS) { /* before Linux 5.16: only on our own word, and not for long */
+		struct timespec step = {.tv_nsec = SLEEP_MIN_NS * 2};
+		syscall(SYS_futex, &s->wake, FUTEX_WAIT_PRIVATE, wake_seen, &step, NULL, 0);
+	}
+	for (size_t i = 0; i < n_asked; i++)
+		atomic_store(&ms_process_segment(s->live[i])->control->recorder_asleep, 0);
+}
+
+/* ---- arrivals and deaths -------------------------------------------------------------------------------------- */
+
+static uint64_t now_ns(struct ms_session *s)
+{
+	return ms_monotonic_ns() - s->clock.monotonic_ns;
+}
+
+static int add_live(struct ms_session *s, struct ms_process *proc)
+{
+	if (s->n_live == s->cap_live) {
+		size_t cap = s->cap_live * 2 + 16;
+		struct ms_process **grown = realloc(s->live, cap * sizeof(*grown));
+		if (!grown)
+			return MST_ENOMEM;
+		s->live = grown;
+		s->cap_live = cap;
+	}
+	s->live[s->n_live++] = proc;
+	return 0;
+}
+
+/* The image of the same process before an exec has ended. */
+static void end_predecessor(struct ms_session *s, const struct ms_process *proc)
+{
+	for (size_t i = 0; i < s->n_live; i++)
+		if (s->live[i] != proc && s->live[i]->pid == proc->pid)
+			ms_process_die(s->live[i], MST_FATE_EXEC, 0, now_ns(s));
+}
+
+static int take_arrivals(struct ms_session *s)
+{
+	for (struct ms_arrival *a = ms_server_take(s->options.server), *next; a; a = next) {
+		next = a->next;
+		struct ms_process *proc = ms_process_new(a, ms_ticks_now(&s->clock));
+		if (!proc)
+			return MST_ENOMEM;
+		proc->next = s->translator.processes;
+		s->translator.processes = proc;
+		s->n_processes++;
+		struct epoll_event event = {.events = EPOLLIN, .data.ptr = proc};
+		if (a->pidfd >= 0)
+			epoll_ctl(s->poller, EPOLL_CTL_ADD, a->pidfd, &event);
+		else
+			ms_process_die(proc, MST_FATE_GONE, 0, now_ns(s)); /* it was gone before we could look */
+		end_predecessor(s, proc);
+		if (add_live(s, proc))
+			return MST_ENOMEM;
+	}
+	return 0;
+}
+
+static void die_by_status(struct ms_session *s, struct ms_process *proc, int wait_status)
+{
+	if (WIFSIGNALED(wait_status))
+		ms_process_die(proc, MST_FATE_KILLED, WTERMSIG(wait_status), now_ns(s));
+	else
+		ms_process_die(proc, MST_FATE_EXITED, WEXITSTATUS(wait_status), now_ns(s));
+}
+
+#ifndef PIDFD_GET_INFO /* Linux 6.13; exit codes since 6.15 */
+struct pidfd_info {
+	uint64_t mask, cgroupid;
+	uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+	int32_t exit_code;
+};
+#define PIDFD_GET_INFO _IOWR(0xFF, 11, struct pidfd_info)
+#endif
+#ifndef PIDFD_INFO_EXIT
+#define PIDFD_INFO_EXIT (1ull << 3)
+#endif
+
+/* How a process that is not our child has ended: from its pidfd, from its zombie, or not at all. */
+static bool learn_status(const struct ms_process *proc, int *wait_status)
+{
+	struct pidfd_info info = {.mask = PIDFD_INFO_EXIT};
+	if (ioctl(proc->arrival->pidfd, PIDFD_GET_INFO, &info) == 0 && info.mask & PIDFD_INFO_EXIT) {
+		*wait_status = info.exit_code;
+		return true;
+	}
+	return ms_procfs_exit_status((pid_t)proc->pid, wait_status);
+}
+
+static void note_death(struct ms_session *s, struct ms_process *proc)
+{
+	int wait_status;
+	epoll_ctl(s->poller, EPOLL_CTL_DEL, proc->arrival->pidfd, NULL);
+	if (proc->is_dead)
+		return;
+	if ((pid_t)proc->pid == s->options.child->pid) {
+		if (ms_child_poll(s->options.child))
+			die_by_status(s, proc, s->options.child->wait_status);
+		else
+			ms_process_die(proc, MST_FATE_GONE, 0, now_ns(s));
+	} else if (learn_status(proc, &wait_status)) {
+		die_by_status(s, proc, wait_status);
+	} else {
+		ms_process_die(proc, MST_FATE_GONE, 0, now_ns(s));
+	}
+}
+
+static void take_deaths(struct ms_session *s)
+{
+	struct epoll_event events[64];
+	int n = epoll_wait(s->poller, events, 64, 0);
+	for (int i = 0; i < n; i++)
+		note_death(s, events[i].data.ptr);
+	if (!s->child_ended_ns && ms_child_poll(s->options.child)) {
+		ms_signals_forget_child();
+		s->child_ended_ns = ms_monotonic_ns();
+	}
+}
+
+/* An exec of a program that our library does not get into leaves no trace but this. */
+static void check_executable(struct ms_session *s, struct ms_process *proc, uint64_t now)
+{
+	uint64_t id[2];
+	if (proc->is_dead || now < proc->next_check_ns)
+		return;
+	proc->next_check_ns = now + EXE_CHECK_NS;
+	if (proc->arrival->exe_id[1] && ms_procfs_exe_id((pid_t)proc->pid, id) &&
+		(id[0] != proc->arrival->exe_id[0] || id[1] != proc->arrival->exe_id[1]))
+		ms_process_die(proc, MST_FATE_EXEC, 0, now_ns(s));
+}
+
+/* ---- a pass --------------------------------------------------------------------------------------------------- */
+
+static int scan_all(struct ms_session *s, struct ms_scan *scan)
+{
+	uint64_t n_tenants = 1;
+	for (size_t i = 0; i < s->n_live; i++)
+		n_tenants += s->live[i]->n_live;
+	*scan = (struct ms_scan){
+		.drain = &s->drain,
+		.merge = &s->merge,
+		.now = ms_ticks_now(&s->clock),
+		.guard = ms_clock_ticks(&s->clock, GUARD_NS),
+		.horizon = ms_ticks_now(&s->clock) + ms_clock_ticks(&s->clock, HORIZON_NS),
+		.patience = ms_clock_ticks(&s->clock, PATIENCE_NS),
+		.max_items = ITEMS_WAITING / n_tenants > ITEMS_PER_THREAD ? ITEMS_WAITING / n_tenants : ITEMS_PER_THREAD,
+		.stack_depth = s->options.stack_depth,
+	};
+	/* A thread that has not come to our notice yet takes its stamps from now on. */
+	scan->bound = scan->now > scan->guard ? scan->now - scan->guard : 0;
+	uint64_t beat = ms_monotonic_ns();
+	for (size_t i = 0; i < s->n_live; i++) {
+		ms_share_beat(&s->live[i]->arrival->share, beat);
+		if (ms_process_scan(s->live[i], scan))
+			return MST_ENOMEM;
+	}
+	return 0;
+}
+
+static int part_with_tenants(struct ms_session *s, struct ms_process *proc)
+{
+	for (uint32_t i = 0; i < proc->n_tenants; i++) {
+		struct ms_tenant *t = proc->tenants[i];
+		if (!t || !t->is_over || t->queue.n)
+			continue;
+		const struct ms_slot *slot = &ms_process_segment(proc)->slots[i];
+		t->end_stamp = ms_ticks_now(&s->clock);
+		int rc = ms_translate_thread_end(&s->translator, t,
+			atomic_load_explicit(&slot->lost_events, memory_order_relaxed),
+			atomic_load_explicit(&slot->lost_bytes, memory_order_relaxed));
+		if (rc < 0)
+			return rc;
+		ms_process_part(proc, t, &s->drain.pool);
+	}
+	return 0;
+}
+
+static int finish_process(struct ms_session *s, struct ms_process *proc)
+{
+	const struct ms_control *control = ms_process_segment(proc)->control;
+	int rc = ms_translate_process_end(&s->translator, proc,
+		atomic_load_explicit(&control->unslotted_events, memory_order_relaxed),
+		atomic_load_explicit(&control->unslotted_bytes, memory_order_relaxed));
+	if (proc->faults && !s->n_faults)
+		s->first_fault_pid = proc->pid;
+	s->n_faults += proc->faults;
+	if (proc->arrival->pidfd >= 0)
+		epoll_ctl(s->poller, EPOLL_CTL_DEL, proc->arrival->pidfd, NULL);
+	ms_process_close(proc, &s->drain.pool);
+	return rc;
+}
+
+static int partings(struct ms_session *s)
+{
+	uint64_t now = ms_monotonic_ns();
+	for (size_t i = s->n_live; i-- > 0;) {
+		struct ms_process *proc = s->live[i];
+		int rc = part_with_tenants(s, proc);
+		if (rc < 0)
+			return rc;
+		if (ms_process_is_finished(proc)) {
+			s->live[i] = s->live[--s->n_live];
+			rc = finish_process(s, proc);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		ms_process_reap(proc, now);
+		check_executable(s, proc, now);
+	}
+	return 0;
+}
+
+/* Frames are written as they fill; a quiet program's must not wait for that. */
+static int flush_now_and_then(struct ms_session *s)
+{
+	struct mst_totals totals;
+	uint64_t now = ms_monotonic_ns();
+	if (now - s->flushed_ns < FLUSH_NS)
+		return 0;
+	s->flushed_ns = now;
+	mst_writer_totals(s->options.writer, &totals);
+	if (totals.events == s->flushed_events)
+		return 0;
+	s->flushed_events = totals.events;
+	return mst_writer_flush(s->options.writer);
+}
+
+static int pass(struct ms_session *s, struct ms_scan *scan)
+{
+	int rc = take_arrivals(s);
+	if (rc < 0)
+		return rc;
+	take_deaths(s);
+	uint64_t interval = s->clock.n == 1 ? 0 : CLOCK_SAMPLE_NS;
+	if (now_ns(s) - s->clock.sampled_ns >= interval)
+		ms_clock_sample(&s->clock);
+	rc = scan_all(s, scan);
+	if (rc < 0)
+		return rc;
+	uint64_t watermark = scan->bound == UINT64_MAX ? UINT64_MAX : scan->bound ? scan->bound - 1 : 0;
+	rc = ms_merge_run(&s->merge, &s->drain.pool, watermark, ms_translate, &s->translator);
+	if (rc < 0)
+		return rc;
+	rc = partings(s);
+	return rc < 0 ? rc : flush_now_and_then(s);
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------------- */
+
+/* A process that was forked, or is on its way through exec, may not have called the heap yet. */
+static bool is_somebody_coming(struct ms_session *s, uint64_t now)
+{
+	uint32_t own = (uint32_t)getpid();
+	if (!s->options.is_forking_followed || now - s->child_ended_ns > ARRIVAL_GRACE_NS)
+		return false;
+	if (now < s->next_look_ns)
+		return true;
+	s->next_look_ns = now + LOOK_NS;
+	return ms_procfs_count_with_env(ms_server_variable(s->options.server), &own, 1, 1) > 0;
+}
+
+static bool is_finished(struct ms_session *s)
+{
+	if (!s->child_ended_ns)
+		return false;
+	if (s->options.stops_with_command || ms_signals_stop())
+		return true;
+	uint64_t now = ms_monotonic_ns();
+	if (s->n_live == 0)
+		return !is_somebody_coming(s, now);
+	if (!s->has_notified && now - s->child_ended_ns > 200u * MS) {
+		s->has_notified = true;
+		if (s->options.on_waiting)
+			s->options.on_waiting(s->options.ctx, s->n_live);
+	}
+	return false;
+}
+
+/* Sends everyone on their way unrecorded. */
+static void detach_all(struct ms_session *s)
+{
+	for (struct ms_arrival *a = ms_server_take(s->options.server), *next; a; a = next) {
+		next = a->next;
+		ms_share_detach(&a->share);
+		ms_arrival_free(a);
+	}
+	for (size_t i = 0; i < s->n_live; i++)
+		ms_share_detach(&s->live[i]->arrival->share);
+}
+
+/* Takes what running programs had published when the recording was stopped. */
+static int take_the_rest(struct ms_session *s)
+{
+	struct ms_scan scan;
+	do {
+		int rc = scan_all(s, &scan);
+		if (rc >= 0)
+			rc = ms_merge_run(&s->merge, &s->drain.pool, UINT64_MAX, ms_translate, &s->translator);
+		if (rc < 0)
+			return rc;
+	} while (scan.is_behind);
+	return 0;
+}
+
+static void adapt_sleep(struct ms_session *s, const struct ms_scan *scan)
+{
+	if (scan->n_units)
+		s->sleep_ns = SLEEP_MIN_NS;
+	else if (s->sleep_ns < SLEEP_MAX_NS)
+		s->sleep_ns = s->sleep_ns * 2 < SLEEP_MAX_NS ? s->sleep_ns * 2 : SLEEP_MAX_NS;
+}
+
+int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
+{
+	struct ms_scan scan;
+	s->options = *opt;
+	ms_translator_init(&s->translator, opt->writer, &s->clock, (uint32_t)opt->child->pid);
+	s->flushed_ns = ms_monotonic_ns();
+	int rc;
+	for (;;) {
+		uint32_t wake_seen = atomic_load(&s->wake);
+		rc = pass(s, &scan);
+		if (rc < 0 || is_finished(s))
+			break;
+		adapt_sleep(s, &scan);
+		if (!scan.is_behind)
+			sleep_until_wanted(s, wake_seen);
+	}
+	s->n_left_running = s->n_live;
+	ms_server_stop(opt->server);
+	detach_all(s);
+	if (rc >= 0)
+		rc = take_the_rest(s);
+	ms_translator_release(&s->translator);
+	return rc;
+}

@@ -1,0 +1,17 @@
+/* summary.h - the five lines at the end of a recording. */
+#ifndef MS_SUMMARY_H
+#define MS_SUMMARY_H
+
+#include "mstrace.h"
+
+struct ms_summary {
+	const char *path;      /* of the trace; "-" = standard output */
+	struct mst_totals totals;
+	uint64_t bytes;        /* of the trace */
+	uint64_t n_processes;
+};
+
+/* Prints it on standard error, unless messages are silenced. */
+void ms_summary_print(const struct ms_summary *s);
+
+#endif

@@ -1,0 +1,477 @@
+/* See translate.h. */
+#include "translate.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FORK_POINTS_MAX 32u /* unclaimed ones per image: children that never call the heap never claim */
+
+struct ms_fork_point {
+	struct ms_fork_point *next;
+	struct ms_process *parent;
+	struct ms_modmap *modules;
+	uint64_t fork_id;
+	uint64_t token;
+};
+
+void ms_translator_init(struct ms_translator *tr, struct mst_writer *w, struct ms_clock_map *clock, uint32_t first_pid)
+{
+	memset(tr, 0, sizeof *tr);
+	tr->writer = w;
+	tr->clock = clock;
+	tr->first_pid = first_pid;
+}
+
+/* ---- fork points -------------------------------------------------------------------------------------------- */
+
+static void point_free(struct ms_fork_point *point)
+{
+	point->parent->n_fork_points--;
+	ms_modmap_free(point->modules);
+	free(point);
+}
+
+void ms_translator_release(struct ms_translator *tr)
+{
+	while (tr->points) {
+		struct ms_fork_point *next = tr->points->next;
+		mst_writer_fork_drop(tr->writer, tr->points->token);
+		point_free(tr->points);
+		tr->points = next;
+	}
+}
+
+static void drop_oldest_point(struct ms_translator *tr, const struct ms_process *parent)
+{
+	struct ms_fork_point **oldest = NULL;
+	for (struct ms_fork_point **at = &tr->points; *at; at = &(*at)->next)
+		if ((*at)->parent == parent)
+			oldest = at;
+	if (!oldest)
+		return;
+	struct ms_fork_point *point = *oldest;
+	*oldest = point->next;
+	mst_writer_fork_drop(tr->writer, point->token);
+	point_free(point);
+}
+
+static int add_point(struct ms_translator *tr, struct ms_process *parent, uint64_t fork_id)
+{
+	struct ms_fork_point *point = calloc(1, sizeof *point);
+	if (!point)
+		return MST_ENOMEM;
+	int rc = mst_writer_fork_point(tr->writer, parent->id, &point->token);
+	if (rc < 0) {
+		free(point);
+		return rc;
+	}
+	point->parent = parent;
+	point->modules = ms_modmap_share(parent->modules);
+	point->fork_id = fork_id;
+	point->next = tr->points;
+	tr->points = point;
+	if (++parent->n_fork_points > FORK_POINTS_MAX)
+		drop_oldest_point(tr, parent);
+	return 0;
+}
+
+/* The point that fork_id names, taken out of the list; NULL if there is none. */
+static struct ms_fork_point *claim_point(struct ms_translator *tr, uint64_t fork_id)
+{
+	for (struct ms_fork_point **at = &tr->points; fork_id && *at; at = &(*at)->next) {
+		struct ms_fork_point *point = *at;
+		if (point->fork_id != fork_id)
+			continue;
+		*at = point->next;
+		return point;
+	}
+	return NULL;
+}
+
+/* ---- processes and threads ------------------------------------------------------------------------------------ */
+
+static int intern(struct ms_translator *tr, const char *s, size_t len, uint32_t *id)
+{
+	if (len == 0) {
+		*id = 0;
+		return 0;
+	}
+	return mst_writer_string(tr->writer, s, len, id);
+}
+
+/* The image that became proc by exec, or that started or forked it, as far as the trace knows it; NULL. */
+static struct ms_process *ancestor(const struct ms_process *proc)
+{
+	struct ms_process *parent = NULL;
+	uint32_t ppid = proc->arrival->hello.ppid;
+	for (struct ms_process *other = proc->next; other; other = other->next) { /* those that came before it */
+		if (!other->id)
+			continue;
+		if (other->pid == proc->pid && other->fate == MST_FATE_EXEC)
+			return other;
+		if (!parent && other->own_pid == ppid && other->pid != proc->pid)
+			parent = other;
+	}
+	return parent;
+}
+
+static int introduce_forked(struct ms_translator *tr, struct ms_process *proc, struct mst_process *p,
+	struct ms_fork_point *point)
+{
+	p->parent = point->parent->id;
+	ms_modmap_free(proc->modules);
+	proc->modules = ms_modmap_share(point->modules);
+	int rc = mst_writer_process_forked(tr->writer, p, point->token, &proc->id);
+	point_free(point);
+	return rc;
+}
+
+/* A fork that left no mark in the parent's stream (raw clone): what lives in the parent now is the best guess. */
+static void inherit_unmarked(struct ms_process *proc, const struct ms_process *parent, struct mst_process *p)
+{
+	bool is_running = parent && parent->modules;
+	p->origin = is_running ? MST_ORIGIN_FORK : MST_ORIGIN_ATTACH;
+	if (!is_running)
+		return;
+	ms_modmap_free(proc->modules);
+	proc->modules = ms_modmap_share(parent->modules);
+}
+
+static int introduce_process(struct ms_translator *tr, struct ms_process *proc)
+{
+	const struct ms_arrival *a = proc->arrival;
+	struct mst_process p = {
+		.pid = proc->pid, .status = 0, .start_ns = ms_clock_ns(tr->clock, proc->start_stamp), .end_event = UINT64_MAX,
+	};
+	int rc = intern(tr, a->exe, a->exe_len, &p.exe);
+	if (rc >= 0)
+		rc = intern(tr, a->cmdline, a->cmdline_len, &p.cmdline);
+	if (rc < 0)
+		return rc;
+	if (a->hello.image == MS_IMAGE_FORKED) {
+		struct ms_fork_point *point = claim_point(tr, a->hello.fork_id);
+		p.origin = MST_ORIGIN_FORK;
+		if (point)
+			return introduce_forked(tr, proc, &p, point);
+	}
+	struct ms_process *parent = ancestor(proc);
+	p.parent = parent ? parent->id : 0;
+	if (a->hello.image == MS_IMAGE_FORKED)
+		inherit_unmarked(proc, parent, &p);
+	else if (parent)
+		p.origin = MST_ORIGIN_EXEC;
+	else
+		p.origin = proc->pid == tr->first_pid ? MST_ORIGIN_START : MST_ORIGIN_ATTACH;
+	return mst_writer_process(tr->writer, &p, &proc->id);
+}
+
+static void fill_thread(struct ms_translator *tr, const struct ms_tenant *t, struct mst_thread *thread)
+{
+	*thread = (struct mst_thread){
+		.process = t->process->id, .tid = t->tid,
+		.start_ns = ms_clock_ns(tr->clock, t->start_stamp), .end_ns = UINT64_MAX, .lost_events = t->told_loss,
+	};
+}
+
+static int introduce_thread(struct ms_translator *tr, struct ms_tenant *t)
+{
+	struct mst_thread thread;
+	fill_thread(tr, t, &thread);
+	int rc = intern(tr, t->name, strnlen(t->name, sizeof t->name), &thread.name);
+	return rc < 0 ? rc : mst_writer_thread(tr->writer, &thread, &t->thread);
+}
+
+static int introduce(struct ms_translator *tr, struct ms_tenant *t)
+{
+	int rc = t->process->id ? 0 : introduce_process(tr, t->process);
+	return rc < 0 ? rc : introduce_thread(tr, t);
+}
+
+static int update_thread(struct ms_translator *tr, const struct ms_tenant *t, uint64_t end_ns)
+{
+	struct mst_thread thread;
+	fill_thread(tr, t, &thread);
+	thread.end_ns = end_ns;
+	int rc = intern(tr, t->name, strnlen(t->name, sizeof t->name), &thread.name);
+	return rc < 0 ? rc : mst_writer_thread_update(tr->writer, t->thread, &thread);
+}
+
+/* ---- modules and stacks --------------------------------------------------------------------------------------- */
+
+static int find_module(struct ms_translator *tr, const struct ms_process *proc, const struct ms_unit_module_view *view,
+	uint32_t *id)
+{
+	struct mst_module m = {.build_id_len = (uint8_t)view->build_id_len};
+	const char *path = view->path_len ? view->path : proc->arrival->exe;
+	size_t len = view->path_len ? view->path_len : proc->arrival->exe_len;
+	char name[4097];
+	struct stat st;
+	memcpy(m.build_id, view->build_id, view->build_id_len);
+	if (len && len < sizeof name) {
+		memcpy(name, path, len);
+		name[len] = 0;
+		if (name[0] == '/' && !stat(name, &st) && S_ISREG(st.st_mode)) {
+			m.file_size = (uint64_t)st.st_size;
+			m.mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+		}
+	}
+	int rc = intern(tr, path, len, &m.path);
+	return rc < 0 ? rc : mst_writer_module(tr->writer, &m, id);
+}
+
+static int tell_module(struct ms_translator *tr, struct ms_process *proc, const struct ms_note *note, uint64_t ns)
+{
+	struct ms_unit_module_view view;
+	struct ms_modmap_entry e;
+	bool has_covered = false;
+	if (!ms_unit_module_get(note->words, note->n_words, &view))
+		return 0;
+	const struct ms_modmap_entry *known = ms_modmap_get(proc->modules, view.map_start);
+	int rc = find_module(tr, proc, &view, &e.module);
+	if (rc < 0)
+		return rc;
+	e.start = view.map_start;
+	e.end = view.map_end;
+	e.bias = view.bias;
+	if (known && known->start == e.start && known->end == e.end && known->bias == e.bias && known->module == e.module)
+		return 0; /* told twice, as by a forked child that does not know what its parent told */
+	if (ms_modmap_put(&proc->modules, &e, &has_covered))
+		return MST_ENOMEM;
+	if (has_covered || proc->has_unknown) {
+		proc->era++;
+		proc->has_unknown = false;
+	}
+	const struct mst_mapping mapping = {
+		.process = proc->id, .module = e.module, .start = e.start, .end = e.end, .bias = e.bias, .load_ns = ns,
+		.unload_ns = UINT64_MAX,
+	};
+	return mst_writer_mapping(tr->writer, &mapping);
+}
+
+static int tell_unmodule(struct ms_translator *tr, struct ms_process *proc, uint64_t start, uint64_t ns)
+{
+	struct ms_modmap_entry gone;
+	int rc = ms_modmap_take(&proc->modules, start, &gone);
+	if (rc <= 0)
+		return rc < 0 ? MST_ENOMEM : 0;
+	proc->era++;
+	return mst_writer_unmapping(tr->writer, proc->id, start, ns);
+}
+
+static int resolve_node(struct ms_translator *tr, struct ms_process *proc, struct ms_node *node)
+{
+	const struct ms_modmap_entry *e = ms_modmap_get(proc->modules, node->ip);
+	uint32_t code;
+	/* A node's parent has a smaller number and was resolved before. */
+	uint32_t parent = node->parent <= MS_NODE_CUT ? node->parent : proc->tree.nodes[node->parent].stack;
+	proc->has_unknown |= !e;
+	int rc = mst_writer_code(tr->writer, e ? e->module : 0, e ? node->ip - e->bias : node->ip, &code);
+	if (rc >= 0)
+		rc = mst_writer_stack(tr->writer, parent, code, &node->stack);
+	if (rc >= 0)
+		node->era = proc->era;
+	return rc;
+}
+
+/* The trace's stack id of a node. */
+static int find_stack(struct ms_translator *tr, struct ms_process *proc, uint32_t node, uint32_t *stack)
+{
+	struct ms_node *nodes = proc->tree.nodes;
+	if (nodes[node].era != proc->era && node > MS_NODE_CUT) {
+		size_t n = 0;
+		for (uint32_t at = node; at > MS_NODE_CUT && nodes[at].era != proc->era; at = nodes[at].parent)
+			tr->climb[n++] = at;
+		while (n > 0) {
+			int rc = resolve_node(tr, proc, &nodes[tr->climb[--n]]);
+			if (rc < 0)
+				return rc;
+		}
+	}
+	*stack = node > MS_NODE_CUT ? nodes[node].stack : MST_STACK_NONE;
+	return 0;
+}
+
+/* ---- notes ---------------------------------------------------------------------------------------------------- */
+
+static int tell_loss(struct ms_translator *tr, struct ms_tenant *t, const uint64_t *w, uint64_t ns)
+{
+	uint64_t first = ms_clock_ns(tr->clock, w[3] & (UINT64_MAX >> 8));
+	uint64_t last = ms_clock_ns(tr->clock, w[4] & (UINT64_MAX >> 8));
+	if (last > ns)
+		last = ns;
+	if (first > last)
+		first = last;
+	t->told_loss += w[1];
+	t->process->lost_events += w[1];
+	t->process->lost_bytes += w[2];
+	return mst_writer_loss(tr->writer, t->thread, first, last, w[1], w[2], MST_LOSS_DROPPED);
+}
+
+static int tell_note(struct ms_translator *tr, struct ms_tenant *t, const struct ms_item *item, uint64_t ns)
+{
+	const struct ms_note *note = item->note;
+	switch (item->kind) {
+	case MS_U_MODULE:
+		return tell_module(tr, t->process, note, ns);
+	case MS_U_UNMODULE:
+		return tell_unmodule(tr, t->process, note->words[1], ns);
+	case MS_U_NAME:
+		memcpy(t->name, &note->words[1], sizeof t->name);
+		return update_thread(tr, t, UINT64_MAX);
+	case MS_U_LOSS:
+		return tell_loss(tr, t, note->words, ns);
+	case MS_U_FORK:
+		return add_point(tr, t->process, note->words[1]);
+	default:
+		return 0;
+	}
+}
+
+/* ---- events --------------------------------------------------------------------------------------------------- */
+
+static int tell(struct ms_translator *tr, const struct ms_tenant *t, const struct ms_item *item, unsigned op, uint64_t ns)
+{
+	struct mst_event ev = {
+		.thread = t->thread,
+		.op = (uint8_t)op,
+		.flags = item->flags & MS_UF_FAILED ? MST_EV_FAILED : 0,
+		.time_ns = ns,
+		.size = item->size,
+		.addr = item->addr,
+		.old_addr = item->old_addr,
+		.align = item->align,
+		.err = item->err,
+	};
+	int rc = find_stack(tr, t->process, item->node, &ev.stack);
+	if (rc < 0)
+		return rc;
+	if (MS_ITEM_STAMP(item->key) < tr->last_stamp) {
+		ev.flags |= MST_EV_LATE;
+		tr->n_late++;
+	}
+	return mst_writer_event(tr->writer, &ev);
+}
+
+static int begin_realloc(struct ms_process *proc, const struct ms_tenant *t, const struct ms_item *item)
+{
+	if (proc->n_pending == proc->cap_pending) {
+		size_t cap = proc->cap_pending * 2 + 8;
+		struct ms_pending *grown = realloc(proc->pending, cap * sizeof *grown);
+		if (!grown)
+			return MST_ENOMEM;
+		proc->pending = grown;
+		proc->cap_pending = cap;
+	}
+	proc->pending[proc->n_pending++] =
+		(struct ms_pending){.tenant = t, .addr = item->addr, .stamp = MS_ITEM_STAMP(item->key)};
+	return 0;
+}
+
+/* addr has been acquired, so every realloc under way of a block there has released it by now. */
+static int split_reallocs(struct ms_translator *tr, struct ms_process *proc, uint64_t addr, uint64_t ns)
+{
+	for (size_t i = 0; i < proc->n_pending; i++) {
+		struct ms_pending *p = &proc->pending[i];
+		if (p->addr != addr || p->is_split)
+			continue;
+		/* At the place it had to come before: its own stamp is behind us. */
+		const struct ms_item begin = {.key = MS_ITEM_KEY(tr->last_stamp, false), .addr = addr};
+		int rc = tell(tr, p->tenant, &begin, MST_OP_REALLOC_BEGIN, ns);
+		if (rc < 0)
+			return rc;
+		p->is_split = true;
+	}
+	return 0;
+}
+
+/* Takes the matching begin away. False if there was none (lost, or dropped as too old); else *was_split. */
+static bool end_pending(struct ms_process *proc, const struct ms_tenant *t, uint64_t old_addr, bool *was_split)
+{
+	for (size_t i = proc->n_pending; i-- > 0;) {
+		if (proc->pending[i].tenant != t || proc->pending[i].addr != old_addr)
+			continue;
+		*was_split = proc->pending[i].is_split;
+		proc->pending[i] = proc->pending[--proc->n_pending];
+		return true;
+	}
+	return false;
+}
+
+static int tell_call(struct ms_translator *tr, struct ms_tenant *t, struct ms_item *item, uint64_t ns)
+{
+	struct ms_process *proc = t->process;
+	unsigned op = item->kind;
+	bool is_failed = item->flags & MS_UF_FAILED;
+	if (op == MST_OP_REALLOC_BEGIN)
+		return begin_realloc(proc, t, item);
+	if (item->flags & MS_UF_OLD) {
+		bool was_split = false;
+		end_pending(proc, t, item->old_addr, &was_split);
+		if (was_split && op == MST_OP_REALLOC_FREE)
+			return 0; /* all of it has been told */
+		if (was_split && !is_failed)
+			op = MST_OP_REALLOC_END;
+		if (op == MST_OP_REALLOC_FREE)
+			item->addr = item->old_addr;
+	}
+	if (proc->n_pending && !is_failed && mst_op_acquires(op)) {
+		int rc = split_reallocs(tr, proc, item->addr, ns);
+		if (rc < 0)
+			return rc;
+	}
+	return tell(tr, t, item, op, ns);
+}
+
+int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item)
+{
+	struct ms_translator *tr = ctx;
+	struct ms_tenant *t = (struct ms_tenant *)(void *)q;
+	uint64_t stamp = MS_ITEM_STAMP(item->key);
+	uint64_t ns = ms_clock_ns(tr->clock, stamp);
+	int rc = t->thread ? 0 : introduce(tr, t);
+	if (rc >= 0 && item->kind < MS_U_MODULE)
+		rc = tell_call(tr, t, item, ns);
+	else if (rc >= 0)
+		rc = tell_note(tr, t, item, ns);
+	if (item->kind >= MS_U_MODULE)
+		free(item->note);
+	if (stamp > tr->last_stamp)
+		tr->last_stamp = stamp;
+	tr->error = rc < 0 ? rc : 0;
+	return tr->error;
+}
+
+/* ---- ends ----------------------------------------------------------------------------------------------------- */
+
+int ms_translate_thread_end(struct ms_translator *tr, struct ms_tenant *t, uint64_t lost_events, uint64_t lost_bytes)
+{
+	int rc = 0;
+	uint64_t now_ns = ms_clock_ns(tr->clock, tr->last_stamp);
+	if (!t->thread && (lost_events || t->faults))
+		rc = introduce(tr, t);
+	if (rc < 0 || !t->thread)
+		return rc;
+	if (lost_events) {
+		t->told_loss += lost_events;
+		t->process->lost_events += lost_events;
+		t->process->lost_bytes += lost_bytes;
+		rc = mst_writer_loss(tr->writer, t->thread, now_ns, now_ns, lost_events, lost_bytes, MST_LOSS_DROPPED);
+	}
+	return rc < 0 ? rc : update_thread(tr, t, ms_clock_ns(tr->clock, t->end_stamp));
+}
+
+int ms_translate_process_end(struct ms_translator *tr, struct ms_process *proc, uint64_t lost_events, uint64_t lost_bytes)
+{
+	uint64_t now_ns = ms_clock_ns(tr->clock, tr->last_stamp);
+	int rc = proc->id ? 0 : introduce_process(tr, proc);
+	if (rc >= 0 && lost_events)
+		rc = mst_writer_loss(tr->writer, 0, now_ns, now_ns, lost_events, lost_bytes, MST_LOSS_DROPPED);
+	if (rc < 0)
+		return rc;
+	const struct mst_process p = {
+		.fate = proc->fate, .status = proc->status, .end_ns = proc->end_ns, .lost_events = proc->lost_events + lost_events,
+		.lost_bytes = proc->lost_bytes + lost_bytes, .stall_ns = proc->stall_ns,
+	};
+	return mst_writer_process_end(tr->writer, proc->id, &p);
+}
