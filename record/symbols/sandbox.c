@@ -107,7 +107,7 @@ static uint64_t address_space_bytes(void)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static int set_limit(int which, uint64_t soft, uint64_t hard)
+static int set_limit(__rlimit_resource_t which, uint64_t soft, uint64_t hard)
 {
 	struct rlimit old, limit = { .rlim_cur = soft, .rlim_max = hard };
 

@@ -1,16 +1,18 @@
 /* Resolves hexadecimal addresses from standard input and prints their frames in a form that other tools' output can
  * be brought to:
  *
- *	resolve [-b BUILD-ID] [-d DEBUG-DIR] [-c CPU-SECONDS] [-m MEMORY-MIB] [-q] [-r] FILE... < addresses
+ *	resolve [-b BUILD-ID] [-d DEBUG-DIR] [-c CPU-SECONDS] [-m MEMORY-MIB] [-q] [-r] [-t] FILE... < addresses
  *
  * One line a frame: address, function, file:line, "?" for what is unknown; an address without frames has one line. With
  * several files each address is asked of all of them, and lines begin with the file. -q prints only the report lines
- * (on standard error otherwise as well). -r takes the addresses as return addresses: the instruction before is meant.
+ * (on standard error otherwise as well); -t adds what it cost. -r takes the addresses as return addresses: the instruction before is meant.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "symbols.h"
@@ -25,6 +27,7 @@ struct options {
 	size_t build_id_len;
 	bool is_quiet;
 	bool are_returns;
+	bool is_timed;
 };
 
 static struct ms_symbol_query *read_queries(size_t n_modules, bool are_returns, size_t *n)
@@ -66,6 +69,23 @@ static void print_report(const struct ms_symbol_report *report, const char *path
 		report->problem ? ": " : "", report->problem ? report->problem : "");
 }
 
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void print_cost(size_t n_queries, double seconds)
+{
+	struct rusage children;
+
+	getrusage(RUSAGE_CHILDREN, &children);
+	fprintf(stderr, "%zu addresses in %.2f s, parser at most %ld MiB resident\n", n_queries, seconds,
+		children.ru_maxrss >> 10);
+}
+
 static void parse_build_id(struct options *o, const char *text)
 {
 	unsigned byte;
@@ -78,7 +98,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "b:d:c:m:qr")) != -1) {
+	while ((c = getopt(argc, argv, "b:d:c:m:qrt")) != -1) {
 		switch (c) {
 		case 'b': parse_build_id(o, optarg); break;
 		case 'd': o->symbols.debug_dir = optarg; break;
@@ -86,6 +106,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 		case 'm': o->symbols.memory_bytes = (uint64_t)atoi(optarg) << 20; break;
 		case 'q': o->is_quiet = true; break;
 		case 'r': o->are_returns = true; break;
+		case 't': o->is_timed = true; break;
 		default: return -1;
 		}
 	}
@@ -99,6 +120,7 @@ int main(int argc, char **argv)
 	struct ms_symbol_query *queries;
 	struct ms_symbols *symbols;
 	size_t n_modules, n;
+	double start;
 
 	if (parse_options(&o, argc, argv) < 0)
 		return 2;
@@ -108,8 +130,11 @@ int main(int argc, char **argv)
 			.build_id = o.build_id,
 			.build_id_len = o.build_id_len };
 	queries = read_queries(n_modules, o.are_returns, &n);
+	start = now();
 	if (ms_symbols_resolve(modules, n_modules, queries, n, &o.symbols, &symbols) != 0)
 		return 2;
+	if (o.is_timed)
+		print_cost(n, now() - start);
 	for (size_t i = 0; i < n && !o.is_quiet; i++) {
 		char prefix[4096] = "";
 

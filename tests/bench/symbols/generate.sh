@@ -1,5 +1,5 @@
 #!/bin/sh
-# Generates and links a template-heavy C++ program with debug information: generate.sh OUT N_UNITS [N_COPIES] [CXX]
+# Generates and links a template-heavy C++ program with debug information: generate.sh OUT N_UNITS [N_COPIES] [N_TYPES]
 #
 # Every unit instantiates containers and algorithms over types of its own, as large C++ programs do. Compiling enough of
 # that for 100 MB takes a quarter of an hour, so each unit is linked N_COPIES times, its symbols renamed: all the
@@ -8,8 +8,8 @@ set -eu
 out=$1
 n_units=$2
 n_copies=${3:-1}
-n_types=6
-cxx=${4:-g++}
+n_types=${4:-6}
+cxx=${CXX:-g++}
 dir=$out.d
 mkdir -p "$dir"
 
