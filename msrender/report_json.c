@@ -299,21 +299,6 @@ static struct ranking rank_stacks(const struct survey *s, enum survey_value valu
 	return r;
 }
 
-static void put_frame(struct ms_json *j, const struct ms_table_frame *f)
-{
-	ms_json_object(j);
-	ms_json_put_str(j, "function", f->function);
-	ms_json_put_str(j, "file", f->file);
-	if (f->line)
-		ms_json_put_u64(j, "line", f->line);
-	else
-		put_null(j, "line");
-	ms_json_put_str(j, "module", f->module);
-	ms_json_put_hex(j, "offset", f->offset);
-	ms_json_put_bool(j, "inlined", f->is_inlined);
-	ms_json_end(j);
-}
-
 static void put_stack(struct ms_json *j, const struct survey *s, uint32_t stack, struct ms_frames *frames)
 {
 	size_t n, n_shown;
@@ -325,7 +310,7 @@ static void put_stack(struct ms_json *j, const struct survey *s, uint32_t stack,
 	ms_json_key(j, "frames");
 	ms_json_array(j);
 	for (size_t i = 0; i < n_shown; i++)
-		put_frame(j, &frames->items[i]);
+		ms_callframe_json(j, &frames->items[i]);
 	ms_json_end(j);
 	ms_json_put_u64(j, "frames_left_out", n - n_shown);
 	ms_json_put_bool(j, "cut", frames->is_cut);

@@ -11,8 +11,6 @@
 
 const char *const survey_value_names[] = {"bytes", "count", "live", "peak", "leaked", "temporary", NULL};
 
-enum { PROGRESS_EVERY = 1 << 16 };
-
 /* A wrong pid would give an empty picture; say which there are. */
 static void check_pid(const struct survey *s)
 {
@@ -38,20 +36,44 @@ static void check_pid(const struct survey *s)
 		ms_out_text(&known));
 }
 
+/* How many of the events happened until at_ns. The order decides: what comes after the first later event does not count. */
+static size_t count_until(const struct mst_event *events, size_t n, uint64_t at_ns)
+{
+	size_t i = 0;
+
+	if (at_ns == SURVEY_TO_THE_END)
+		return n;
+	while (i < n && events[i].time_ns <= at_ns)
+		i++;
+	return i;
+}
+
+static uint64_t latest_ns(const struct mst_event *events, size_t n, uint64_t last_ns)
+{
+	for (size_t i = 0; i < n; i++)
+		last_ns = events[i].time_ns > last_ns ? events[i].time_ns : last_ns;
+	return last_ns;
+}
+
 static void read_events(struct survey *s)
 {
 	const struct mst_totals *end = mst_reader_end(s->reader);
+	const struct mst_event *events;
 	struct ms_progress progress;
-	struct mst_event ev;
+	bool is_counting = true;
+	size_t n;
 	int rc;
 
 	ms_progress_begin(&progress, "events", end ? end->events : 0, s->options.is_quiet);
-	while ((rc = mst_reader_next(s->reader, &ev)) > 0) {
-		if (s->n_events++ % PROGRESS_EVERY == 0)
-			ms_progress_update(&progress, s->n_events);
-		s->last_ns = ev.time_ns > s->last_ns ? ev.time_ns : s->last_ns;
-		if (ev.time_ns <= s->options.at_ns && mst_replay_apply(s->replay, &ev) < 0)
+	while ((rc = mst_reader_next_batch(s->reader, &events, &n)) > 0) {
+		size_t n_counted = is_counting ? count_until(events, n, s->options.at_ns) : 0;
+
+		if (mst_replay_apply_batch(s->replay, events, n_counted) < 0)
 			ms_die("cannot replay '%s': out of memory", s->path);
+		is_counting = n_counted == n;
+		s->n_events += n;
+		s->last_ns = latest_ns(events, n, s->last_ns);
+		ms_progress_update(&progress, s->n_events);
 	}
 	ms_progress_end(&progress);
 	if (rc < 0)
