@@ -171,6 +171,7 @@ static int open_server(struct recording *r)
 			.backlog = MS_BACKLOG_CHUNKS,
 		},
 		.follow = (enum ms_follow)o->follow,
+		.clock = &r->session.clock,
 		.wake = ms_session_wake,
 		.ctx = &r->session,
 	};

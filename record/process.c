@@ -11,7 +11,7 @@
 #define REAP_NS 10000000u
 #define REAP_SHARE 20u /* at most 1/20 of the time goes into looking for ended threads */
 
-struct ms_process *ms_process_new(struct ms_arrival *arrival, uint64_t now_stamp)
+struct ms_process *ms_process_new(struct ms_arrival *arrival)
 {
 	struct ms_process *proc = calloc(1, sizeof *proc);
 	struct ms_modmap *modules = ms_modmap_new();
@@ -24,7 +24,7 @@ struct ms_process *ms_process_new(struct ms_arrival *arrival, uint64_t now_stamp
 	proc->arrival = arrival;
 	proc->pid = (uint32_t)arrival->pid;
 	proc->own_pid = arrival->hello.pid;
-	proc->start_stamp = now_stamp;
+	proc->start_stamp = arrival->stamp;
 	proc->modules = modules;
 	proc->era = 1;
 	return proc;
@@ -63,9 +63,12 @@ static void ask_name(struct ms_process *proc, struct ms_tenant *t)
 {
 	bool is_inner = proc->own_pid != proc->pid;
 	pid_t tid = is_inner ? ms_procfs_outer_tid((pid_t)proc->pid, t->tid) : (pid_t)t->tid;
-	char name[sizeof t->name] = {0};
-	if (ms_procfs_thread_name((pid_t)proc->pid, tid, name, sizeof name) > 0)
-		memcpy(t->name, name, sizeof name);
+	char name[sizeof t->name];
+	ssize_t n = ms_procfs_thread_name((pid_t)proc->pid, tid, name, sizeof name);
+	if (n <= 0)
+		return;
+	memset(t->name, 0, sizeof t->name);
+	memcpy(t->name, name, (size_t)n);
 }
 
 /* A thread's id is used again only after its end. */
@@ -227,14 +230,14 @@ void ms_process_reap(struct ms_process *proc, uint64_t now_ns)
 	proc->next_reap_ns = now_ns + REAP_NS + cost_ns * REAP_SHARE;
 }
 
-void ms_process_die(struct ms_process *proc, uint8_t fate, int32_t status, uint64_t end_ns)
+void ms_process_die(struct ms_process *proc, uint8_t fate, int32_t status, uint64_t end_stamp)
 {
 	if (proc->is_dead)
 		return;
 	proc->is_dead = true;
 	proc->fate = fate;
 	proc->status = status;
-	proc->end_ns = end_ns;
+	proc->end_stamp = end_stamp;
 	for (uint32_t i = 0; i < proc->n_tenants; i++)
 		if (proc->tenants[i])
 			proc->tenants[i]->is_gone = true;

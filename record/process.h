@@ -49,13 +49,13 @@ struct ms_process {
 	bool is_dead;                /* no more units will come */
 	uint8_t fate;                /* enum mst_process_fate, with is_dead */
 	int32_t status;
-	uint64_t end_ns;
+	uint64_t end_stamp;
 	uint64_t lost_events, lost_bytes, stall_ns; /* summed over tenants that left */
 	uint32_t faults;             /* the same */
 };
 
 /* Takes the arrival (frees it also on failure). NULL without memory. */
-struct ms_process *ms_process_new(struct ms_arrival *arrival, uint64_t now_stamp);
+struct ms_process *ms_process_new(struct ms_arrival *arrival);
 /* Gives everything but the record back. No tenant may be in a merge. */
 void ms_process_close(struct ms_process *proc, struct ms_pool *pool);
 void ms_process_free(struct ms_process *proc, struct ms_pool *pool); /* closes; NULL is fine */
@@ -88,7 +88,7 @@ int ms_process_scan(struct ms_process *proc, struct ms_scan *scan);
 void ms_process_reap(struct ms_process *proc, uint64_t now_ns);
 
 /* The image has ended: the next scan is the last. */
-void ms_process_die(struct ms_process *proc, uint8_t fate, int32_t status, uint64_t end_ns);
+void ms_process_die(struct ms_process *proc, uint8_t fate, int32_t status, uint64_t end_stamp);
 /* Dead, and everything merged. */
 bool ms_process_is_finished(const struct ms_process *proc);
 

@@ -17,7 +17,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "procfs.h"
 
 enum {
@@ -212,6 +211,7 @@ static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid
 	a->pidfd = -1;
 	a->hello = *hello;
 	a->pid = pid;
+	a->stamp = ms_ticks_now(s->options.clock);
 	if (ms_share_open(&s->options.segments, &a->share, &memfd))
 		goto no_room;
 	a->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "clock.h"
 #include "share.h"
 #include "wire.h"
 
@@ -24,6 +25,7 @@ struct ms_arrival {
 	struct ms_hello hello;
 	struct ms_share share;
 	pid_t pid;            /* as we see it */
+	uint64_t stamp;       /* when it was let in: before its first event */
 	int pidfd;            /* -1 if none could be had */
 	uint64_t exe_id[2];   /* device and inode; zeros = unknown */
 	size_t exe_len, cmdline_len;
@@ -37,6 +39,7 @@ struct ms_server;
 struct ms_server_options {
 	struct ms_share_config segments;
 	enum ms_follow follow;
+	const struct ms_clock_map *clock; /* for stamps; only its constant parts are read */
 	void (*wake)(void *ctx); /* called by the server's thread after each arrival */
 	void *ctx;
 };

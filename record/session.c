@@ -112,14 +112,14 @@ static void end_predecessor(struct ms_session *s, const struct ms_process *proc)
 {
 	for (size_t i = 0; i < s->n_live; i++)
 		if (s->live[i] != proc && s->live[i]->pid == proc->pid)
-			ms_process_die(s->live[i], MST_FATE_EXEC, 0, now_ns(s));
+			ms_process_die(s->live[i], MST_FATE_EXEC, 0, proc->start_stamp - 1);
 }
 
 static int take_arrivals(struct ms_session *s)
 {
 	for (struct ms_arrival *a = ms_server_take(s->options.server), *next; a; a = next) {
 		next = a->next;
-		struct ms_process *proc = ms_process_new(a, ms_ticks_now(&s->clock));
+		struct ms_process *proc = ms_process_new(a);
 		if (!proc)
 			return MST_ENOMEM;
 		proc->next = s->translator.processes;
@@ -129,7 +129,7 @@ static int take_arrivals(struct ms_session *s)
 		if (a->pidfd >= 0)
 			epoll_ctl(s->poller, EPOLL_CTL_ADD, a->pidfd, &event);
 		else
-			ms_process_die(proc, MST_FATE_GONE, 0, now_ns(s)); /* it was gone before we could look */
+			ms_process_die(proc, MST_FATE_GONE, 0, ms_ticks_now(&s->clock)); /* it was gone before we could look */
 		end_predecessor(s, proc);
 		if (add_live(s, proc))
 			return MST_ENOMEM;
@@ -140,9 +140,9 @@ static int take_arrivals(struct ms_session *s)
 static void die_by_status(struct ms_session *s, struct ms_process *proc, int wait_status)
 {
 	if (WIFSIGNALED(wait_status))
-		ms_process_die(proc, MST_FATE_KILLED, WTERMSIG(wait_status), now_ns(s));
+		ms_process_die(proc, MST_FATE_KILLED, WTERMSIG(wait_status), ms_ticks_now(&s->clock));
 	else
-		ms_process_die(proc, MST_FATE_EXITED, WEXITSTATUS(wait_status), now_ns(s));
+		ms_process_die(proc, MST_FATE_EXITED, WEXITSTATUS(wait_status), ms_ticks_now(&s->clock));
 }
 
 #ifndef PIDFD_GET_INFO /* Linux 6.13; exit codes since 6.15 */
@@ -178,11 +178,11 @@ static void note_death(struct ms_session *s, struct ms_process *proc)
 		if (ms_child_poll(s->options.child))
 			die_by_status(s, proc, s->options.child->wait_status);
 		else
-			ms_process_die(proc, MST_FATE_GONE, 0, now_ns(s));
+			ms_process_die(proc, MST_FATE_GONE, 0, ms_ticks_now(&s->clock));
 	} else if (learn_status(proc, &wait_status)) {
 		die_by_status(s, proc, wait_status);
 	} else {
-		ms_process_die(proc, MST_FATE_GONE, 0, now_ns(s));
+		ms_process_die(proc, MST_FATE_GONE, 0, ms_ticks_now(&s->clock));
 	}
 }
 
@@ -207,7 +207,7 @@ static void check_executable(struct ms_session *s, struct ms_process *proc, uint
 	proc->next_check_ns = now + EXE_CHECK_NS;
 	if (proc->arrival->exe_id[1] && ms_procfs_exe_id((pid_t)proc->pid, id) &&
 		(id[0] != proc->arrival->exe_id[0] || id[1] != proc->arrival->exe_id[1]))
-		ms_process_die(proc, MST_FATE_EXEC, 0, now_ns(s));
+		ms_process_die(proc, MST_FATE_EXEC, 0, ms_ticks_now(&s->clock));
 }
 
 /* ---- a pass --------------------------------------------------------------------------------------------------- */
@@ -271,21 +271,55 @@ static int finish_process(struct ms_session *s, struct ms_process *proc)
 	return rc;
 }
 
-static int partings(struct ms_session *s)
+static int merge_up_to(struct ms_session *s, uint64_t stamp)
+{
+	return ms_merge_run(&s->merge, &s->drain.pool, stamp, ms_translate, &s->translator);
+}
+
+/* The dead process that ended first, by the watermark; its place in s->live, or SIZE_MAX. */
+static size_t first_to_end(const struct ms_session *s, uint64_t watermark)
+{
+	size_t first = SIZE_MAX;
+	for (size_t i = 0; i < s->n_live; i++) {
+		const struct ms_process *proc = s->live[i];
+		if (proc->is_dead && proc->end_stamp <= watermark &&
+			(first == SIZE_MAX || proc->end_stamp < s->live[first]->end_stamp))
+			first = i;
+	}
+	return first;
+}
+
+/* Merges up to the watermark. A process ends at its place in the order, so that what it held counts as live until
+ * then and not longer. */
+static int merge_and_end(struct ms_session *s, uint64_t watermark)
+{
+	for (size_t i; (i = first_to_end(s, watermark)) != SIZE_MAX;) {
+		struct ms_process *proc = s->live[i];
+		int rc = merge_up_to(s, proc->end_stamp);
+		if (rc >= 0)
+			rc = part_with_tenants(s, proc);
+		if (rc < 0)
+			return rc;
+		if (proc->n_live) {
+			proc->end_stamp = watermark + 1; /* stamps beyond its end: scribbled on, or an odd clock */
+			continue;
+		}
+		s->live[i] = s->live[--s->n_live];
+		rc = finish_process(s, proc);
+		if (rc < 0)
+			return rc;
+	}
+	return merge_up_to(s, watermark);
+}
+
+static int see_to_threads(struct ms_session *s)
 {
 	uint64_t now = ms_monotonic_ns();
-	for (size_t i = s->n_live; i-- > 0;) {
+	for (size_t i = 0; i < s->n_live; i++) {
 		struct ms_process *proc = s->live[i];
 		int rc = part_with_tenants(s, proc);
 		if (rc < 0)
 			return rc;
-		if (ms_process_is_finished(proc)) {
-			s->live[i] = s->live[--s->n_live];
-			rc = finish_process(s, proc);
-			if (rc < 0)
-				return rc;
-			continue;
-		}
 		ms_process_reap(proc, now);
 		check_executable(s, proc, now);
 	}
@@ -320,10 +354,12 @@ static int pass(struct ms_session *s, struct ms_scan *scan)
 	if (rc < 0)
 		return rc;
 	uint64_t watermark = scan->bound == UINT64_MAX ? UINT64_MAX : scan->bound ? scan->bound - 1 : 0;
-	rc = ms_merge_run(&s->merge, &s->drain.pool, watermark, ms_translate, &s->translator);
+	uint64_t before = s->translator.last_stamp;
+	rc = merge_and_end(s, watermark);
 	if (rc < 0)
 		return rc;
-	rc = partings(s);
+	s->has_merged = s->translator.last_stamp != before;
+	rc = see_to_threads(s);
 	return rc < 0 ? rc : flush_now_and_then(s);
 }
 
@@ -350,10 +386,13 @@ static bool is_finished(struct ms_session *s)
 	uint64_t now = ms_monotonic_ns();
 	if (s->n_live == 0)
 		return !is_somebody_coming(s, now);
-	if (!s->has_notified && now - s->child_ended_ns > 200u * MS) {
+	size_t n_running = 0;
+	for (size_t i = 0; i < s->n_live; i++)
+		n_running += !s->live[i]->is_dead;
+	if (n_running && !s->has_notified && now - s->child_ended_ns > 200u * MS) {
 		s->has_notified = true;
 		if (s->options.on_waiting)
-			s->options.on_waiting(s->options.ctx, s->n_live);
+			s->options.on_waiting(s->options.ctx, n_running);
 	}
 	return false;
 }
@@ -377,7 +416,7 @@ static int take_the_rest(struct ms_session *s)
 	do {
 		int rc = scan_all(s, &scan);
 		if (rc >= 0)
-			rc = ms_merge_run(&s->merge, &s->drain.pool, UINT64_MAX, ms_translate, &s->translator);
+			rc = merge_up_to(s, UINT64_MAX);
 		if (rc < 0)
 			return rc;
 	} while (scan.is_behind);
@@ -404,8 +443,10 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 		rc = pass(s, &scan);
 		if (rc < 0 || is_finished(s))
 			break;
+		/* Queues that are full and wait for the watermark are no reason to spin: the threads that hold it up
+		 * may be waiting for this very core. */
 		adapt_sleep(s, &scan);
-		if (!scan.is_behind)
+		if (!scan.is_behind || !s->has_merged)
 			sleep_until_wanted(s, wake_seen);
 	}
 	s->n_left_running = s->n_live;

@@ -45,6 +45,7 @@ struct ms_session {
 	uint64_t child_ended_ns; /* 0: it has not */
 	uint64_t next_look_ns;   /* for processes that have not arrived yet */
 	bool has_notified;
+	bool has_merged;         /* in the last pass */
 	/* what there is to tell at the end */
 	uint64_t n_processes, n_faults;
 	size_t n_left_running;

@@ -470,7 +470,7 @@ int ms_translate_process_end(struct ms_translator *tr, struct ms_process *proc, 
 	if (rc < 0)
 		return rc;
 	const struct mst_process p = {
-		.fate = proc->fate, .status = proc->status, .end_ns = proc->end_ns, .lost_events = proc->lost_events + lost_events,
+		.fate = proc->fate, .status = proc->status, .end_ns = ms_clock_ns(tr->clock, proc->end_stamp), .lost_events = proc->lost_events + lost_events,
 		.lost_bytes = proc->lost_bytes + lost_bytes, .stall_ns = proc->stall_ns,
 	};
 	return mst_writer_process_end(tr->writer, proc->id, &p);

@@ -39,7 +39,7 @@ static void set_up(struct fixture *f, uint32_t backlog)
 	a->pid = getpid();
 	a->hello.pid = (uint32_t)getpid();
 	a->pidfd = -1;
-	f->proc = ms_process_new(a, 0);
+	f->proc = ms_process_new(a);
 	assert_non_null(f->proc);
 }
 
