@@ -39,7 +39,7 @@ uint32_t colour_of_function(struct view_text module, struct view_text function)
 {
 	uint32_t m = hash(base_name(module)), f = hash(function);
 	bool is_known = module.n > 0;
-	double hue = fmod((double)(m % 360) + (double)(f >> 8 & 31) - 16 + 360, 360);
+	double hue = fmod((double)(m % 360) + (double)(f >> 8 & 63) * 1.2 - 38 + 360, 360);
 	double saturation = is_known ? 0.42 + (double)(f >> 16 & 15) / 80 : 0.03;
 	double lightness = 0.67 + (double)(f & 15) / 120;
 

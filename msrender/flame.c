@@ -21,12 +21,13 @@ enum {
 	MARGIN = 10,	  /* left and right */
 	HEAD = 84,	  /* title, captions, controls above the boxes */
 	FOOT = 30,	  /* details below them */
+	CONTROLS = 300,	  /* width that the script's search field takes, top right */
 	MAX_BOXES = 10000,
 	MAX_LEVELS = 1000,
 };
 
-/* Of the 12-pixel monospaced fonts browsers choose; the script has the same number. */
-static const double char_width = 7.3;
+/* Of the 12-pixel monospaced fonts browsers choose; the script has the same number. The title has 15. */
+static const double char_width = 7.3, title_char_width = 9.1;
 
 struct flame {
 	const struct view_tree *tree;
@@ -130,24 +131,27 @@ static void describe(struct flame *f, const struct view_node *n)
 	}
 }
 
+/* s as visible text in f->scratch, cut to so many columns. */
+static void fit_text(struct flame *f, const char *s, size_t n, size_t columns)
+{
+	struct ms_out *o = &f->scratch;
+
+	o->len = 0;
+	ms_escape_text(o, s, n);
+	if (ms_text_prefix(ms_out_text(o), o->len, columns) == o->len)
+		return;
+	o->len = ms_text_prefix(o->buf, o->len, columns - 1);
+	ms_out_str(o, "…");
+}
+
 static void draw_label(struct flame *f, struct svg_box box, const char *s, size_t n)
 {
 	size_t columns = box.w > 6 ? (size_t)((box.w - 6) / char_width) : 0;
-	size_t kept;
 
 	if (columns < 3)
 		return;
-	f->scratch.len = 0;
-	ms_escape_text(&f->scratch, s, n);
-	s = ms_out_text(&f->scratch);
-	n = f->scratch.len;
-	kept = ms_text_prefix(s, n, columns);
-	if (kept < n) {
-		f->scratch.len = ms_text_prefix(s, n, columns - 1);
-		ms_out_str(&f->scratch, "…");
-		kept = f->scratch.len;
-	}
-	svg_text(&f->svg, box.x + 3, box.y + 12, NULL, ms_out_text(&f->scratch), kept);
+	fit_text(f, s, n, columns);
+	svg_text(&f->svg, box.x + 3, box.y + 12, NULL, f->scratch.buf, f->scratch.len);
 }
 
 static void draw_node(struct flame *f, const struct view_node *n, struct svg_box box)
@@ -221,28 +225,45 @@ static void draw_line(struct flame *f, double y, const char *class, const char *
 	ms_out_char(f->svg.out, '\n');
 }
 
-static void draw_captions(struct flame *f, const struct view_facts *facts)
+/* The command may be long: the tooltip has it whole. */
+static void draw_title(struct flame *f, const char *title)
+{
+	double width = (double)f->opt->width - 2 * MARGIN - CONTROLS;
+	size_t columns = width > 10 * title_char_width ? (size_t)(width / title_char_width) : 10;
+
+	svg_group(&f->svg, NULL);
+	svg_tooltip(&f->svg, title, strlen(title));
+	fit_text(f, title, strlen(title), columns);
+	draw_line(f, 22, "title", ms_out_text(&f->scratch));
+	svg_group_end(&f->svg);
+}
+
+/* "1,418 of 387,538 stack frames are lighter than 484 KiB and folded into … (285 MiB, 30.14 %)" */
+static void draw_note(struct flame *f)
 {
 	struct ms_out *o = &f->scratch;
-	uint64_t total = f->tree->nodes[0].total;
 
-	draw_line(f, 22, "title", facts->title);
 	o->len = 0;
-	print_weight(o, f->tree, total);
-	ms_out_printf(o, " in all · %s", facts->caption);
-	draw_line(f, 40, NULL, ms_out_text(o));
-	o->len = 0;
-	if (f->n_left_out) {
-		ms_print_count(o, f->n_left_out);
-		ms_out_str(o, " of ");
-		ms_print_count(o, f->tree->n_nodes);
-		ms_out_str(o, " stack frames are lighter than ");
-		print_weight(o, f->tree, f->least);
-		ms_out_printf(o, "%s and folded into … (", f->max_depth == MAX_LEVELS ? ", or above level 1000," : "");
-		print_weight(o, f->tree, f->weight_left_out);
-		ms_out_printf(o, ", %.2f %%)", share(f->weight_left_out, total));
-		draw_line(f, 56, "note", ms_out_text(o));
-	}
+	ms_print_count(o, f->n_left_out);
+	ms_out_str(o, " of ");
+	ms_print_count(o, f->tree->n_nodes);
+	ms_out_str(o, " stack frames are lighter than ");
+	print_weight(o, f->tree, f->least);
+	ms_out_printf(o, "%s and folded into … (", f->max_depth == MAX_LEVELS ? ", or above level 1000," : "");
+	print_weight(o, f->tree, f->weight_left_out);
+	ms_out_printf(o, ", %.2f %%)", share(f->weight_left_out, f->tree->nodes[0].total));
+	draw_line(f, 56, "note", ms_out_text(o));
+}
+
+static void draw_captions(struct flame *f, const struct view_facts *facts)
+{
+	draw_title(f, facts->title);
+	f->scratch.len = 0;
+	print_weight(&f->scratch, f->tree, f->tree->nodes[0].total);
+	ms_out_printf(&f->scratch, " in all · %s", facts->caption);
+	draw_line(f, 40, NULL, ms_out_text(&f->scratch));
+	if (f->n_left_out)
+		draw_note(f);
 	if (facts->gaps)
 		draw_line(f, 72, "gaps", facts->gaps);
 }

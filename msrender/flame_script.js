@@ -190,8 +190,8 @@
 	readBoxes();
 	const right = MARGIN + width;
 	const details = element(SVG, "text", svg, {x: MARGIN, y: height - 10, class: "details"});
-	const matched = element(SVG, "text", svg, {x: right - 390, y: 22, "text-anchor": "end", class: "matched"});
-	const resetButton = element(SVG, "text", svg, {x: right - 330, y: 22, class: "button reset gone", "text-anchor": "middle"});
+	const matched = element(SVG, "text", svg, {x: right, y: 44, "text-anchor": "end", class: "matched"});
+	const resetButton = element(SVG, "text", svg, {x: right, y: 62, class: "button reset gone", "text-anchor": "end"});
 	resetButton.textContent = "reset zoom";
 	const holder = element(SVG, "foreignObject", svg, {x: right - 280, y: 8, width: 280, height: 22});
 	const input = element(HTML, "input", holder, {type: "text", placeholder: "search, or /regular expression/",
