@@ -97,34 +97,34 @@ static void json_verdict(struct ms_json *j, const struct mst_verify_result *v, b
 	ms_json_put_u64(j, "uncertain_bytes", v->loss.uncertain_bytes);
 }
 
-/* "sound: 12 frames, 345,678 events, 456,789 bytes" */
+/* "1 event", "12,345 events" */
+static void count_of(struct ms_out *o, uint64_t n, const char *thing)
+{
+	ms_print_count(o, n);
+	ms_out_printf(o, " %s%s", thing, n == 1 ? "" : "s");
+}
+
+/* "sound: 12 intact frames, 345,678 events, 456,789 bytes" */
 static void text_verdict(struct ms_out *o, const struct mst_verify_result *v, bool is_sound)
 {
 	ms_out_str(o, is_sound ? "sound: " : "not sound: ");
-	ms_print_count(o, v->n_frames);
-	ms_out_str(o, " intact frames, ");
-	ms_print_count(o, v->n_events);
-	ms_out_str(o, " events, ");
-	ms_print_count(o, v->bytes);
-	ms_out_str(o, " bytes\n");
+	count_of(o, v->n_frames, "intact frame");
+	ms_out_str(o, ", ");
+	count_of(o, v->n_events, "event");
+	ms_out_str(o, ", ");
+	count_of(o, v->bytes, "byte");
+	ms_out_char(o, '\n');
 	if (is_sound)
 		return;
 	ms_out_str(o, "lost: ");
-	ms_print_count(o, v->loss.places);
-	ms_out_str(o, " damaged places, ");
-	ms_print_count(o, v->loss.events);
-	ms_out_str(o, " events known to be missing, ");
+	count_of(o, v->loss.places, "damaged place");
+	ms_out_str(o, ", ");
+	count_of(o, v->loss.events, "event");
+	ms_out_str(o, " known to be missing, ");
 	ms_print_size(o, v->loss.uncertain_bytes);
 	ms_out_str(o, " uncertain\n");
 	if (v->loss.is_truncated)
 		ms_out_str(o, "incomplete: the file ends before its end frame\n");
-}
-
-static void die_unreadable(const char *path, int rc, const struct mst_problem *problem)
-{
-	if (problem->os_errno)
-		ms_die("cannot read '%s': %s", path, strerror(problem->os_errno));
-	ms_die("cannot read '%s': %s%s%s", path, mst_strerror(rc), problem->text[0] ? ": " : "", problem->text);
 }
 
 int dump_verify(const char *path, const struct options *options)
@@ -147,7 +147,7 @@ int dump_verify(const char *path, const struct options *options)
 	int rc = mst_verify(fd, &result, NULL, on_damage, &places, &problem);
 
 	if (rc < 0 && rc != MST_EDAMAGED)
-		die_unreadable(path, rc, &problem);
+		ms_trace_die_of(path, rc, &problem);
 	if (is_json) {
 		ms_json_end(&j);
 		json_verdict(&j, &result, rc == 0);
@@ -158,6 +158,26 @@ int dump_verify(const char *path, const struct options *options)
 	}
 	close(fd);
 	return ms_report_close(&out, "standard output", rc == 0 ? MS_EXIT_OK : MS_EXIT_NO);
+}
+
+static void say_salvaged(const char *path, const struct mst_verify_result *v)
+{
+	struct ms_out line;
+
+	ms_out_init_memory(&line);
+	count_of(&line, v->n_frames, "intact frame");
+	ms_out_str(&line, " with ");
+	count_of(&line, v->n_events, "event");
+	ms_info("'%s': copied %s", path, ms_out_text(&line));
+	line.len = 0;
+	count_of(&line, v->loss.places, "damaged place");
+	ms_out_str(&line, ", ");
+	count_of(&line, v->loss.events, "event");
+	if (v->loss.places)
+		ms_warn("'%s': %s known to be missing", path, ms_out_text(&line));
+	if (v->loss.is_truncated)
+		ms_warn("'%s': incomplete: it ends before its end frame", path);
+	ms_out_release(&line);
 }
 
 int dump_salvage(const char *path, const struct options *options)
@@ -173,15 +193,9 @@ int dump_salvage(const char *path, const struct options *options)
 	close(fd);
 	if (rc < 0 && rc != MST_EDAMAGED) {
 		ms_out_release(&out);
-		die_unreadable(path, rc, &problem);
+		ms_trace_die_of(path, rc, &problem);
 	}
-	ms_info("'%s': %llu frames with %llu events copied", path, (unsigned long long)result.n_frames,
-		(unsigned long long)result.n_events);
-	if (result.loss.places)
-		ms_warn("'%s': %llu damaged places, %llu events known to be missing", path,
-			(unsigned long long)result.loss.places, (unsigned long long)result.loss.events);
-	if (result.loss.is_truncated)
-		ms_warn("'%s': incomplete: it ended before its end frame", path);
+	say_salvaged(path, &result);
 	bool is_whole = result.loss.places == 0 && !result.loss.is_truncated;
 
 	return ms_report_close(&out, options->salvage, is_whole ? MS_EXIT_OK : MS_EXIT_GAPS);

@@ -303,6 +303,10 @@ static void put_aligned(struct ms_out *o, const char *s, size_t n, size_t width,
 
 static void print_text_frames(struct ms_out *o, const struct ms_table *t, const struct cell *c)
 {
+	if (c->kind == CELL_FRAMES && c->n == 0) {
+		ms_out_fill(o, ' ', FRAME_INDENT);
+		ms_out_str(o, "(no stack recorded)\n");
+	}
 	for (size_t i = 0; i < c->n; i++) {
 		struct ms_table_frame f = frame_at(t, c->v + i);
 

@@ -10,13 +10,11 @@
 
 enum { MAX_PLACES = 10 };
 
-static void __attribute__((noreturn)) die_of(const char *path, int rc, const struct mst_problem *problem)
+void ms_trace_die_of(const char *path, int rc, const struct mst_problem *problem)
 {
 	if (problem && problem->os_errno)
 		ms_die("cannot read '%s': %s", path, strerror(problem->os_errno));
-	if (problem && problem->text[0])
-		ms_die("cannot read '%s': %s: %s", path, mst_strerror(rc), problem->text);
-	ms_die("cannot read '%s': %s", path, mst_strerror(rc));
+	ms_die("cannot read '%s': %s", path, problem && problem->text[0] ? problem->text : mst_strerror(rc));
 }
 
 struct mst_reader *ms_trace_open(const char *path, const struct mst_reader_options *opt)
@@ -26,7 +24,7 @@ struct mst_reader *ms_trace_open(const char *path, const struct mst_reader_optio
 	int rc = mst_reader_open(path, opt, &r, &problem);
 
 	if (rc < 0)
-		die_of(path, rc, &problem);
+		ms_trace_die_of(path, rc, &problem);
 	return r;
 }
 
@@ -37,13 +35,13 @@ struct mst_reader *ms_trace_open_fd(int fd, const char *path, const struct mst_r
 	int rc = mst_reader_open_fd(fd, opt, &r, &problem);
 
 	if (rc < 0)
-		die_of(path, rc, &problem);
+		ms_trace_die_of(path, rc, &problem);
 	return r;
 }
 
 void ms_trace_die(const struct mst_reader *r, const char *path, int rc)
 {
-	die_of(path, rc, mst_reader_problem(r));
+	ms_trace_die_of(path, rc, mst_reader_problem(r));
 }
 
 /* ---- what is missing ---- */

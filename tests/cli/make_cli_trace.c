@@ -1,0 +1,256 @@
+/* make_cli_trace KIND FILE - writes one of the small traces that the tests of the tools read. Always the same bytes.
+ *
+ *   small     one process, two threads, every kind of call, inlined and unknown functions, a cut stack
+ *   forks     a process, its forked child, which execs: inherited blocks, leaks of the dead, three images
+ *   hostile   names that attack a terminal, JSON, CSV, HTML and folded stacks
+ *   lost      a recording that dropped events
+ *   open      one without an end, as a killed recorder leaves it
+ *   empty     no events at all
+ *   long N    N malloc/free pairs in frames of 1,000 events */
+#include "mstrace.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct mst_writer *w;
+static uint64_t now_ns;
+
+static void must(int rc, const char *what)
+{
+	if (rc >= 0)
+		return;
+	fprintf(stderr, "make_cli_trace: %s: %s\n", what, mst_strerror(rc));
+	exit(1);
+}
+
+static uint32_t string(const char *s)
+{
+	uint32_t id;
+
+	must(mst_writer_string(w, s, strlen(s), &id), "string");
+	return id;
+}
+
+static uint32_t module(const char *path)
+{
+	struct mst_module m = {.path = string(path), .build_id = {0xab, 0xcd}, .build_id_len = 2, .file_size = 12345};
+	uint32_t id;
+
+	must(mst_writer_module(w, &m, &id), "module");
+	return id;
+}
+
+static uint32_t process(uint32_t pid, uint32_t parent, uint8_t origin, const char *exe)
+{
+	struct mst_process p = {.pid = pid, .parent = parent, .exe = string(exe), .cmdline = string(exe), .origin = origin,
+		.start_ns = now_ns};
+	uint32_t id;
+
+	must(mst_writer_process(w, &p, &id), "process");
+	return id;
+}
+
+static void process_end(uint32_t id, uint8_t fate, int status)
+{
+	struct mst_process p = {.fate = fate, .status = status, .end_ns = now_ns};
+
+	must(mst_writer_process_end(w, id, &p), "process end");
+}
+
+static uint32_t thread(uint32_t in, uint32_t tid, const char *name)
+{
+	struct mst_thread t = {.process = in, .tid = tid, .name = string(name), .start_ns = now_ns, .end_ns = UINT64_MAX};
+	uint32_t id;
+
+	must(mst_writer_thread(w, &t, &id), "thread");
+	return id;
+}
+
+/* A stack node calling from a fresh code address; its functions, outermost last, NULL-terminated. */
+static uint32_t stack(uint32_t parent, uint32_t in, uint64_t offset, const char *const *functions)
+{
+	struct mst_symbol symbols[8];
+	uint32_t code, id;
+	size_t n = 0;
+
+	must(mst_writer_code(w, in, offset, &code), "code");
+	for (; functions && functions[n]; n++)
+		symbols[n] = (struct mst_symbol){.function = string(functions[n]), .file = string("src/app.c"),
+			.line = (uint32_t)(10 * (n + 1)), .is_inlined = functions[n + 1] != NULL};
+	if (n)
+		must(mst_writer_symbols(w, code, symbols, n), "symbols");
+	must(mst_writer_stack(w, parent, code, &id), "stack");
+	return id;
+}
+
+static void event(struct mst_event ev)
+{
+	now_ns += 1024;
+	ev.time_ns = now_ns;
+	must(mst_writer_event(w, &ev), "event");
+}
+
+static void acquire(uint32_t in, uint8_t op, uint64_t addr, uint64_t size, uint32_t at)
+{
+	event((struct mst_event){.thread = in, .op = op, .addr = addr, .size = size, .stack = at});
+}
+
+static void release(uint32_t in, uint64_t addr)
+{
+	event((struct mst_event){.thread = in, .op = MST_OP_FREE, .addr = addr});
+}
+
+static void small(void)
+{
+	static const char *const main_[] = {"main", NULL}, *const load[] = {"copy", "load", NULL};
+	uint32_t app = module("/usr/bin/app"), lib = module("/usr/lib/libz.so.1");
+	uint32_t p = process(100, 0, MST_ORIGIN_START, "/usr/bin/app");
+	uint32_t t1 = thread(p, 100, "app"), t2 = thread(p, 101, "worker");
+	uint32_t s_main = stack(MST_STACK_NONE, app, 0x1010, main_);
+	uint32_t s_load = stack(s_main, app, 0x2020, load);
+	uint32_t s_unknown = stack(s_main, lib, 0x3030, NULL);
+	uint32_t s_cut = stack(MST_STACK_CUT, app, 0x4040, load);
+
+	acquire(t1, MST_OP_MALLOC, 0x10000, 100, s_load);
+	acquire(t1, MST_OP_CALLOC, 0x10100, 4096, s_main);
+	release(t1, 0x10100); /* temporary */
+	acquire(t2, MST_OP_MALLOC, 0x10200, 24, s_unknown);
+	event((struct mst_event){.thread = t1, .op = MST_OP_REALLOC, .old_addr = 0x10000, .addr = 0x10400, .size = 200,
+		.stack = s_load});
+	acquire(t1, MST_OP_REALLOC, 0x10600, 7, s_cut); /* realloc(NULL, 7) */
+	event((struct mst_event){.thread = t2, .op = MST_OP_POSIX_MEMALIGN, .addr = 0x20000, .size = 512, .align = 256,
+		.stack = s_cut});
+	event((struct mst_event){.thread = t2, .op = MST_OP_MALLOC, .flags = MST_EV_FAILED, .size = INT64_MAX, .err = 12,
+		.stack = s_main});
+	release(t2, 0xdead0); /* never seen */
+	event((struct mst_event){.thread = t2, .op = MST_OP_REALLOC_BEGIN, .addr = 0x10200});
+	acquire(t1, MST_OP_MALLOC, 0x10200, 16, s_main); /* reuses the address meanwhile */
+	event((struct mst_event){.thread = t2, .op = MST_OP_REALLOC_END, .old_addr = 0x10200, .addr = 0x30000, .size = 48,
+		.stack = s_unknown});
+	event((struct mst_event){.thread = t1, .op = MST_OP_REALLOC_FREE, .addr = 0x10600});
+	release(t2, 0x20000);
+	acquire(t1, MST_OP_MALLOC, 0x40000, 0, MST_STACK_NONE);
+	process_end(p, MST_FATE_EXITED, 3);
+}
+
+static void forks(void)
+{
+	static const char *const main_[] = {"main", NULL}, *const work[] = {"work", NULL};
+	uint32_t app = module("/usr/bin/app");
+	uint32_t parent = process(200, 0, MST_ORIGIN_START, "/usr/bin/app");
+	uint32_t t = thread(parent, 200, "app");
+	uint32_t s_main = stack(MST_STACK_NONE, app, 0x10, main_), s_work = stack(s_main, app, 0x20, work);
+
+	acquire(t, MST_OP_MALLOC, 0x1000, 1000, s_main);
+	uint32_t child = process(201, parent, MST_ORIGIN_FORK, "/usr/bin/app");
+	uint32_t u = thread(child, 201, "app");
+
+	release(u, 0x1000); /* the child's copy */
+	acquire(u, MST_OP_MALLOC, 0x1000, 300, s_work);
+	acquire(t, MST_OP_MALLOC, 0x2000, 50, s_work);
+	process_end(child, MST_FATE_EXEC, 0);
+	uint32_t image = process(201, child, MST_ORIGIN_EXEC, "/usr/bin/other");
+	uint32_t v = thread(image, 201, "other");
+
+	acquire(v, MST_OP_MALLOC, 0x1000, 20, s_main);
+	process_end(image, MST_FATE_KILLED, 9);
+	acquire(t, MST_OP_MALLOC, 0x3000, 400, s_work);
+	release(t, 0x1000);
+	process_end(parent, MST_FATE_EXITED, 0);
+}
+
+static void hostile(void)
+{
+	static const char *const names[] = {"\033]0;pwned\007\033[2J", "</script><img src=x onerror=alert(1)>", "a;b 9",
+		"two\nlines\ttab", "\xff\xfe\x80 bytes", "=HYPERLINK(\"http://x\")", "\xe2\x80\xae" "desrever", "\"};q,'\\"};
+	uint32_t bad = module("/tmp/\033[31mred\n.so");
+	uint32_t p = process(300, 0, MST_ORIGIN_START, "/tmp/\033c");
+	uint32_t t = thread(p, 300, "\033[5m;\n");
+	uint32_t at = MST_STACK_NONE;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		const char *const one[] = {names[i], NULL};
+
+		at = stack(at, bad, 0x100 * (i + 1), one);
+		acquire(t, MST_OP_MALLOC, 0x1000 * (i + 1), 10 * (i + 1), at);
+	}
+	acquire(t, MST_OP_MALLOC, 0x90000, 5, stack(at, bad, 0x9999, NULL));
+	process_end(p, MST_FATE_EXITED, 0);
+}
+
+static void lost(void)
+{
+	struct mst_process end = {.fate = MST_FATE_EXITED, .lost_events = 7, .lost_bytes = 700};
+	uint32_t p = process(400, 0, MST_ORIGIN_START, "/usr/bin/app");
+	uint32_t t = thread(p, 400, "app");
+
+	acquire(t, MST_OP_MALLOC, 0x1000, 10, MST_STACK_NONE);
+	must(mst_writer_loss(w, t, now_ns, now_ns + 5, 7, 700, 1), "loss");
+	acquire(t, MST_OP_MALLOC, 0x2000, 20, MST_STACK_NONE);
+	end.end_ns = now_ns;
+	must(mst_writer_process_end(w, p, &end), "process end");
+}
+
+static void long_(uint64_t n)
+{
+	static const char *const main_[] = {"main", NULL};
+	uint32_t app = module("/usr/bin/app");
+	uint32_t p = process(500, 0, MST_ORIGIN_START, "/usr/bin/app");
+	uint32_t t = thread(p, 500, "app");
+	uint32_t at = stack(MST_STACK_NONE, app, 0x10, main_);
+
+	for (uint64_t i = 0; i < n; i++) {
+		acquire(t, MST_OP_MALLOC, 0x1000 + 64 * (i % 1000), 1 + i % 50, at);
+		release(t, 0x1000 + 64 * (i % 1000));
+	}
+	process_end(p, MST_FATE_EXITED, 0);
+}
+
+static void open_writer(int fd, bool is_hostile)
+{
+	static const char command[] = "app\0--fast\0in.txt", bad[] = "app\0\033[2J\n</script>";
+	struct mst_writer_options opt = {
+		.header = {.time_shift = 8, .has_addresses = true, .stack_depth = 64, .tool = "make_cli_trace 1.0",
+			.start_realtime_ns = 1700000000000000000, .page_size = 4096, .n_cpus = 2, .host = "testhost",
+			.kernel = "6.1.0", .arch = "x86_64", .clock = "monotonic", .cwd = "/home/user",
+			.cmdline = is_hostile ? bad : command,
+			.cmdline_len = is_hostile ? sizeof(bad) - 1 : sizeof(command) - 1},
+		.file_id = 0x1122334455667788,
+		.frame_events = 1000,
+	};
+
+	must(mst_writer_open(fd, &opt, &w), "open");
+}
+
+int main(int argc, char **argv)
+{
+	const char *kind = argc > 2 ? argv[1] : "";
+	bool is_whole = strcmp(kind, "open") != 0;
+	int fd = argc > 2 ? open(argv[argc - 1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
+
+	if (fd < 0) {
+		fprintf(stderr, "usage: make_cli_trace KIND FILE\n");
+		return 2;
+	}
+	open_writer(fd, strcmp(kind, "hostile") == 0);
+	if (strcmp(kind, "small") == 0 || strcmp(kind, "open") == 0)
+		small();
+	else if (strcmp(kind, "forks") == 0)
+		forks();
+	else if (strcmp(kind, "hostile") == 0)
+		hostile();
+	else if (strcmp(kind, "lost") == 0)
+		lost();
+	else if (strcmp(kind, "long") == 0)
+		long_(strtoull(argv[2], NULL, 10));
+	else if (strcmp(kind, "empty") != 0)
+		must(MST_EARG, kind);
+	if (is_whole)
+		must(mst_writer_close(w, true, strcmp(kind, "small") == 0 ? 3 : 0, NULL), "close");
+	else
+		must(mst_writer_flush(w), "flush");
+	return close(fd) == 0 ? 0 : 1;
+}

@@ -1,0 +1,1 @@
+msanalyze --help && msanalyze leaks --help

@@ -1,0 +1,1 @@
+make_cli_trace small t.mst && msanalyze top --format=json t.mst >file && cat t.mst | msanalyze top --format=json - | cmp - file

@@ -1,0 +1,1 @@
+msdump --help && msdump --print-man | grep -c . >/dev/null

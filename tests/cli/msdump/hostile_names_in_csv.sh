@@ -1,0 +1,4 @@
+make_cli_trace hostile t.mst && msdump --stacks --format=csv t.mst | python3 -c '
+import csv, sys
+for row in csv.reader(open(sys.stdin.fileno(), newline="")):
+    print(len(row), row[-1].split("\n")[0])'

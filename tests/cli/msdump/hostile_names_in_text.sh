@@ -1,0 +1,1 @@
+make_cli_trace hostile t.mst && msdump --format=text --stacks t.mst

@@ -1,0 +1,1 @@
+make_cli_trace forks t.mst && msdump --format=text t.mst

@@ -1,0 +1,1 @@
+make_cli_trace lost t.mst && msdump t.mst

@@ -1,0 +1,4 @@
+echo hello >t.mst
+msdump --salvage out.mst t.mst
+echo $?
+ls

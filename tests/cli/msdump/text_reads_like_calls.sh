@@ -1,0 +1,1 @@
+make_cli_trace small t.mst && msdump --format=text --stacks t.mst
