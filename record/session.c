@@ -157,15 +157,21 @@ struct pidfd_info {
 #define PIDFD_INFO_EXIT (1ull << 3)
 #endif
 
-/* How a process that is not our child has ended: from its pidfd, from its zombie, or not at all. */
-static bool learn_status(const struct ms_process *proc, int *wait_status)
+static bool ask_pidfd(int pidfd, int *wait_status)
 {
 	struct pidfd_info info = {.mask = PIDFD_INFO_EXIT};
-	if (ioctl(proc->arrival->pidfd, PIDFD_GET_INFO, &info) == 0 && info.mask & PIDFD_INFO_EXIT) {
-		*wait_status = info.exit_code;
-		return true;
-	}
-	return ms_procfs_exit_status((pid_t)proc->pid, wait_status);
+	if (ioctl(pidfd, PIDFD_GET_INFO, &info) || !(info.mask & PIDFD_INFO_EXIT))
+		return false;
+	*wait_status = info.exit_code;
+	return true;
+}
+
+/* How a process that is not our child has ended. Its zombie tells until its parent reaps it, its pidfd (on new
+ * kernels) from then on. */
+static bool learn_status(const struct ms_process *proc, int *wait_status)
+{
+	return ask_pidfd(proc->arrival->pidfd, wait_status) ||
+	       ms_procfs_exit_status((pid_t)proc->pid, wait_status) || ask_pidfd(proc->arrival->pidfd, wait_status);
 }
 
 static void note_death(struct ms_session *s, struct ms_process *proc)
@@ -212,7 +218,8 @@ static void check_executable(struct ms_session *s, struct ms_process *proc, uint
 
 /* ---- a pass --------------------------------------------------------------------------------------------------- */
 
-static int scan_all(struct ms_session *s, struct ms_scan *scan)
+/* `now` was read before the arrivals were taken: whoever is not among them takes stamps later than that. */
+static int scan_all(struct ms_session *s, struct ms_scan *scan, uint64_t now)
 {
 	uint64_t n_tenants = 1;
 	for (size_t i = 0; i < s->n_live; i++)
@@ -220,14 +227,13 @@ static int scan_all(struct ms_session *s, struct ms_scan *scan)
 	*scan = (struct ms_scan){
 		.drain = &s->drain,
 		.merge = &s->merge,
-		.now = ms_ticks_now(&s->clock),
+		.now = now,
 		.guard = ms_clock_ticks(&s->clock, GUARD_NS),
-		.horizon = ms_ticks_now(&s->clock) + ms_clock_ticks(&s->clock, HORIZON_NS),
+		.horizon = now + ms_clock_ticks(&s->clock, HORIZON_NS),
 		.patience = ms_clock_ticks(&s->clock, PATIENCE_NS),
 		.max_items = ITEMS_WAITING / n_tenants > ITEMS_PER_THREAD ? ITEMS_WAITING / n_tenants : ITEMS_PER_THREAD,
 		.stack_depth = s->options.stack_depth,
 	};
-	/* A thread that has not come to our notice yet takes its stamps from now on. */
 	scan->bound = scan->now > scan->guard ? scan->now - scan->guard : 0;
 	uint64_t beat = ms_monotonic_ns();
 	for (size_t i = 0; i < s->n_live; i++) {
@@ -343,6 +349,7 @@ static int flush_now_and_then(struct ms_session *s)
 
 static int pass(struct ms_session *s, struct ms_scan *scan)
 {
+	uint64_t now = ms_ticks_now(&s->clock);
 	int rc = take_arrivals(s);
 	if (rc < 0)
 		return rc;
@@ -350,7 +357,7 @@ static int pass(struct ms_session *s, struct ms_scan *scan)
 	uint64_t interval = s->clock.n == 1 ? 0 : CLOCK_SAMPLE_NS;
 	if (now_ns(s) - s->clock.sampled_ns >= interval)
 		ms_clock_sample(&s->clock);
-	rc = scan_all(s, scan);
+	rc = scan_all(s, scan, now);
 	if (rc < 0)
 		return rc;
 	uint64_t watermark = scan->bound == UINT64_MAX ? UINT64_MAX : scan->bound ? scan->bound - 1 : 0;
@@ -414,7 +421,7 @@ static int take_the_rest(struct ms_session *s)
 {
 	struct ms_scan scan;
 	do {
-		int rc = scan_all(s, &scan);
+		int rc = scan_all(s, &scan, ms_ticks_now(&s->clock));
 		if (rc >= 0)
 			rc = merge_up_to(s, UINT64_MAX);
 		if (rc < 0)
