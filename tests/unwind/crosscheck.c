@@ -38,8 +38,23 @@ static unsigned every;
 static char report[32768];
 static _Atomic size_t n_report;
 
-extern void *__libc_malloc(size_t size);
 EXPORT void *malloc(size_t size);
+
+/* The next malloc after ours: the program may bring its own (jemalloc), whose free() would not know libc's
+ * blocks. */
+static void *real_malloc(size_t size)
+{
+	static void *(*_Atomic real)(size_t);
+	void *(*function)(size_t) = real;
+
+	if (!function) {
+		void *symbol = dlsym(RTLD_NEXT, "malloc");
+
+		memcpy(&function, &symbol, sizeof(symbol));
+		real = function;
+	}
+	return function(size);
+}
 
 static struct observer *new_observer(uintptr_t sp)
 {
@@ -130,7 +145,7 @@ EXPORT __attribute__((noinline)) void *malloc(size_t size)
 		}
 		observer->is_busy = 0;
 	}
-	return __libc_malloc(size);
+	return real_malloc(size);
 }
 
 EXPORT int dlclose(void *handle)
