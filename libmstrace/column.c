@@ -9,6 +9,7 @@
 
 #define HEAD_LEN 4u
 #define ENTRY_LEN 12u
+#define COUNT_MAX 255u
 #define SMALL 48u
 #define ZSTD_MAGIC_LE 0xfd2fb528u
 
@@ -145,7 +146,7 @@ bool mst_columns_unpack(struct mst_columns *cols, const uint8_t *payload, size_t
 	memset(cols->at, 0, sizeof(cols->at));
 	cols->fault.code = 0;
 	cols->arena_used = 0;
-	if (count > UINT8_MAX)
+	if (count > COUNT_MAX)
 		return mst_columns_fail(cols, MST_EDAMAGED, "the column directory is wrong");
 	const uint8_t *entries = mst_get_bytes(&bytes, count * ENTRY_LEN);
 	struct mst_cursor dir = mst_cursor_over(entries, entries ? count * ENTRY_LEN : 0);
@@ -172,6 +173,10 @@ struct mst_cursor mst_columns_open(struct mst_columns *cols, enum mst_column_id 
 	const struct mst_column_bytes *col = &cols->at[id];
 	uint8_t *out = cols->arena + cols->arena_used;
 
+	if (col->encoding != 0 && id != MST_COLUMN_TIME_SMALL) {
+		mst_columns_fail(cols, MST_EVERSION, "a column has an encoding this version does not know");
+		return (struct mst_cursor){NULL, NULL, true};
+	}
 	switch (col->codec) {
 	case MST_COLUMN_STORED:
 		if (col->stored_len == col->raw_len)

@@ -1,6 +1,6 @@
 /* column.h - the named byte strings an event payload consists of, each compressed on its own.
  *
- *     payload = count u8, 0 u8[3], directory entry[count], stored bytes of column 1, of column 2, ...
+ *     payload = count u32, directory entry[count], stored bytes of the first column, of the second, ...
  *     entry   = id u8, encoding u8, codec u8, flags u8, stored_len u32, raw_len u32
  *
  * Entries stand in order of id, each id at most once; an empty column has no entry. Columns are decompressed when

@@ -174,7 +174,8 @@ bool mst_event_encode_addrs(struct mst_event_frame *f)
 
 /* ---- decoding ------------------------------------------------------------------------------------------- */
 
-static bool open_codes(struct mst_event_frame *f)
+/* ADDR_CODE -> code by event. */
+static bool read_codes(struct mst_event_frame *f)
 {
 	struct mst_cursor c = mst_columns_open(&f->cols, MST_COLUMN_ADDR_CODE);
 	const uint8_t *p = mst_get_bytes(&c, f->ev.n_alloc);
@@ -236,6 +237,7 @@ static inline bool decode_addr(struct mst_event_frame *f, uint32_t i, uint64_t i
 
 static bool decode_all(struct mst_event_frame *f, struct mst_cursor *escapes)
 {
+	forget(f);
 	for (uint32_t i = 0; i < f->ev.n; i++) {
 		uint32_t trait = f->site_trait[f->site[i]], src = MST_FRAME_EVENTS_MAX;
 		uint64_t old = 0;
@@ -254,13 +256,11 @@ static bool decode_all(struct mst_event_frame *f, struct mst_cursor *escapes)
 
 bool mst_event_decode_addrs(struct mst_event_frame *f)
 {
-	if (f->cols.at[MST_COLUMN_ADDR_CODE].raw_len == 0) {
-		memset(f->ev.addr, 0, f->ev.n * sizeof(f->ev.addr[0]));
-		return true;
-	}
-	if (!open_codes(f))
-		return false;
 	struct mst_cursor escapes = mst_columns_open(&f->cols, MST_COLUMN_ADDR_ESCAPE);
-	forget(f);
-	return decode_all(f, &escapes) && mst_columns_close(&f->cols, MST_COLUMN_ADDR_ESCAPE, &escapes);
+
+	if (f->cols.at[MST_COLUMN_ADDR_CODE].raw_len == 0)
+		memset(f->ev.addr, 0, f->ev.n * sizeof(f->ev.addr[0]));
+	else if (!read_codes(f) || !decode_all(f, &escapes))
+		return false;
+	return mst_columns_close(&f->cols, MST_COLUMN_ADDR_ESCAPE, &escapes);
 }

@@ -105,11 +105,11 @@ static bool get_threads(struct mst_event_frame *f)
 	return mst_columns_close(&f->cols, MST_COLUMN_THREAD, &c);
 }
 
-static bool get_runs(struct mst_event_frame *f)
+/* n events' worth of runs, and nothing behind them. */
+static bool get_runs(struct mst_event_frame *f, uint32_t n)
 {
 	struct mst_cursor slots = mst_columns_open(&f->cols, MST_COLUMN_RUN_SLOT);
 	struct mst_cursor lengths = mst_columns_open(&f->cols, MST_COLUMN_RUN_LENGTH);
-	uint32_t n = f->ev.n;
 
 	for (uint32_t i = 0; i < n && !slots.failed && !lengths.failed;) {
 		uint16_t slot = (uint16_t)mst_get_varint_max(&slots, f->n_threads - 1);
@@ -126,10 +126,12 @@ bool mst_event_decode_order(struct mst_event_frame *f)
 	if (!get_threads(f))
 		return false;
 	if (f->n_threads > 1) {
-		if (!get_runs(f))
+		if (!get_runs(f, f->ev.n))
 			return false;
 		sort_by_slot(f);
 	} else {
+		if (!get_runs(f, 0))
+			return false;
 		identity(f);
 	}
 	for (uint32_t i = 0; i < f->ev.n; i++)
