@@ -100,7 +100,7 @@ bool mst_event_decode_time(struct mst_event_frame *f);
 bool mst_event_encode_size(struct mst_event_frame *f);
 bool mst_event_decode_size(struct mst_event_frame *f);
 
-/* freed (and freed_addr of what has no ordinal) <-> REF, REF_*. Decoding freed_addr only if the array is there. */
+/* freed (and freed_addr of what has no ordinal) <-> REF, REF_*. */
 bool mst_event_encode_refs(struct mst_event_frame *f);
 bool mst_event_decode_refs(struct mst_event_frame *f);
 

@@ -202,7 +202,7 @@ static inline bool decode_ref(struct mst_event_frame *f, uint32_t i, uint32_t n_
 		f->ev.freed[i] = read_block(f, i, code, n_own, in);
 		return f->ev.freed[i] != UINT64_MAX;
 	}
-	if (code == REF_ADDR && f->ev.freed_addr) {
+	if (code == REF_ADDR) {
 		f->u.ref.last_addr = mst_undelta(mst_get_varint(&in->addr), f->u.ref.last_addr);
 		f->ev.freed_addr[i] = f->u.ref.last_addr;
 	}
@@ -221,15 +221,12 @@ static bool decode_thread(struct mst_event_frame *f, uint32_t begin, uint32_t en
 
 bool mst_event_decode_refs(struct mst_event_frame *f)
 {
-	struct ref_cursors in = {mst_cursor_over(NULL, 0), mst_columns_open(&f->cols, MST_COLUMN_REF_OLD),
-		mst_columns_open(&f->cols, MST_COLUMN_REF_CROSS)};
+	struct ref_cursors in = {mst_columns_open(&f->cols, MST_COLUMN_REF_ADDR),
+		mst_columns_open(&f->cols, MST_COLUMN_REF_OLD), mst_columns_open(&f->cols, MST_COLUMN_REF_CROSS)};
 
 	forget(f);
 	memset(f->ev.freed, 0, f->ev.n * sizeof(f->ev.freed[0]));
-	if (f->ev.freed_addr) {
-		in.addr = mst_columns_open(&f->cols, MST_COLUMN_REF_ADDR);
-		memset(f->ev.freed_addr, 0, f->ev.n * sizeof(f->ev.freed_addr[0]));
-	}
+	memset(f->ev.freed_addr, 0, f->ev.n * sizeof(f->ev.freed_addr[0]));
 	if (!read_codes(f))
 		return false;
 	for (uint32_t slot = 0, begin = 0; slot < f->n_threads; begin = f->slot_end[slot++])
