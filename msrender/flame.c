@@ -1,9 +1,9 @@
-/* Layout in one depth-first walk without recursion: a node's x is its caller's x plus the widths of the siblings drawn
- * before it. Only nodes of at least `least` weight within MAX_LEVELS are drawn; since a callee never outweighs its
- * caller, these form a tree, and `least` doubles until there are few enough of them.
+/* Layout in one depth-first walk without recursion: a node's x is its caller's x plus the widths of the
+ * siblings drawn before it. Only nodes of at least `least` weight within MAX_LEVELS are drawn; since a callee
+ * never outweighs its caller, these form a tree, and `least` doubles until there are few enough of them.
  *
- * The boxes come in depth-first order, and the script rebuilds the tree from that order and the heights alone: no
- * ids, no second copy of the data. */
+ * The boxes come in depth-first order, and the script rebuilds the tree from that order and the heights
+ * alone: no ids, no second copy of the data. */
 #include "flame.h"
 
 #include "colour.h"
@@ -198,7 +198,8 @@ static void draw_nodes(struct flame *f)
 	f->x[0] = MARGIN;
 	for (;;) {
 		if (is_drawn(f, at, depth)) {
-			struct svg_box box = {f->x[depth], level_y(f, depth), (double)nodes[at].total * f->scale, BOX};
+			struct svg_box box = {
+				f->x[depth], level_y(f, depth), (double)nodes[at].total * f->scale, BOX};
 
 			draw_node(f, &nodes[at], box);
 			f->x[depth + 1] = f->x[depth];
@@ -249,7 +250,8 @@ static void draw_note(struct flame *f)
 	ms_print_count(o, f->tree->n_nodes);
 	ms_out_str(o, " stack frames are lighter than ");
 	print_weight(o, f->tree, f->least);
-	ms_out_printf(o, "%s and folded into … (", f->max_depth == MAX_LEVELS ? ", or above level 1000," : "");
+	ms_out_printf(
+		o, "%s and folded into … (", f->max_depth == MAX_LEVELS ? ", or above level 1000," : "");
 	print_weight(o, f->tree, f->weight_left_out);
 	ms_out_printf(o, ", %.2f %%)", share(f->weight_left_out, f->tree->nodes[0].total));
 	draw_line(f, 56, "note", ms_out_text(o));
@@ -290,8 +292,8 @@ static const char style[] =
 	".frames g:hover rect{stroke:#000;stroke-width:1}\n"
 	".gone{display:none}\n"
 	".button{cursor:pointer;text-decoration:underline}\n"
-	"input{font:12px monospace;box-sizing:border-box;width:100%;height:100%;border:1px solid #888;padding:0 4px;"
-	"background:var(--paper);color:var(--ink)}\n";
+	"input{font:12px monospace;box-sizing:border-box;width:100%;height:100%;"
+	"border:1px solid #888;padding:0 4px;background:var(--paper);color:var(--ink)}\n";
 
 void flame_draw(const struct view_tree *tree, const struct view_facts *facts, const struct flame_options *opt,
 	struct ms_out *out)
@@ -305,7 +307,8 @@ void flame_draw(const struct view_tree *tree, const struct view_facts *facts, co
 		ms_die("out of memory");
 	ms_out_init_memory(&f.scratch);
 	f.scale = total ? ((double)opt->width - 2 * MARGIN) / (double)total : 0;
-	svg_begin(&f.svg, out, (double)opt->width, HEAD + ROW * ((double)f.max_depth + 2) + FOOT, facts->title, style);
+	svg_begin(&f.svg, out, (double)opt->width, HEAD + ROW * ((double)f.max_depth + 2) + FOOT,
+		facts->title, style);
 	draw_captions(&f, facts);
 	svg_group(&f.svg, opt->is_inverted ? "frames inverted" : "frames");
 	ms_out_char(out, '\n');

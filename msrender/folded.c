@@ -1,4 +1,5 @@
-/* The line so far is kept as one text and cut back to the length it had at each level: no path is collected twice. */
+/* The line so far is kept as one text and cut back to the length it had at each level: no path is collected
+ * twice. */
 #include "folded.h"
 
 #include "escape.h"

@@ -1,7 +1,7 @@
 /* msrender KIND TRACE: one survey of the trace, then one of the outputs in the table below.
  *
- * The output is opened before the trace is read, so that a wrong path does not cost a long wait, and it gets its name
- * only when it is complete. */
+ * The output is opened before the trace is read, so that a wrong path does not cost a long wait, and it gets
+ * its name only when it is complete. */
 #include "flame.h"
 #include "folded.h"
 #include "options.h"
@@ -27,22 +27,25 @@ struct options {
 static const struct ms_opt shared_options[] = {
 	MS_OPT_GROUP("What"),
 	MS_OPT_ENUM(0, "value", struct options, value, survey_value_names,
-		"what a stack weighs: bytes allocated, count of allocations, bytes live at the end (or --at TIME), bytes "
-		"live at the peak, bytes leaked, count of temporary allocations, which the same thread frees with its "
-		"next heap call (default {})"),
+		"what a stack weighs: bytes allocated, count of allocations, bytes live at the end (or "
+		"--at TIME), bytes live at the peak, bytes leaked, count of temporary allocations, which the "
+		"same thread frees with its next heap call (default {})"),
 	MS_OPT_COUNT_RANGE(0, "pid", struct options, pid, "N", 1, INT32_MAX, "only process N"),
-	MS_OPT_DURATION(0, "at", struct options, at_ns, "TIME", "only what happened until TIME after the start"),
+	MS_OPT_DURATION(
+		0, "at", struct options, at_ns, "TIME", "only what happened until TIME after the start"),
 	MS_OPT_GROUP("Output"),
 	MS_OPT_STRING('o', "output", struct options, output, "FILE",
 		"write to FILE, which is replaced when the new one is complete; - is standard output"),
-	MS_OPT_FLAG(0, "force", struct options, is_forced, "write through a symbolic link, into a FIFO or a device"),
+	MS_OPT_FLAG(0, "force", struct options, is_forced,
+		"write through a symbolic link, into a FIFO or a device"),
 	MS_OPT_FLAG('q', "quiet", struct options, is_quiet, "no progress line on the terminal"),
 	MS_OPT_END,
 };
 
 static const struct ms_opt flame_options[] = {
 	MS_OPT_GROUP("Picture"),
-	MS_OPT_FLAG('i', "inverted", struct options, is_inverted, "icicle: callers on top, callees hanging below"),
+	MS_OPT_FLAG('i', "inverted", struct options, is_inverted,
+		"icicle: callers on top, callees hanging below"),
 	MS_OPT_COUNT_RANGE('w', "width", struct options, width, "PIXELS", FLAME_MIN_WIDTH, FLAME_MAX_WIDTH,
 		"width of the picture (default {})"),
 	MS_OPT_END,
@@ -58,17 +61,19 @@ static const struct ms_opt json_options[] = {
 enum kind { KIND_FLAMEGRAPH, KIND_FOLDED, KIND_JSON };
 
 static const struct ms_command commands[] = {
-	[KIND_FLAMEGRAPH] = {"flamegraph", "an SVG with zoom and search, for any browser, without a network", "TRACE", 1, 1,
-		flame_options},
-	[KIND_FOLDED] = {"folded", "collapsed stacks: one line a stack, its functions and its weight", "TRACE", 1, 1, NULL},
-	[KIND_JSON] = {"json", "a report for programs: totals, processes, threads, sites, leaks, peak", "TRACE", 1, 1,
-		json_options},
+	[KIND_FLAMEGRAPH] = {"flamegraph", "an SVG with zoom and search, for any browser, without a network",
+		"TRACE", 1, 1, flame_options},
+	[KIND_FOLDED] = {"folded", "collapsed stacks: one line a stack, its functions and its weight",
+		"TRACE", 1, 1, NULL},
+	[KIND_JSON] = {"json", "a report for programs: totals, processes, threads, sites, leaks, peak",
+		"TRACE", 1, 1, json_options},
 	{0},
 };
 
 static const struct ms_example examples[] = {
 	{"msrender flamegraph app.mst -o app.svg", "who allocates how many bytes"},
-	{"msrender flamegraph --value=peak app.mst -o peak.svg", "what filled the memory when most was in use"},
+	{"msrender flamegraph --value=peak app.mst -o peak.svg",
+		"what filled the memory when most was in use"},
 	{"msrender folded --value=leaked app.mst | sort -t' ' -k2", "what was never freed, for other tools"},
 	{"msrender json --top=5 app.mst | jq .leaks.rows[].value", "the five greatest leaks"},
 	{NULL, NULL},
@@ -84,11 +89,12 @@ static const struct ms_exit_code exit_codes[] = {
 static const struct ms_tool tool = {
 	.name = "msrender",
 	.summary = "draw a picture or write a report of a memory trace",
-	.description = "Reads a trace that msrecord wrote (- is standard input) and writes one of the outputs below. "
-		       "Every picture stands alone: it opens from a file, sends nothing anywhere, and its size is "
-		       "bounded; what it leaves out, it says.\n\n"
-		       "Where callers are not known, a stack stands under [cut stack]; code without a known function "
-		       "is named by its module and offset.",
+	.description =
+		"Reads a trace that msrecord wrote (- is standard input) and writes one of the outputs below. "
+		"Every picture stands alone: it opens from a file, sends nothing anywhere, and its size is "
+		"bounded; what it leaves out, it says.\n\n"
+		"Where callers are not known, a stack stands under [cut stack]; code without a known function "
+		"is named by its module and offset.",
 	.commands = commands,
 	.options = shared_options,
 	.examples = examples,
@@ -130,7 +136,8 @@ static render_fn *const renders[] = {
 	[KIND_JSON] = write_json,
 };
 
-/* Mistakes that cost something: a trace replaced by its own picture; an SVG in the terminal, unless asked for by "-o -". */
+/* Mistakes that cost something: a trace replaced by its own picture; an SVG in the terminal, unless asked for
+ * by "-o -". */
 static void check_output(const struct options *o, enum kind kind, const char *path)
 {
 	struct stat in, out;

@@ -340,7 +340,8 @@ static void put_ranking(struct ms_json *j, const struct survey *s, enum survey_v
 	free(r.ranks);
 }
 
-static void put_list(struct ms_json *j, const char *key, const struct survey *s, enum survey_value value, uint64_t top)
+static void put_list(
+	struct ms_json *j, const char *key, const struct survey *s, enum survey_value value, uint64_t top)
 {
 	ms_json_key(j, key);
 	ms_json_object(j);

@@ -1,5 +1,5 @@
-/* The JSON report: everything the other outputs show, for programs. Its schema, with what each member means, is
- * spec/report.schema.json; a change of meaning raises REPORT_JSON_VERSION.
+/* The JSON report: everything the other outputs show, for programs. Its schema, with what each member means,
+ * is spec/report.schema.json; a change of meaning raises REPORT_JSON_VERSION.
  *
  * Bounded: at most `top` entries in each list of sites, REPORT_JSON_MAX_RUNNERS processes and threads, and
  * REPORT_JSON_MAX_FRAMES functions in a stack; beside each list stands what it leaves out. */

@@ -1,5 +1,5 @@
-/* The replay keeps counters per stack; everything here is read off them after the pass. The pass always goes to the end of
- * the trace, also when counting stops earlier: names and damage come until the last frame. */
+/* The replay keeps counters per stack; everything here is read off them after the pass. The pass always goes
+ * to the end of the trace, also when counting stops earlier: names and damage come until the last frame. */
 #include "survey.h"
 
 #include "progress.h"
@@ -36,7 +36,8 @@ static void check_pid(const struct survey *s)
 		ms_out_text(&known));
 }
 
-/* How many of the events happened until at_ns. The order decides: what comes after the first later event does not count. */
+/* How many of the events happened until at_ns. The order decides: what comes after the first later event does
+ * not count. */
 static size_t count_until(const struct mst_event *events, size_t n, uint64_t at_ns)
 {
 	size_t i = 0;
@@ -88,7 +89,8 @@ void survey_run(struct survey *s, const char *path, const struct survey_options 
 
 	*s = (struct survey){.path = path, .options = *opt};
 	s->reader = ms_trace_open(path, &columns);
-	/* Only the progress line needs the totals beforehand: a pipe does without, and an error comes again below. */
+	/* Only the progress line needs the totals beforehand: a pipe does without, and an error comes again
+	 * below. */
 	mst_reader_load_tables(s->reader);
 	if (mst_replay_new(s->reader, &counting, &s->replay) < 0)
 		ms_die("cannot replay '%s': out of memory", path);
@@ -262,8 +264,8 @@ static void write_command(struct ms_out *o, const struct mst_header *h)
 
 static void write_what(struct ms_out *o, const struct survey *s, enum survey_value value)
 {
-	static const char *const what[] = {"Bytes allocated", "Allocations", "Bytes live", "Bytes live at the peak",
-		"Bytes never freed", "Temporary allocations"};
+	static const char *const what[] = {"Bytes allocated", "Allocations", "Bytes live",
+		"Bytes live at the peak", "Bytes never freed", "Temporary allocations"};
 
 	ms_out_str(o, what[value]);
 	if (value == SURVEY_PEAK) {
@@ -289,8 +291,8 @@ static void write_caption(struct ms_out *o, const struct survey *s)
 	ms_print_duration(o, survey_duration_ns(s));
 	ms_out_str(o, ", ");
 	ms_print_count(o, s->n_events);
-	ms_out_printf(o, " events, %u process%s, %u thread%s", n_processes, n_processes == 1 ? "" : "es", n_threads,
-		n_threads == 1 ? "" : "s");
+	ms_out_printf(o, " events, %u process%s, %u thread%s", n_processes, n_processes == 1 ? "" : "es",
+		n_threads, n_threads == 1 ? "" : "s");
 }
 
 static void write_gaps(struct ms_out *o, const struct survey *s)
@@ -301,8 +303,8 @@ static void write_gaps(struct ms_out *o, const struct survey *s)
 	mst_reader_loss(s->reader, &loss);
 	ms_out_str(o, "The trace has gaps");
 	if (loss.places)
-		ms_out_printf(o, ", %llu damaged places, at least %llu events missing", (unsigned long long)loss.places,
-			(unsigned long long)loss.events);
+		ms_out_printf(o, ", %llu damaged places, at least %llu events missing",
+			(unsigned long long)loss.places, (unsigned long long)loss.events);
 	if (loss.is_truncated)
 		ms_out_str(o, ", its end is missing");
 	if (lost)

@@ -1,5 +1,5 @@
-/* One pass over a trace, and what every kind of output asks of it afterwards: weights per stack, the call tree,
- * the sentences of the captions. Memory: live blocks + stacks + names, never events. */
+/* One pass over a trace, and what every kind of output asks of it afterwards: weights per stack, the call
+ * tree, the sentences of the captions. Memory: live blocks + stacks + names, never events. */
 #ifndef MS_RENDER_SURVEY_H
 #define MS_RENDER_SURVEY_H
 

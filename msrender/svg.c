@@ -33,10 +33,12 @@ static void write_class(struct ms_out *o, const char *class)
 		ms_out_printf(o, " class=\"%s\"", class);
 }
 
-void svg_begin(struct svg *s, struct ms_out *out, double width, double height, const char *title, const char *style)
+void svg_begin(
+	struct svg *s, struct ms_out *out, double width, double height, const char *title, const char *style)
 {
 	s->out = out;
-	ms_out_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\"");
+	ms_out_str(
+		out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\"");
 	write_attribute(out, "width", width);
 	write_attribute(out, "height", height);
 	ms_out_str(out, " viewBox=\"0 0 ");

@@ -14,7 +14,8 @@ struct svg_box {
 };
 
 /* Starts the document. title is its accessible name; style is CSS of ours. */
-void svg_begin(struct svg *s, struct ms_out *out, double width, double height, const char *title, const char *style);
+void svg_begin(struct svg *s, struct ms_out *out, double width, double height, const char *title,
+	const char *style);
 
 /* Ends the document; script is JavaScript of ours (without "]]>"), or NULL. */
 void svg_end(struct svg *s, const char *script);

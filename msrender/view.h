@@ -1,8 +1,8 @@
-/* What a picture is drawn from: a tree of stack frames with weights, and a few sentences about the trace. Nothing here
- * knows files or replay; nothing that draws knows more than this.
+/* What a picture is drawn from: a tree of stack frames with weights, and a few sentences about the trace.
+ * Nothing here knows files or replay; nothing that draws knows more than this.
  *
- * The tree is an array. Node 0 is the root and stands for everything; a parent comes before its children
- * nowhere in particular, so walks follow the links. Invariants, which whoever fills it must keep:
+ * The tree is an array. Node 0 is the root and stands for everything; the order of the others means nothing,
+ * walks follow the links. Invariants, which whoever fills it must keep:
  *	total = self + the sum of the children's totals        (saturating at UINT64_MAX)
  *	first_child, next_sibling, parent are node indices; 0 means none
  * All strings are borrowed, raw bytes from the trace: they go through an escape function, always. */
@@ -44,8 +44,8 @@ struct view_facts {
 	const char *gaps;    /* what is missing from the trace; NULL when nothing is */
 };
 
-/* The node after `at` in depth-first order, parents before children, within the whole tree; 0 after the last. With
- * skip, the descendants of `at` are passed over. Adds the change of depth to *depth. */
+/* The node after `at` in depth-first order, parents before children, within the whole tree; 0 after the last.
+ * With skip, the descendants of `at` are passed over. Adds the change of depth to *depth. */
 static inline uint32_t view_next(const struct view_node *nodes, uint32_t at, bool skip, uint32_t *depth)
 {
 	if (!skip && nodes[at].first_child) {

@@ -21,8 +21,8 @@ void ms_escape_text(struct ms_out *o, const char *s, size_t n);
  * Bytes that are not UTF-8 are kept, reversibly: byte 0xNN (0x80 to 0xff) is written as the private-use
  * character U+EFNN (so "\uef80" to "\uefff"); a genuine U+EF80…U+EFFF in the name is written as
  * its three bytes in the same way. A reader gets the original bytes back by encoding every U+EF80…U+EFFF as
- * its low byte and everything else as UTF-8. Lone surrogates (Python's scheme) were rejected: many parsers refuse or
- * replace them. */
+ * its low byte and everything else as UTF-8. Lone surrogates (Python's scheme) were rejected: many parsers
+ * refuse or replace them. */
 void ms_escape_json(struct ms_out *o, const char *s, size_t n);
 
 /* One CSV field (RFC 4180), quotes included when needed. Newline, CR and tab stay, quoted; other unsafe

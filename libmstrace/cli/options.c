@@ -50,7 +50,8 @@ static unsigned edit_distance(const char *a, const char *b)
 		now[0] = (unsigned)i;
 		for (size_t k = 1; k <= n; k++) {
 			now[k] = min3(now[k - 1] + 1, last[k] + 1, last[k - 1] + (a[i - 1] != b[k - 1]));
-			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] && before[k - 2] + 1 < now[k])
+			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] &&
+				before[k - 2] + 1 < now[k])
 				now[k] = before[k - 2] + 1;
 		}
 	}
@@ -94,7 +95,9 @@ static const struct ms_opt *find_in(const struct ms_opt *table, const char *name
 	for (const struct ms_opt *opt = table; opt && opt->kind; opt++) {
 		if (!opt->name)
 			continue;
-		if (letter ? opt->letter == letter : strlen(opt->name) == n && strncmp(opt->name, name, n) == 0)
+		if (letter && opt->letter == letter)
+			return opt;
+		if (!letter && strlen(opt->name) == n && strncmp(opt->name, name, n) == 0)
 			return opt;
 	}
 	return NULL;
@@ -152,13 +155,17 @@ static int bad_choice(const struct walk *w, const struct ms_opt *opt, const char
 	struct ms_out words;
 
 	ms_out_init_memory(&words);
-	for (size_t i = 0; opt->choices[i]; i++)
-		ms_out_printf(&words, "%s%s", i == 0 ? "" : opt->choices[i + 1] ? ", " : " or ", opt->choices[i]);
+	for (size_t i = 0; opt->choices[i]; i++) {
+		const char *comma = i == 0 ? "" : opt->choices[i + 1] ? ", " : " or ";
+
+		ms_out_printf(&words, "%s%s", comma, opt->choices[i]);
+	}
 	if (nearest)
-		ms_error("'%s' is not a valid value for --%s: it must be %s; did you mean '%s'?", text, opt->name,
-			ms_out_text(&words), nearest);
+		ms_error("'%s' is not a valid value for --%s: it must be %s; did you mean '%s'?", text,
+			opt->name, ms_out_text(&words), nearest);
 	else
-		ms_error("'%s' is not a valid value for --%s: it must be %s", text, opt->name, ms_out_text(&words));
+		ms_error("'%s' is not a valid value for --%s: it must be %s", text, opt->name,
+			ms_out_text(&words));
 	ms_out_release(&words);
 	return usage_error(w);
 }
@@ -259,7 +266,8 @@ static int take_value(const struct walk *w, const struct ms_opt *opt, const char
 
 static bool is_builtin(const struct ms_opt *opt)
 {
-	return opt >= builtin_options && opt < builtin_options + sizeof(builtin_options) / sizeof(builtin_options[0]);
+	return opt >= builtin_options &&
+	       opt < builtin_options + sizeof(builtin_options) / sizeof(builtin_options[0]);
 }
 
 static int print_and_finish(void (*print)(struct ms_out *, const struct walk *), const struct walk *w)
@@ -275,7 +283,9 @@ static void print_help(struct ms_out *o, const struct walk *w)
 {
 	size_t width = ms_terminal_width(1);
 
-	ms_options_help(o, w->tool, w->command, w->values, width == 0 || width > 100 ? 80 : width < 40 ? 40 : width);
+	if (width == 0 || width > 100)
+		width = 80;
+	ms_options_help(o, w->tool, w->command, w->values, width < 40 ? 40 : width);
 }
 
 static void print_version(struct ms_out *o, const struct walk *w)
@@ -408,7 +418,8 @@ static int check_operands(const struct walk *w)
 		return usage_error(w);
 	}
 	if (w->command->max_operands >= 0 && w->n_operands > w->command->max_operands) {
-		ms_error("too many arguments: %s", w->command->operands ? w->command->operands : "none expected");
+		ms_error("too many arguments: %s",
+			w->command->operands ? w->command->operands : "none expected");
 		return usage_error(w);
 	}
 	return MS_OPTIONS_RUN;
@@ -438,7 +449,8 @@ static int walk_arguments(struct walk *w)
 	return rc == MS_OPTIONS_RUN ? check_operands(w) : rc;
 }
 
-int ms_options_parse(const struct ms_tool *tool, int argc, char **argv, void *values, struct ms_parsed *parsed)
+int ms_options_parse(const struct ms_tool *tool, int argc, char **argv, void *values,
+	struct ms_parsed *parsed)
 {
 	struct walk start = {.tool = tool, .values = values, .argv = argv, .argc = argc, .at = 1};
 	struct walk w;

@@ -2,7 +2,7 @@
  * parser, --help, --version, the man page (--print-man) and the bash completion (--print-completion): they
  * cannot disagree.
  *
- *	struct options { const char *output; uint64_t top; bool is_quiet; int format; struct ms_u64_list pids; };
+ *	struct options { const char *output; uint64_t top; bool is_quiet; int format; };
  *
  *	static const struct ms_opt options[] = {
  *		MS_OPT_GROUP("Output"),
@@ -13,13 +13,13 @@
  *		MS_OPT_END
  *	};
  *
- * The values live in a struct of the tool, filled with the defaults before the call; "{}" in a help text is replaced
- * by the default. The macros check each field's type at compile time.
+ * The values live in a struct of the tool, filled with the defaults before the call; "{}" in a help text is
+ * replaced by the default. The macros check each field's type at compile time.
  *
- * Syntax: --name=V, --name V, -nV, -n V, bundled short flags, "--" ends the options, "-" is an operand, options
- * and operands mix freely. Names are not abbreviated (a new option must never break a script). getopt_long
- * was rejected: a command's options are only known once its name, an operand, has been read; and it can
- * not suggest what was meant. */
+ * Syntax: --name=V, --name V, -nV, -n V, bundled short flags, "--" ends the options, "-" is an operand,
+ * options and operands mix freely. Names are not abbreviated (a new option must never break a script).
+ * getopt_long was rejected: a command's options are only known once its name, an operand, has been read; and
+ * it can not suggest what was meant. */
 #ifndef MS_CLI_OPTIONS_H
 #define MS_CLI_OPTIONS_H
 
@@ -68,7 +68,8 @@ struct ms_opt {
 #define MS_OPT_GROUP(text) {.kind = MS_OPT_KIND_GROUP, .help = (text)}
 #define MS_OPT_END {.kind = MS_OPT_KIND_END}
 #define MS_OPT_FLAG(l, n, S, f, h) \
-	{.kind = MS_OPT_KIND_FLAG, .letter = (l), .name = (n), .offset = MS_OPT_FIELD(S, f, bool), .help = (h)}
+	{.kind = MS_OPT_KIND_FLAG, .letter = (l), .name = (n), .offset = MS_OPT_FIELD(S, f, bool), \
+		.help = (h)}
 #define MS_OPT_VALUE(k, T, l, n, S, f, a, h) \
 	.kind = (k), .letter = (l), .name = (n), .offset = MS_OPT_FIELD(S, f, T), .arg = (a), .help = (h)
 #define MS_OPT_STRING(l, n, S, f, a, h) {MS_OPT_VALUE(MS_OPT_KIND_STRING, const char *, l, n, S, f, a, h)}
@@ -81,10 +82,11 @@ struct ms_opt {
 #define MS_OPT_DURATION(l, n, S, f, a, h) {MS_OPT_VALUE(MS_OPT_KIND_DURATION, uint64_t, l, n, S, f, a, h)}
 #define MS_OPT_STRINGS(l, n, S, f, a, h) \
 	{MS_OPT_VALUE(MS_OPT_KIND_STRINGS, struct ms_string_list, l, n, S, f, a, h)}
-#define MS_OPT_COUNTS(l, n, S, f, a, h) {MS_OPT_VALUE(MS_OPT_KIND_COUNTS, struct ms_u64_list, l, n, S, f, a, h)}
+#define MS_OPT_COUNTS(l, n, S, f, a, h) \
+	{MS_OPT_VALUE(MS_OPT_KIND_COUNTS, struct ms_u64_list, l, n, S, f, a, h)}
 #define MS_OPT_ENUM(l, n, S, f, c, h) \
-	{.kind = MS_OPT_KIND_ENUM, .letter = (l), .name = (n), .offset = MS_OPT_FIELD_INT(S, f), .choices = (c), \
-		.help = (h)}
+	{.kind = MS_OPT_KIND_ENUM, .letter = (l), .name = (n), .offset = MS_OPT_FIELD_INT(S, f), \
+		.choices = (c), .help = (h)}
 
 /* One way of calling the tool: "msrender flamegraph", or the tool itself when it has no commands. */
 struct ms_command {
@@ -130,12 +132,13 @@ struct ms_parsed {
 
 enum { MS_OPTIONS_RUN = -1 };
 
-/* Parses argv into values and *parsed. argv is checked whole before anything is stored, and its operands are then
- * moved to its front. Returns MS_OPTIONS_RUN, or the status to exit with: help was printed, or the user was
- * told on standard error what is wrong. Afterwards lists in values are the caller's to free. */
-int ms_options_parse(const struct ms_tool *tool, int argc, char **argv, void *values, struct ms_parsed *parsed);
+/* Parses argv into values and *parsed. argv is checked whole before anything is stored, and its operands are
+ * then moved to its front. Returns MS_OPTIONS_RUN, or the status to exit with: help was printed, or the user
+ * was told on standard error what is wrong. Afterwards lists in values are the caller's to free. */
+int ms_options_parse(const struct ms_tool *tool, int argc, char **argv, void *values,
+	struct ms_parsed *parsed);
 
-/* What --help, --print-man and --print-completion print. command NULL: the whole tool. values hold the defaults. */
+/* What --help, --print-man and --print-completion print. command NULL: whole tool; values: defaults. */
 void ms_options_help(struct ms_out *o, const struct ms_tool *tool, const struct ms_command *command,
 	const void *values, size_t width);
 void ms_options_man(struct ms_out *o, const struct ms_tool *tool, const void *values);

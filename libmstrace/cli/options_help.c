@@ -300,7 +300,8 @@ void ms_options_man(struct ms_out *o, const struct ms_tool *tool, const void *va
 	ms_out_str(o, ".TH ");
 	for (const char *c = tool->name; *c; c++)
 		ms_out_char(o, *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c);
-	ms_out_printf(o, " 1 \"\" \"mstrace %s\" \"User Commands\"\n.SH NAME\n%s \\- ", MS_VERSION, tool->name);
+	ms_out_printf(
+		o, " 1 \"\" \"mstrace %s\" \"User Commands\"\n.SH NAME\n%s \\- ", MS_VERSION, tool->name);
 	write_roff(o, tool->summary);
 	ms_out_str(o, "\n.SH SYNOPSIS\n");
 	for (const struct ms_command *c = tool->commands; c && c->name; c++)
@@ -348,7 +349,8 @@ static void write_completion_choices(struct ms_out *o, const struct ms_opt *tabl
 
 static void write_completion_commands(struct ms_out *o, const struct ms_tool *tool)
 {
-	ms_out_str(o, "\tlocal w command=\n\tfor w in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n\t\tcase $w in\n");
+	ms_out_str(o,
+		"\tlocal w command=\n\tfor w in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n\t\tcase $w in\n");
 	for (const struct ms_command *c = tool->commands; c->name; c++) {
 		ms_out_printf(o, "\t\t%s) command=$w; options+=\"", c->name);
 		write_completion_words(o, c->options);
@@ -363,8 +365,8 @@ static void write_completion_commands(struct ms_out *o, const struct ms_tool *to
 
 void ms_options_completion(struct ms_out *o, const struct ms_tool *tool)
 {
-	ms_out_printf(o, "# bash completion for %s, printed by '%s --print-completion'\n_%s()\n{\n", tool->name,
-		tool->name, tool->name);
+	ms_out_printf(o, "# bash completion for %s, printed by '%s --print-completion'\n_%s()\n{\n",
+		tool->name, tool->name, tool->name);
 	ms_out_str(o, "\tlocal cur prev words=\n\tCOMPREPLY=()\n\tcur=${COMP_WORDS[COMP_CWORD]}\n"
 		      "\tprev=${COMP_WORDS[COMP_CWORD-1]}\n"
 		      "\t# bash splits --name=value at the equals sign\n"
@@ -374,17 +376,19 @@ void ms_options_completion(struct ms_out *o, const struct ms_tool *tool)
 	write_completion_choices(o, tool->self.options);
 	for (const struct ms_command *c = tool->commands; c && c->name; c++)
 		write_completion_choices(o, c->options);
-	ms_out_str(o, "\tesac\n\tif [[ $words ]]; then\n\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-		      "\t\treturn\n\tfi\n\tlocal options=\"--help --version");
+	ms_out_str(o,
+		"\tesac\n\tif [[ $words ]]; then\n\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+		"\t\treturn\n\tfi\n\tlocal options=\"--help --version");
 	write_completion_words(o, tool->options);
 	write_completion_words(o, tool->self.options);
 	ms_out_str(o, "\"\n");
 	if (tool->commands)
 		write_completion_commands(o, tool);
-	ms_out_printf(o, "\tif [[ $cur == -* ]]; then\n"
-			 "\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
-			 "\t\t[[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n"
-			 "\telse\n\t\tCOMPREPLY=($(compgen -f -- \"$cur\"))\n\t\tcompopt -o filenames\n\tfi\n}\n"
-			 "complete -F _%s %s\n",
+	ms_out_printf(o,
+		"\tif [[ $cur == -* ]]; then\n"
+		"\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
+		"\t\t[[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n"
+		"\telse\n\t\tCOMPREPLY=($(compgen -f -- \"$cur\"))\n\t\tcompopt -o filenames\n\tfi\n}\n"
+		"complete -F _%s %s\n",
 		tool->name, tool->name);
 }

@@ -78,8 +78,8 @@ static char *random_sibling(const char *path)
 	return name;
 }
 
-/* A file that has no name until it is complete: whatever kills us, nothing stays behind. Not every file system
- * has these, and giving the name needs /proc. */
+/* A file that has no name until it is complete: whatever kills us, nothing stays behind. Not every file
+ * system has these, and giving the name needs /proc. */
 static int open_unnamed(struct ms_out *o, const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -135,7 +135,8 @@ static bool goes_in_place(const char *path, unsigned flags)
 {
 	struct stat st;
 
-	return (flags & MS_OUT_FORCE) && lstat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+	return (flags & MS_OUT_FORCE) && lstat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+	       !S_ISDIR(st.st_mode);
 }
 
 int ms_out_open(struct ms_out *o, const char *path, unsigned flags, const char **why)

@@ -4,9 +4,10 @@
  * error is kept, and ms_out_close() tells it. So output code is straight, and a full disk is still
  * noticed, once, at the end, by everyone.
  *
- * A named file appears under its name only when it is complete: it has no name at all before (O_TMPFILE), or, where
- * that is not possible, a random one beside it (O_EXCL, O_NOFOLLOW); ms_out_close() renames. Mode 0600. A pre-planted
- * symbolic link, FIFO, device or directory under the name is refused unless the caller forces it.
+ * A named file appears under its name only when it is complete: it has no name at all before (O_TMPFILE), or,
+ * where that is not possible, a random one beside it (O_EXCL, O_NOFOLLOW); ms_out_close() renames. Mode 0600.
+ * A pre-planted symbolic link, FIFO, device or directory under the name is refused unless the caller forces
+ * it.
  *
  * One thread per sink. Out of memory ends the process (tools may die; the format library does not
  * use this). */
@@ -20,7 +21,7 @@
 #include <string.h>
 
 struct ms_out {
-	char *buf;       /* bytes not yet written; of a memory sink all bytes, NUL-terminated by ms_out_text() */
+	char *buf;       /* bytes not yet written; all bytes of a memory sink */
 	size_t len;      /* used bytes of buf */
 	size_t cap;      /* size of buf; doubles for a memory sink, fixed for a file */
 	int fd;          /* where full buffers go; -1 for a memory sink */
@@ -50,7 +51,7 @@ void ms_out_init_fd(struct ms_out *o, int fd);
 int ms_out_open(struct ms_out *o, const char *path, unsigned flags, const char **why);
 
 /* Flushes; a named file gets its name now. Releases everything either way.
- * Returns 0, or the errno of the first failure; a temporary is then removed, and the old file is untouched. */
+ * Returns 0, or the errno of the first failure; a temporary is then removed, the old file stays. */
 int ms_out_close(struct ms_out *o);
 
 /* Gives up: a named file is removed, or never appears. Also frees a memory sink. */

@@ -1,4 +1,4 @@
-/* A message is built in memory and written with one write(2), so that lines of several processes do not mix. */
+/* A message is built in memory and written with one write(2), so that lines of processes do not mix. */
 #include "report.h"
 
 #include "escape.h"

@@ -9,7 +9,7 @@
 
 #include "out.h"
 
-/* The contract with scripts. msrecord differs: it exits with the program's status, 125 for its own failures. */
+/* The contract with scripts. msrecord differs: it exits with the program's status, 125 for its own faults. */
 enum ms_exit {
 	MS_EXIT_OK = 0,
 	MS_EXIT_NO = 1,	  /* it worked, and the answer is no: leaks over the limit, damage found */
@@ -30,8 +30,8 @@ void ms_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* "t
 void ms_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* and go on */
 void ms_die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-/* Opens the output of -o FILE (NULL or "-": standard output), or dies saying why not. Until ms_report_close(), dying
- * takes a half-written file back; one output at a time. */
+/* Opens the output of -o FILE (NULL or "-": standard output), or dies saying why not. Until
+ * ms_report_close(), dying takes a half-written file back; one output at a time. */
 void ms_report_open(struct ms_out *o, const char *path, unsigned flags);
 
 /* Closes an output, named `what` in the message. Returns status, or the fail status after saying that

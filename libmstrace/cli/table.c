@@ -328,7 +328,8 @@ static void print_text_row(struct ms_out *o, const struct ms_table *t, size_t ro
 			ms_out_fill(o, ' ', COLUMN_GAP);
 		scratch->len = 0;
 		print_text_cell(scratch, t, cell_at(t, row, c), type, is_exact);
-		put_aligned(o, ms_out_text(scratch), scratch->len, widths[c], is_left_aligned(type), c + 1 == n_flat);
+		put_aligned(o, ms_out_text(scratch), scratch->len, widths[c], is_left_aligned(type),
+			c + 1 == n_flat);
 	}
 	ms_out_char(o, '\n');
 	if (n_flat < t->n_columns)
@@ -383,7 +384,8 @@ static void print_text_record(const struct ms_table *t, struct ms_out *o, bool i
 /* ---- CSV ---- */
 
 /* A stack in one field: "function (file:line)", or "module+0xoffset", joined by newlines, innermost first. */
-static void print_csv_frames(struct ms_out *o, const struct ms_table *t, const struct cell *c, bool is_machine)
+static void print_csv_frames(
+	struct ms_out *o, const struct ms_table *t, const struct cell *c, bool is_machine)
 {
 	struct ms_out field;
 
@@ -457,8 +459,8 @@ static void json_frames(const struct ms_table *t, struct ms_json *j, const struc
 	ms_json_end(j);
 }
 
-static void json_cell(const struct ms_table *t, struct ms_json *j, const struct cell *c, enum ms_column_type type,
-	bool is_big)
+static void json_cell(const struct ms_table *t, struct ms_json *j, const struct cell *c,
+	enum ms_column_type type, bool is_big)
 {
 	if (c->kind == CELL_STRING)
 		ms_json_strn(j, text_of(t, c), c->n);
@@ -522,7 +524,8 @@ void ms_table_json(const struct ms_table *t, struct ms_json *j, bool is_record)
 	free(is_big);
 }
 
-void ms_table_print(const struct ms_table *t, enum ms_format format, struct ms_out *o, struct ms_table_style style)
+void ms_table_print(
+	const struct ms_table *t, enum ms_format format, struct ms_out *o, struct ms_table_style style)
 {
 	assert(!style.is_record || t->n_rows == 1);
 	if (format == MS_FORMAT_JSON) {

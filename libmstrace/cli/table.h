@@ -1,7 +1,8 @@
 /* Rows of typed cells, printed as text, CSV or JSON: the one way analyses show results.
  *
  *	static const struct ms_column columns[] = {
- *		{"calls", "calls", MS_COLUMN_COUNT}, {"bytes", "bytes", MS_COLUMN_BYTES}, {"function", "site", MS_COLUMN_STRING},
+ *		{"calls", "calls", MS_COLUMN_COUNT}, {"bytes", "bytes", MS_COLUMN_BYTES},
+ *		{"function", "site", MS_COLUMN_STRING},
  *	};
  *	struct ms_table *t = ms_table_new(columns, 3);
  *	ms_table_row(t);
@@ -12,10 +13,11 @@
  *
  * Rows are kept until printed (column widths need them all), so a table is for bounded results (--top N).
  *
- * Text: numbers right-aligned; sizes and durations rounded unless is_exact; on a terminal, strings are shortened to fit.
+ * Text: numbers right-aligned; sizes and durations rounded unless is_exact; on a terminal, strings are
+ * shortened to fit.
  * CSV: header line of keys, exact plain numbers (bytes, nanoseconds), names escaped as ms_escape_csv() says.
- * JSON: an array of objects; with is_record the one object itself. Numbers are numbers up to
- * 2^53; a column in which any value is larger is written as strings throughout, so its type does not
+ * JSON: an array of objects; with is_record the one object itself. Numbers are numbers up to 2^53; a column
+ * in which any value is larger is written as strings throughout, so its type does not
  * change from row to row. Absent cells are "-" in text, empty in CSV, null in JSON. */
 #ifndef MS_CLI_TABLE_H
 #define MS_CLI_TABLE_H
@@ -70,7 +72,8 @@ void ms_table_absent(struct ms_table *t);
 
 size_t ms_table_rows(const struct ms_table *t);
 
-void ms_table_print(const struct ms_table *t, enum ms_format format, struct ms_out *o, struct ms_table_style style);
+void ms_table_print(const struct ms_table *t, enum ms_format format, struct ms_out *o,
+	struct ms_table_style style);
 
 /* The JSON form inside a larger document: the value (array, or object of a record) at the writer's place. */
 void ms_table_json(const struct ms_table *t, struct ms_json *j, bool is_record);

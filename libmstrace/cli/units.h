@@ -13,8 +13,8 @@ extern const char ms_size_syntax[];
 extern const char ms_duration_syntax[];
 extern const char ms_count_syntax[];
 
-/* "4096", "64K", "1.5M", "2GiB", "3 MB". K M G T P E and KiB…: powers of 1024; kB, KB, MB…: of 1000; B or nothing: bytes.
- * A fraction must come out at whole bytes or is rounded down. 0, or -1 leaving *bytes alone. */
+/* "4096", "64K", "1.5M", "2GiB", "3 MB". K M G T P E and KiB…: powers of 1024; kB, KB, MB…: of 1000; B or
+ * nothing: bytes. A fraction must come out at whole bytes or is rounded down. 0, or -1: *bytes is as before. */
 int ms_parse_size(const char *text, uint64_t *bytes);
 
 /* "1.5s", "250ms", "10us", "7ns", "2min", "1h"; a plain number is seconds. 0, or -1 leaving *ns alone. */

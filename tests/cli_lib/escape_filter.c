@@ -1,5 +1,5 @@
-/* escape_filter KIND: standard input, split into strings by 4-byte little-endian lengths, comes out as a whole document of the
- * kind, for a real parser to read. */
+/* escape_filter KIND: standard input, split into strings by 4-byte little-endian lengths, comes out as a
+ * whole document of the kind, for a real parser to read. */
 #include "escape.h"
 #include "hostile.h"
 #include "report.h"

@@ -36,7 +36,8 @@ static const struct ms_opt leak_options[] = {
 	MS_OPT_COUNT_RANGE('n', "top", struct values, top, "N", 1, 1000, "rows (default {})"),
 	MS_OPT_SIZE(0, "limit", struct values, limit, "SIZE", "smallest leak (default {})"),
 	MS_OPT_DURATION(0, "from", struct values, from_ns, "TIME", "from when"),
-	{MS_OPT_VALUE(MS_OPT_KIND_DURATION, uint64_t, 0, "system", struct values, interval_ns, "TIME", "sample"),
+	{MS_OPT_VALUE(
+		 MS_OPT_KIND_DURATION, uint64_t, 0, "system", struct values, interval_ns, "TIME", "sample"),
 		.implied = "1s"},
 	MS_OPT_COUNTS(0, "pid", struct values, pids, "N", "only process N, repeatable"),
 	MS_OPT_STRINGS(0, "name", struct values, names, "GLOB", "only names like GLOB, repeatable"),
@@ -113,8 +114,9 @@ static int parse(const struct ms_tool *t, const char *line)
 
 static void every_spelling_of_a_value(void **state)
 {
-	static const char *const lines[] = {"tool leaks -o x t", "tool leaks -ox t", "tool leaks --output=x t",
-		"tool leaks --output x t", "tool -o x leaks t", "tool leaks t -qo x", "tool leaks t --output x"};
+	static const char *const lines[] = {"tool leaks -o x t", "tool leaks -ox t",
+		"tool leaks --output=x t", "tool leaks --output x t", "tool -o x leaks t",
+		"tool leaks t -qo x", "tool leaks t --output x"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
@@ -130,7 +132,8 @@ static void every_spelling_of_a_value(void **state)
 static void values_are_typed(void **state)
 {
 	(void)state;
-	assert_int_equal(parse(&tool, "tool leaks --limit=1.5K --from 250ms -n5 -f csv -qv -- -t"), MS_OPTIONS_RUN);
+	assert_int_equal(
+		parse(&tool, "tool leaks --limit=1.5K --from 250ms -n5 -f csv -qv -- -t"), MS_OPTIONS_RUN);
 	assert_int_equal(values.limit, 1536);
 	assert_int_equal(values.from_ns, 250000000);
 	assert_int_equal(values.top, 5);

@@ -49,7 +49,8 @@ static void messages_stay_one_harmless_line(void **state)
 {
 	(void)state;
 	assert_int_equal(run_captured(die_with_hostile_name), 2);
-	assert_string_equal(captured, "msdump: cannot read '\\x1b[2J%n\\x0amsdump: all fine': no such file\n");
+	assert_string_equal(
+		captured, "msdump: cannot read '\\x1b[2J%n\\x0amsdump: all fine': no such file\n");
 }
 
 static void warn_of_long_name(void)

@@ -81,7 +81,8 @@ static void csv_is_exact(void **state)
 
 static void json_types_hold_for_the_whole_column(void **state)
 {
-	static const struct ms_column two[] = {{"big", "big", MS_COLUMN_COUNT}, {"small", "small", MS_COLUMN_COUNT}};
+	static const struct ms_column two[] = {
+		{"big", "big", MS_COLUMN_COUNT}, {"small", "small", MS_COLUMN_COUNT}};
 	struct ms_table *t = ms_table_new(two, 2);
 
 	(void)state;
@@ -148,7 +149,8 @@ static void hostile_names_stay_in_their_cell(void **state)
 	(void)state;
 	ms_table_row(t);
 	ms_table_string(t, "\033[2J\n,\"x");
-	assert_string_equal(printed(t, MS_FORMAT_TEXT, (struct ms_table_style){0}), "function\n\\x1b[2J\\x0a,\"x\n");
+	assert_string_equal(
+		printed(t, MS_FORMAT_TEXT, (struct ms_table_style){0}), "function\n\\x1b[2J\\x0a,\"x\n");
 	assert_string_equal(printed(t, MS_FORMAT_CSV, (struct ms_table_style){0}),
 		"function\r\n\"\\x1b[2J\n,\"\"x\"\r\n");
 	assert_string_equal(printed(t, MS_FORMAT_JSON, (struct ms_table_style){0}),
@@ -158,7 +160,8 @@ static void hostile_names_stay_in_their_cell(void **state)
 
 static void stacks_follow_their_row(void **state)
 {
-	static const struct ms_column site[] = {{"bytes", "bytes", MS_COLUMN_COUNT}, {"frames", "", MS_COLUMN_FRAMES}};
+	static const struct ms_column site[] = {
+		{"bytes", "bytes", MS_COLUMN_COUNT}, {"frames", "", MS_COLUMN_FRAMES}};
 	static const struct ms_table_frame frames[] = {
 		{.function = "alloc", .file = "a.c", .module = "/bin/app", .line = 7, .is_inlined = true},
 		{.module = "/lib/libx.so", .offset = 0x10}, {.is_cut = true}};
@@ -174,7 +177,8 @@ static void stacks_follow_their_row(void **state)
 	assert_string_equal(printed(t, MS_FORMAT_CSV, (struct ms_table_style){0}),
 		"bytes,frames\r\n64,\"alloc (a.c:7)\n/lib/libx.so+0x10\n(callers unknown)\"\r\n");
 	assert_non_null(strstr(printed(t, MS_FORMAT_JSON, (struct ms_table_style){0}), "\"line\": 7"));
-	assert_non_null(strstr(printed(t, MS_FORMAT_JSON, (struct ms_table_style){0}), "\"offset\": \"0x10\""));
+	assert_non_null(
+		strstr(printed(t, MS_FORMAT_JSON, (struct ms_table_style){0}), "\"offset\": \"0x10\""));
 	assert_non_null(strstr(printed(t, MS_FORMAT_JSON, (struct ms_table_style){0}), "\"cut\": true"));
 	ms_table_free(t);
 }

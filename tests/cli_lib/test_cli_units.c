@@ -51,8 +51,9 @@ static void sizes_are_read(void **state)
 
 static void bad_sizes_are_refused_and_leave_the_value(void **state)
 {
-	static const char *const bad[] = {"", " ", "-1", "+1", "1X", "K", "1.", ".5", "1K ", " 1", "1KK", "0x10", "1e3",
-		"16E", "18446744073709551616", "99999999999999999999999", "1,5K", "nan", "1 ", "1  K"};
+	static const char *const bad[] = {"", " ", "-1", "+1", "1X", "K", "1.", ".5", "1K ", " 1", "1KK",
+		"0x10", "1e3", "16E", "18446744073709551616", "99999999999999999999999", "1,5K", "nan", "1 ",
+		"1  K"};
 	uint64_t v = 42;
 
 	(void)state;
@@ -90,7 +91,8 @@ static void bad_durations_are_refused(void **state)
 
 static void counts_are_whole_numbers(void **state)
 {
-	static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "0x", "0xg", "0x0x1", "1K", "1.0", "18446744073709551616"};
+	static const char *const bad[] = {
+		"", "-1", "+1", " 1", "1 ", "0x", "0xg", "0x0x1", "1K", "1.0", "18446744073709551616"};
 	uint64_t v = 0;
 
 	(void)state;

@@ -112,7 +112,8 @@ static void add_hostile(struct builder *b)
 int main(int argc, char **argv)
 {
 	static const struct view_facts plain = {"Bytes allocated: test", "a folded text", NULL};
-	static const struct view_facts hostile = {"]]></title><script>&\033[2J", "\xff\"'<x>", "gaps: </text> & \x80"};
+	static const struct view_facts hostile = {
+		"]]></title><script>&\033[2J", "\xff\"'<x>", "gaps: </text> & \x80"};
 	struct flame_options opt = {.width = FLAME_DEFAULT_WIDTH};
 	struct builder b = {0};
 	struct view_tree tree;

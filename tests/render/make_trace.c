@@ -1,4 +1,5 @@
-/* make_trace plain|hostile|huge|empty FILE: small traces whose every number is known (run_msrender.py has them). */
+/* make_trace plain|hostile|huge|empty FILE: small traces whose every number is known (run_msrender.py has
+ * them). */
 #include "hostile.h"
 #include "mstrace.h"
 #include "report.h"
@@ -64,8 +65,12 @@ static uint32_t stack(uint32_t parent, uint32_t at)
 
 static uint32_t process(uint32_t pid, uint32_t parent, unsigned origin, const char *cmdline, size_t n)
 {
-	const struct mst_process p = {.pid = pid, .parent = parent, .origin = (uint8_t)origin, .exe = string("/bin/app"),
-		.cmdline = string_n(cmdline, n), .start_ns = 0};
+	const struct mst_process p = {.pid = pid,
+		.parent = parent,
+		.origin = (uint8_t)origin,
+		.exe = string("/bin/app"),
+		.cmdline = string_n(cmdline, n),
+		.start_ns = 0};
 	uint32_t id = 0;
 
 	must(mst_writer_process(w, &p, &id));
@@ -81,10 +86,16 @@ static uint32_t thread(uint32_t in_process, uint32_t tid, uint32_t name)
 	return id;
 }
 
-static void event(uint32_t in_thread, uint64_t ms, unsigned op, uint32_t at, uint64_t size, uint64_t addr, uint64_t old)
+static void event(
+	uint32_t in_thread, uint64_t ms, unsigned op, uint32_t at, uint64_t size, uint64_t addr, uint64_t old)
 {
-	struct mst_event ev = {.thread = in_thread, .time_ns = ms * 1000000, .op = (uint8_t)op, .stack = at, .size = size,
-		.addr = addr, .old_addr = old};
+	struct mst_event ev = {.thread = in_thread,
+		.time_ns = ms * 1000000,
+		.op = (uint8_t)op,
+		.stack = at,
+		.size = size,
+		.addr = addr,
+		.old_addr = old};
 
 	must(mst_writer_event(w, &ev));
 }
@@ -101,8 +112,13 @@ static void write_plain(void)
 	uint32_t d = stack(main_, code(foo, 0x1234, 0, 0));
 	uint32_t p1 = process(100, 0, MST_ORIGIN_START, "app\0--fast", 10), p2;
 	uint32_t t1 = thread(p1, 100, string("app")), t2;
-	struct mst_event failed = {.thread = t1, .time_ns = 1000000, .op = MST_OP_MALLOC, .flags = MST_EV_FAILED,
-		.stack = a, .size = UINT64_C(1) << 50, .err = 12};
+	struct mst_event failed = {.thread = t1,
+		.time_ns = 1000000,
+		.op = MST_OP_MALLOC,
+		.flags = MST_EV_FAILED,
+		.stack = a,
+		.size = UINT64_C(1) << 50,
+		.err = 12};
 
 	must(mst_writer_event(w, &failed));
 	event(t1, 1, MST_OP_MALLOC, a, 100, 0x1000, 0);
@@ -148,10 +164,19 @@ static void write_huge(void)
 
 int main(int argc, char **argv)
 {
-	struct mst_writer_options opt = {.header = {.tool = "make_trace", .host = "host", .kernel = "kernel",
-						 .arch = "x86_64", .clock = "monotonic", .cwd = "/", .cmdline = "app\0--fast",
-						 .cmdline_len = 10, .stack_depth = 64, .page_size = 4096, .n_cpus = 1,
-						 .has_addresses = true, .has_free_stacks = true,
+	struct mst_writer_options opt = {.header = {.tool = "make_trace",
+						 .host = "host",
+						 .kernel = "kernel",
+						 .arch = "x86_64",
+						 .clock = "monotonic",
+						 .cwd = "/",
+						 .cmdline = "app\0--fast",
+						 .cmdline_len = 10,
+						 .stack_depth = 64,
+						 .page_size = 4096,
+						 .n_cpus = 1,
+						 .has_addresses = true,
+						 .has_free_stacks = true,
 						 .start_realtime_ns = UINT64_C(1700000000000000001)}};
 	int fd;
 
