@@ -79,14 +79,16 @@ static void end_namesake(struct ms_process *proc, const struct ms_tenant *t)
 			proc->tenants[i]->is_gone = true;
 }
 
-static struct ms_tenant *welcome(struct ms_process *proc, uint32_t index, uint32_t stack_depth)
+static struct ms_tenant *welcome(struct ms_process *proc, uint32_t index, const struct ms_scan *scan)
 {
 	struct ms_slot *slot = &ms_process_segment(proc)->slots[index];
-	struct ms_tenant *t = ms_tenant_new(proc, index, stack_depth);
+	struct ms_tenant *t = ms_tenant_new(proc, index, scan->stack_depth);
 	if (!t)
 		return NULL;
 	t->tid = atomic_load_explicit(&slot->tid, memory_order_relaxed);
 	t->start_stamp = atomic_load_explicit(&slot->start_stamp, memory_order_relaxed);
+	if (t->start_stamp < proc->start_stamp || t->start_stamp > scan->horizon)
+		t->start_stamp = proc->start_stamp;
 	t->is_gone = proc->is_dead;
 	t->next_name_ns = ms_monotonic_ns() + NAME_SOON_NS;
 	if (!proc->is_dead)
@@ -170,9 +172,9 @@ int ms_process_scan(struct ms_process *proc, struct ms_scan *scan)
 	for (uint32_t i = 0; i < proc->n_tenants; i++) {
 		struct ms_tenant *t = proc->tenants[i];
 		if (!t) {
-			if (atomic_load_explicit(&seg->slots[i].state, memory_order_acquire) != MS_SLOT_LIVE)
-				continue;
-			t = welcome(proc, i, scan->stack_depth);
+			if (atomic_load_explicit(&seg->slots[i].state, memory_order_acquire) == MS_SLOT_FREE)
+				continue; /* anything else is live, or was and has been written over */
+			t = welcome(proc, i, scan);
 			if (!t)
 				return -1;
 		}
@@ -252,7 +254,7 @@ void ms_process_part(struct ms_process *proc, struct ms_tenant *t, struct ms_poo
 {
 	struct ms_segment *seg = ms_process_segment(proc);
 	struct ms_slot *slot = &seg->slots[t->cursor.slot];
-	proc->stall_ns += atomic_load_explicit(&slot->stall_ns, memory_order_relaxed);
+	proc->stall_ns += ms_process_believe(atomic_load_explicit(&slot->stall_ns, memory_order_relaxed));
 	proc->faults += t->faults;
 	proc->tenants[t->cursor.slot] = NULL;
 	proc->n_live--;

@@ -92,6 +92,12 @@ void ms_process_die(struct ms_process *proc, uint8_t fate, int32_t status, uint6
 /* Dead, and everything merged. */
 bool ms_process_is_finished(const struct ms_process *proc);
 
+/* What the program counts in shared memory may have been written over: a number no recording reaches is 0. */
+static inline uint64_t ms_process_believe(uint64_t count)
+{
+	return count >> 48 ? 0 : count;
+}
+
 /* Removes an over tenant whose queue is empty from its slot and adds up what it lost. The tenant is freed. */
 void ms_process_part(struct ms_process *proc, struct ms_tenant *t, struct ms_pool *pool);
 

@@ -1,6 +1,7 @@
 /* See serve.h. */
 #include "serve.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -22,8 +23,11 @@
 enum {
 	GUESTS_MAX = 64,	      /* connections that have not said hello yet */
 	PATIENCE_MS = 2000,	      /* how long one may take to */
+	DIRECTORY_MAX = 80,	      /* with the NUL: a socket in it must have a path of 108 */
 	CMDLINE_MAX = 64 * 1024,      /* the format's limit on strings */
 };
+
+#define PREFIX "msrecord-"
 
 struct guest {
 	int fd;
@@ -32,7 +36,7 @@ struct guest {
 
 struct ms_server {
 	struct ms_server_options options;
-	char directory[80];
+	char directory[DIRECTORY_MAX];
 	char variable[128]; /* "MSTRACE_SOCKET=" and the path */
 	const char *path;   /* in variable */
 	int listener, stop;
@@ -59,6 +63,39 @@ void ms_arrival_free(struct ms_arrival *a)
 	free(a);
 }
 
+/* Removes a directory like ours whose msrecord was killed: nobody answers at its socket. */
+static void remove_if_stale(const char *dir, const char *name)
+{
+	static const char *const files[] = {"s", "libmscapture.so"};
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	char path[DIRECTORY_MAX], file[DIRECTORY_MAX + 32];
+	struct stat st;
+	int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+	if (n < 0 || (size_t)n >= sizeof path || lstat(path, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+		return;
+	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/s", path);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	bool is_stale = fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) && errno == ECONNREFUSED;
+	if (fd >= 0)
+		close(fd);
+	for (size_t i = 0; is_stale && i < sizeof files / sizeof *files; i++) {
+		snprintf(file, sizeof file, "%s/%s", path, files[i]);
+		unlink(file);
+	}
+	if (is_stale)
+		rmdir(path);
+}
+
+static void remove_stale(const char *dir)
+{
+	DIR *d = opendir(dir);
+	for (struct dirent *entry; d && (entry = readdir(d));)
+		if (strncmp(entry->d_name, PREFIX, sizeof PREFIX - 1) == 0)
+			remove_if_stale(dir, entry->d_name);
+	if (d)
+		closedir(d);
+}
+
 /* The directory must be short enough for a socket's path: $TMPDIR if it is, else /tmp. */
 static int make_directory(struct ms_server *s)
 {
@@ -66,9 +103,10 @@ static int make_directory(struct ms_server *s)
 	int rc = -ENOENT;
 	for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
 		const char *dir = candidates[i];
-		if (!dir || dir[0] != '/' || strlen(dir) + sizeof "/msrecord-XXXXXX" > sizeof s->directory)
+		if (!dir || dir[0] != '/' || strlen(dir) + sizeof "/" PREFIX "XXXXXX" > sizeof s->directory)
 			continue;
-		snprintf(s->directory, sizeof s->directory, "%s/msrecord-XXXXXX", dir);
+		snprintf(s->directory, sizeof s->directory, "%s/" PREFIX "XXXXXX", dir);
+		remove_stale(dir);
 		if (mkdtemp(s->directory)) /* mode 0700 */
 			return 0;
 		rc = -errno;
@@ -82,10 +120,11 @@ static int listen_there(struct ms_server *s)
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	snprintf(s->variable, sizeof s->variable, "%s=%s/s", MS_ENV_SOCKET, s->directory);
 	s->path = s->variable + sizeof MS_ENV_SOCKET; /* past the '=' */
-	memcpy(addr.sun_path, s->path, strlen(s->path) + 1);
+	/* Under its name only once it answers: a socket that refuses is taken for a dead one's. */
+	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/n", s->directory);
 	s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&addr, sizeof addr) ||
-		listen(s->listener, SOMAXCONN))
+		listen(s->listener, SOMAXCONN) || rename(addr.sun_path, s->path))
 		return -errno;
 	s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return s->stop < 0 ? -errno : 0;

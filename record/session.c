@@ -253,8 +253,8 @@ static int part_with_tenants(struct ms_session *s, struct ms_process *proc)
 		const struct ms_slot *slot = &ms_process_segment(proc)->slots[i];
 		t->end_stamp = ms_ticks_now(&s->clock);
 		int rc = ms_translate_thread_end(&s->translator, t,
-			atomic_load_explicit(&slot->lost_events, memory_order_relaxed),
-			atomic_load_explicit(&slot->lost_bytes, memory_order_relaxed));
+			ms_process_believe(atomic_load_explicit(&slot->lost_events, memory_order_relaxed)),
+			ms_process_believe(atomic_load_explicit(&slot->lost_bytes, memory_order_relaxed)));
 		if (rc < 0)
 			return rc;
 		ms_process_part(proc, t, &s->drain.pool);
@@ -266,8 +266,8 @@ static int finish_process(struct ms_session *s, struct ms_process *proc)
 {
 	const struct ms_control *control = ms_process_segment(proc)->control;
 	int rc = ms_translate_process_end(&s->translator, proc,
-		atomic_load_explicit(&control->unslotted_events, memory_order_relaxed),
-		atomic_load_explicit(&control->unslotted_bytes, memory_order_relaxed));
+		ms_process_believe(atomic_load_explicit(&control->unslotted_events, memory_order_relaxed)),
+		ms_process_believe(atomic_load_explicit(&control->unslotted_bytes, memory_order_relaxed)));
 	if (proc->faults && !s->n_faults)
 		s->first_fault_pid = proc->pid;
 	s->n_faults += proc->faults;

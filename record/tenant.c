@@ -142,7 +142,7 @@ int ms_tenant_decode(struct ms_tenant *t, struct ms_stacktree *tree, struct ms_p
 {
 	for (size_t i = 0; i < n;) {
 		unsigned kind = MS_UNIT_KIND(words[i]);
-		ptrdiff_t used = kind - 1 < MST_OP_MAX ? take_call(t, tree, pool, words + i, n - i)
+		ptrdiff_t used = kind - 1 < MST_OP_REALLOC_BEGIN ? take_call(t, tree, pool, words + i, n - i)
 						       : take_note(t, pool, words + i, n - i);
 		if (used <= 0)
 			return (int)used;

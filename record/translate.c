@@ -234,6 +234,7 @@ static int tell_module(struct ms_translator *tr, struct ms_process *proc, const 
 	e.start = view.map_start;
 	e.end = view.map_end;
 	e.bias = view.bias;
+	e.process = proc->id;
 	if (known && known->start == e.start && known->end == e.end && known->bias == e.bias && known->module == e.module)
 		return 0; /* told twice, as by a forked child that does not know what its parent told */
 	if (ms_modmap_put(&proc->modules, &e, &has_covered))
@@ -256,6 +257,8 @@ static int tell_unmodule(struct ms_translator *tr, struct ms_process *proc, uint
 	if (rc <= 0)
 		return rc < 0 ? MST_ENOMEM : 0;
 	proc->era++;
+	if (gone.process != proc->id)
+		return 0; /* inherited: the trace has it as the parent's */
 	return mst_writer_unmapping(tr->writer, proc->id, start, ns);
 }
 
@@ -294,18 +297,21 @@ static int find_stack(struct ms_translator *tr, struct ms_process *proc, uint32_
 
 /* ---- notes ---------------------------------------------------------------------------------------------------- */
 
+static int tell_lost(struct ms_translator *tr, struct ms_tenant *t, uint64_t events, uint64_t bytes, uint64_t first_ns,
+	uint64_t last_ns)
+{
+	t->told_loss += events;
+	t->process->lost_events += events;
+	t->process->lost_bytes += bytes;
+	return mst_writer_loss(tr->writer, t->thread, first_ns, last_ns, events, bytes, MST_LOSS_DROPPED);
+}
+
 static int tell_loss(struct ms_translator *tr, struct ms_tenant *t, const uint64_t *w, uint64_t ns)
 {
-	uint64_t first = ms_clock_ns(tr->clock, w[3] & (UINT64_MAX >> 8));
-	uint64_t last = ms_clock_ns(tr->clock, w[4] & (UINT64_MAX >> 8));
-	if (last > ns)
-		last = ns;
-	if (first > last)
-		first = last;
-	t->told_loss += w[1];
-	t->process->lost_events += w[1];
-	t->process->lost_bytes += w[2];
-	return mst_writer_loss(tr->writer, t->thread, first, last, w[1], w[2], MST_LOSS_DROPPED);
+	uint64_t first_ns = ms_clock_ns(tr->clock, w[3] & (UINT64_MAX >> 8));
+	if (first_ns > ns)
+		first_ns = ns;
+	return tell_lost(tr, t, ms_process_believe(w[1]), ms_process_believe(w[2]), first_ns, ns);
 }
 
 static int tell_note(struct ms_translator *tr, struct ms_tenant *t, const struct ms_item *item, uint64_t ns)
@@ -452,12 +458,10 @@ int ms_translate_thread_end(struct ms_translator *tr, struct ms_tenant *t, uint6
 		rc = introduce(tr, t);
 	if (rc < 0 || !t->thread)
 		return rc;
-	if (lost_events) {
-		t->told_loss += lost_events;
-		t->process->lost_events += lost_events;
-		t->process->lost_bytes += lost_bytes;
-		rc = mst_writer_loss(tr->writer, t->thread, now_ns, now_ns, lost_events, lost_bytes, MST_LOSS_DROPPED);
-	}
+	if (lost_events)
+		rc = tell_lost(tr, t, lost_events, lost_bytes, now_ns, now_ns);
+	if (rc >= 0 && t->faults) /* how many went, nobody knows */
+		rc = mst_writer_loss(tr->writer, t->thread, now_ns, now_ns, 0, 0, MST_LOSS_TORN);
 	return rc < 0 ? rc : update_thread(tr, t, ms_clock_ns(tr->clock, t->end_stamp));
 }
 

@@ -60,6 +60,8 @@ static inline size_t ms_unit_decode(const uint64_t *w, size_t n, struct ms_unit 
 		if (u->flags & MS_UF_BIG_SIZE)
 			u->size = w[i++];
 	}
+	if (u->size > INT64_MAX)
+		return 0;
 	size_t optional = (size_t)!!(u->flags & MS_UF_OLD) + (size_t)!!(u->flags & MS_UF_ALIGN);
 	if (n_push > MS_UNIT_DEPTH_MAX || n - i < optional + n_push)
 		return 0;
