@@ -252,6 +252,7 @@ int mst_reader_seek_time(struct mst_reader *r, uint64_t t_ns)
 			return rc;
 	}
 	mst_reader_jump(r, offset, false);
+	r->has_end = r->end_known && offset >= mst_source_size(&r->source);
 	r->skip_until_ns = t_ns;
 	return 0;
 }

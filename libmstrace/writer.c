@@ -35,6 +35,7 @@ struct batch {
 	struct mst_pages pages;
 	uint32_t flags;
 	uint32_t cap_extra;
+	bool has_order_time; /* an event that is not LATE has set evt.time_first */
 	uint32_t *owner; /* process of each event, 0 = nothing to look up */
 };
 
@@ -361,18 +362,17 @@ static int close_batch(struct mst_writer *w)
 }
 
 /* The first event of a batch: what the frame's header says of its start. */
-static void open_frame(struct mst_writer *w, struct batch *b, const struct mst_event *ev, uint64_t units)
+static void open_frame(struct mst_writer *w, struct batch *b, uint64_t units)
 {
-	bool late = units < w->clock_units || ev->flags & MST_EV_LATE;
-
 	w->frame++;
+	b->has_order_time = false;
 	b->ev.first_alloc = w->next_ordinal;
 	b->ev.first_time = units;
 	b->evt = (struct mst_evt){
 		.first_event = w->totals.events,
 		.first_alloc = w->next_ordinal,
 		.time_base = units,
-		.time_first = late ? w->clock_units : units,
+		.time_first = w->clock_units,
 		.live_blocks = w->totals.live_blocks,
 		.live_bytes = w->totals.live_bytes,
 		.lost_events = w->totals.lost_events,
@@ -422,8 +422,12 @@ static int store_event(struct mst_writer *w, struct batch *b, const struct mst_e
 		t->frame = w->frame;
 		b->evt.n_threads++;
 	}
-	if (!late)
-		w->clock_units = units;
+	if (late)
+		return 0;
+	if (!b->has_order_time)
+		b->evt.time_first = units;
+	b->has_order_time = true;
+	w->clock_units = units;
 	return 0;
 }
 
@@ -464,7 +468,7 @@ int mst_writer_event(struct mst_writer *w, struct mst_event *ev)
 		return fail(w, MST_ENOMEM, "");
 	b = w->fill;
 	if (b->ev.n == 0)
-		open_frame(w, b, ev, units);
+		open_frame(w, b, units);
 	if (store_event(w, b, ev, units) < 0)
 		return fail(w, MST_ENOMEM, "");
 	ev->number = w->totals.events++;
