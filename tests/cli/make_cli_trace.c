@@ -165,7 +165,7 @@ static void forks(void)
 static void hostile(void)
 {
 	static const char *const names[] = {"\033]0;pwned\007\033[2J", "</script><img src=x onerror=alert(1)>", "a;b 9",
-		"two\nlines\ttab", "\xff\xfe\x80 bytes", "=HYPERLINK(\"http://x\")", "\xe2\x80\xae" "desrever", "\"};q,'\\"};
+		"two\nlines\ttab", "\xff\xfe\x80 bytes", "=HYPERLINK(\"http://x\")", ("\xe2\x80\xae" "desrever"), "\"};q,'\\"};
 	uint32_t bad = module("/tmp/\033[31mred\n.so");
 	uint32_t p = process(300, 0, MST_ORIGIN_START, "/tmp/\033c");
 	uint32_t t = thread(p, 300, "\033[5m;\n");

@@ -614,6 +614,51 @@ static void replaces_a_block_whose_ordinal_repeats(void **state)
 	mst_replay_free(p);
 }
 
+/* What no writer would write: any op, any ids, ordinals that repeat and return, sizes that overflow the sums. */
+static struct mst_event absurd_event(uint32_t number)
+{
+	return (struct mst_event){
+		.number = roll(10) ? number : roll(1u << 30),
+		.alloc = roll(3) ? 1 + roll(60) : roll(2) ? UINT64_MAX - roll(3) : 0,
+		.freed = roll(3) ? roll(60) : roll(2) ? UINT64_MAX - roll(3) : 0,
+		.size = roll(2) ? roll(1000) : UINT64_MAX - roll(1000),
+		.addr = roll(3),
+		.old_addr = roll(2),
+		.stack = roll(4) ? roll(MAX_STACKS + 3) : UINT32_MAX - roll(2),
+		.thread = roll(4) ? roll(MAX_THREADS) : UINT32_MAX - roll(2),
+		.op = (uint8_t)roll(roll(2) ? 17 : 256),
+		.flags = (uint8_t)roll(16),
+	};
+}
+
+static void adds_up_whatever_the_events(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		make_history(seed, 500); /* for its processes and threads, some of which have ended */
+		struct mst_replay *p = replay_history(&(struct mst_replay_options){.by_stack = true}, ONE_BY_ONE);
+		for (uint32_t i = 0; i < 2000; i++) {
+			struct mst_event ev = absurd_event(past.n + i);
+			assert_int_equal(mst_replay_apply(p, &ev), 0);
+		}
+		const struct mst_counters *total = mst_replay_totals(p);
+		uint64_t live = total->live_bytes, blocks = total->live_blocks, frees = total->frees, peak = total->peak_bytes;
+		assert_int_equal(live, total->allocated_bytes - total->freed_bytes);
+		for (uint32_t i = 0; i < mst_replay_n_stacks(p); i++) {
+			const struct mst_counters *c = mst_replay_stack(p, i);
+			live -= c->live_bytes;
+			blocks -= c->live_blocks;
+			frees -= c->frees;
+			peak -= c->peak_bytes;
+		}
+		assert_int_equal(live, 0);
+		assert_int_equal(blocks, 0);
+		assert_int_equal(frees, 0);
+		assert_int_equal(peak, 0);
+		mst_replay_free(p);
+	}
+}
+
 static int stop_at_first(void *ctx, const struct mst_block *b)
 {
 	*(uint64_t *)ctx += b->alloc;
@@ -642,6 +687,7 @@ int main(void)
 		cmocka_unit_test(completes_releases),
 		cmocka_unit_test(marks_foreign_and_inherited_releases),
 		cmocka_unit_test(replaces_a_block_whose_ordinal_repeats),
+		cmocka_unit_test(adds_up_whatever_the_events),
 		cmocka_unit_test(stops_visiting_when_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
