@@ -1,7 +1,7 @@
 /* analysis.h - one question about a trace.
  *
- * An analysis is a constant that says what it asks and which columns of the events it needs, and three functions
- * that find the answer: begin, events (may be NULL), end. It never opens, prints or exits; it fills tables, and
+ * An analysis is a constant that says what it asks, and three functions that find the answer: begin, events (may be
+ * NULL), end. It never opens, prints or exits; it fills tables, and
  * msanalyze.c prints them as text, CSV or JSON. One pass over the trace feeds any number of analyses, with
  * one replay among them; each may keep O(stacks + live blocks), never O(events).
  *
@@ -42,8 +42,7 @@ struct analysis {
 	const char *name;
 	const char *summary; /* one line, for --help */
 	const struct ms_opt *options; /* of its own, beside the shared ones; may be NULL */
-	unsigned columns;    /* MST_COL_* it needs; time, size and what is released come always */
-	bool needs_stacks;   /* counters per stack */
+	bool needs_stacks;   /* of the events, and counters per stack; time, size and what is released come always */
 	bool is_record;      /* CSV prints the head, not the rows */
 	/* Returns the analysis's own state, which end() frees; may be NULL together with `events`. */
 	void *(*begin)(const struct pass *pass);

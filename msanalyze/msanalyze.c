@@ -176,7 +176,7 @@ static int analyze(const char *path, const struct options *options, const struct
 	struct answer answers[N_ANALYSES] = {0};
 
 	for (size_t i = 0; i < n; i++) {
-		columns.columns |= chosen[i]->columns | (chosen[i]->needs_stacks ? MST_COL_STACK : 0u);
+		columns.columns |= chosen[i]->needs_stacks ? MST_COL_STACK : 0u;
 		counting.by_stack |= chosen[i]->needs_stacks;
 	}
 	struct mst_reader *r = ms_trace_open(path, &columns);

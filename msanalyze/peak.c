@@ -28,8 +28,8 @@ static const struct ms_column rows[] = {
 	{"frames", "", MS_COLUMN_FRAMES},
 };
 
-static const struct ranking ranking = {metrics, sizeof(metrics) / sizeof(*metrics), head, sizeof(head) / sizeof(*head),
-	rows, sizeof(rows) / sizeof(*rows)};
+static const struct ranking ranking = {metrics, sizeof(metrics) / sizeof(*metrics), 2, head,
+	sizeof(head) / sizeof(*head), rows, sizeof(rows) / sizeof(*rows)};
 
 static const struct ms_opt options[] = {
 	MS_OPT_ENUM(0, "sort", struct options, sort, sort_words, "order of the rows, largest first (default {})"),

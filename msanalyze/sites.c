@@ -106,7 +106,7 @@ void sites_rank(const struct ranking *ranking, const struct pass *pass, struct a
 	}
 	answer->head = ms_table_new(ranking->head, ranking->n_head);
 	ms_table_row(answer->head);
-	for (size_t m = 0; m < ranking->n_metrics; m++)
+	for (size_t m = 0; m < ranking->n_sums; m++)
 		ms_table_number(answer->head, sums[m]);
 	ms_table_number(answer->head, all.n);
 	ms_table_number(answer->head, shown);

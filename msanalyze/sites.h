@@ -8,7 +8,8 @@
 struct ranking {
 	const size_t *metrics; /* offsets in struct mst_counters; --sort words stand in the same order */
 	size_t n_metrics;
-	const struct ms_column *head; /* the sums of the metrics, stacks, shown, first metric not shown; then what
+	size_t n_sums; /* the first so many make sense when added up over the stacks: the head shows them */
+	const struct ms_column *head; /* the sums, stacks, shown, first metric not shown; then what
 				       * the analysis adds */
 	size_t n_head;
 	const struct ms_column *rows; /* the metrics, share of the first, stack id, frames */

@@ -1,15 +1,15 @@
 /* top.c - which call stacks allocate most: in calls, in bytes, in what stays, in what goes at once? */
 #include "sites.h"
 
-static const char *const sort_words[] = {"bytes", "calls", "live", "peak", "max", "temporary", NULL};
+static const char *const sort_words[] = {"bytes", "calls", "live", "peak", "temporary", "max", NULL};
 
 static const size_t metrics[] = {
 	offsetof(struct mst_counters, allocated_bytes),
 	offsetof(struct mst_counters, allocs),
 	offsetof(struct mst_counters, live_bytes),
 	offsetof(struct mst_counters, peak_bytes),
-	offsetof(struct mst_counters, max_bytes),
 	offsetof(struct mst_counters, temporary),
+	offsetof(struct mst_counters, max_bytes),
 };
 
 static const struct ms_column head[] = {
@@ -17,7 +17,6 @@ static const struct ms_column head[] = {
 	{"calls", "calls", MS_COLUMN_COUNT},
 	{"live_bytes", "live at the end", MS_COLUMN_BYTES},
 	{"peak_bytes", "live at the peak", MS_COLUMN_BYTES},
-	{"sum_of_max_bytes", "sum of each stack's maximum", MS_COLUMN_BYTES},
 	{"temporary", "released by the next call", MS_COLUMN_COUNT},
 	{"stacks", "call stacks", MS_COLUMN_COUNT},
 	{"shown", "shown", MS_COLUMN_COUNT},
@@ -29,15 +28,15 @@ static const struct ms_column rows[] = {
 	{"calls", "calls", MS_COLUMN_COUNT},
 	{"live_bytes", "live", MS_COLUMN_BYTES},
 	{"peak_bytes", "peak", MS_COLUMN_BYTES},
-	{"max_bytes", "max", MS_COLUMN_BYTES},
 	{"temporary", "temporary", MS_COLUMN_COUNT},
+	{"max_bytes", "max", MS_COLUMN_BYTES},
 	{"percent", "share", MS_COLUMN_PERCENT},
 	{"stack", "stack", MS_COLUMN_NUMBER},
 	{"frames", "", MS_COLUMN_FRAMES},
 };
 
-static const struct ranking ranking = {metrics, sizeof(metrics) / sizeof(*metrics), head, sizeof(head) / sizeof(*head),
-	rows, sizeof(rows) / sizeof(*rows)};
+static const struct ranking ranking = {metrics, sizeof(metrics) / sizeof(*metrics), 5, head,
+	sizeof(head) / sizeof(*head), rows, sizeof(rows) / sizeof(*rows)};
 
 static const struct ms_opt options[] = {
 	MS_OPT_ENUM(0, "sort", struct options, sort, sort_words, "order of the rows, largest first (default {})"),

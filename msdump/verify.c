@@ -23,7 +23,6 @@ int dump_open(const char *path)
 
 /* Prints places as they are found; there may be more than fit in memory. */
 struct places {
-	const char *path;
 	struct ms_out *out;
 	struct ms_json *json; /* NULL = text */
 };
@@ -134,7 +133,7 @@ int dump_verify(const char *path, const struct options *options)
 	struct mst_verify_result result = {0};
 	struct ms_out out;
 	struct ms_json j;
-	struct places places = {path, &out, is_json ? &j : NULL};
+	struct places places = {&out, is_json ? &j : NULL};
 	int fd = dump_open(path);
 
 	ms_report_open(&out, NULL, 0);
