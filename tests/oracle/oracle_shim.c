@@ -9,10 +9,11 @@
  * live_blocks, live_bytes, failed, inherited_frees, threads(unused). A successful realloc of a block is one
  * free and one allocation; realloc(p, 0) that returns NULL is a free. A forked child starts from zero; a
  * block that it releases but did not acquire counts as a free of unknown bytes. */
-#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,14 +26,59 @@
 
 enum { MAGIC, PID, EVENTS, ALLOCS, FREES, ALLOCATED, FREED, LIVE_BLOCKS, LIVE_BYTES, FAILED, INHERITED, N_COUNTERS = 16 };
 
-/* glibc's own entry points: no dlsym, hence no recursion at start. */
-void *__libc_malloc(size_t);
-void __libc_free(void *);
-void *__libc_calloc(size_t, size_t);
-void *__libc_realloc(void *, size_t);
-void *__libc_memalign(size_t, size_t);
-void *__libc_valloc(size_t);
-void *__libc_pvalloc(size_t);
+/* The next library's functions (libc's, or jemalloc's where the program links that). dlsym itself may allocate:
+ * what it asks for meanwhile comes from a small buffer and is never given back. */
+static struct {
+	void *(*malloc)(size_t);
+	void *(*calloc)(size_t, size_t);
+	void *(*realloc)(void *, size_t);
+	void (*free)(void *);
+	void *(*memalign)(size_t, size_t);
+	void *(*aligned_alloc)(size_t, size_t);
+	int (*posix_memalign)(void **, size_t, size_t);
+	void *(*valloc)(size_t);
+	void *(*pvalloc)(size_t);
+} next;
+static bool is_resolving;
+static _Alignas(16) char early[65536];
+static size_t early_used;
+
+static void *early_alloc(size_t n)
+{
+	void *p = early + early_used;
+
+	early_used += (n + 15) & ~(size_t)15;
+	if (early_used > sizeof(early))
+		_exit(98);
+	return p;
+}
+
+static bool is_early(const void *p)
+{
+	return (const char *)p >= early && (const char *)p < early + sizeof(early);
+}
+
+/* False while dlsym is at work. */
+static bool ready(void)
+{
+	if (next.malloc)
+		return true;
+	if (is_resolving)
+		return false;
+	is_resolving = true;
+#define FIND(name) *(void **)&next.name = dlsym(RTLD_NEXT, #name)
+	FIND(calloc);
+	FIND(realloc);
+	FIND(free);
+	FIND(memalign);
+	FIND(aligned_alloc);
+	FIND(posix_memalign);
+	FIND(valloc);
+	FIND(pvalloc);
+	FIND(malloc);
+	is_resolving = false;
+	return true;
+}
 
 struct entry {
 	uintptr_t addr; /* 0 empty, 1 deleted */
@@ -97,6 +143,8 @@ static void start(pid_t pid)
 		munmap(table, table_size * sizeof(*table));
 	table = NULL;
 	table_size = table_used = 0;
+	if (strcmp(program_invocation_short_name, "msrecord") == 0)
+		dir = NULL; /* the recorder and its helpers have inherited us, but are not recorded */
 	for (int image = 0; dir && fd < 0 && image < 1000; image++) {
 		snprintf(name, sizeof(name), "%s/%d.%d", dir, (int)pid, image);
 		fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -179,7 +227,7 @@ static void *outcome(void *p, size_t size)
 
 EXPORT void *malloc(size_t n)
 {
-	return outcome(__libc_malloc(n), n);
+	return ready() ? outcome(next.malloc(n), n) : early_alloc(n);
 }
 
 EXPORT void *calloc(size_t n, size_t size)
@@ -188,17 +236,18 @@ EXPORT void *calloc(size_t n, size_t size)
 
 	if (__builtin_mul_overflow(n, size, &bytes))
 		bytes = SIZE_MAX;
-	return outcome(__libc_calloc(n, size), bytes);
+	return ready() ? outcome(next.calloc(n, size), bytes) : early_alloc(bytes);
 }
 
 EXPORT void free(void *p)
 {
-	if (!p)
+	if (!p || is_early(p))
 		return;
+	ready();
 	enter();
 	released((uintptr_t)p);
 	leave();
-	__libc_free(p);
+	next.free(p);
 }
 
 /* The lock is held over the real call: nobody may see the old address reused before it is released here. */
@@ -207,9 +256,12 @@ EXPORT void *realloc(void *old, size_t n)
 	void *p;
 
 	if (!old)
-		return outcome(__libc_realloc(NULL, n), n);
+		return ready() ? outcome(next.realloc(NULL, n), n) : early_alloc(n);
+	if (is_early(old))
+		return memcpy(malloc(n), old, n);
+	ready();
 	enter();
-	p = __libc_realloc(old, n);
+	p = next.realloc(old, n);
 	if (p) {
 		released((uintptr_t)old);
 		acquired(p, n);
@@ -237,37 +289,34 @@ EXPORT void *reallocarray(void *old, size_t n, size_t size)
 
 EXPORT void *memalign(size_t align, size_t n)
 {
-	return outcome(__libc_memalign(align, n), n);
+	ready();
+	return outcome(next.memalign(align, n), n);
 }
 
 EXPORT void *aligned_alloc(size_t align, size_t n)
 {
-	return memalign(align, n);
+	ready();
+	return outcome(next.aligned_alloc(align, n), n);
 }
 
 EXPORT int posix_memalign(void **out, size_t align, size_t n)
 {
-	int saved = errno;
-	void *p;
+	int rc;
 
-	if (align % sizeof(void *) || (align & (align - 1)) || !align) {
-		outcome(NULL, n);
-		return EINVAL;
-	}
-	p = outcome(__libc_memalign(align, n), n);
-	errno = saved;
-	if (!p)
-		return ENOMEM;
-	*out = p;
-	return 0;
+	ready();
+	rc = next.posix_memalign(out, align, n);
+	outcome(rc ? NULL : *out, n);
+	return rc;
 }
 
 EXPORT void *valloc(size_t n)
 {
-	return outcome(__libc_valloc(n), n);
+	ready();
+	return outcome(next.valloc(n), n);
 }
 
 EXPORT void *pvalloc(size_t n)
 {
-	return outcome(__libc_pvalloc(n), n);
+	ready();
+	return outcome(next.pvalloc(n), n);
 }
