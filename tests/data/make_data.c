@@ -1,0 +1,291 @@
+/* make_data.c - made the first version of the files of this directory: make_data DIRECTORY writes NAME.mst for each.
+ *
+ * Not part of any test: what is tested are the .mst.hex files, which stay as they are when the library changes. A new file
+ * is made here, turned into hex by annotate.py and read before it is committed. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "extension.h"
+#include "frame.h"
+#include "header.h"
+#include "mstrace.h"
+#include "sample_trace.h"
+
+#define FILE_ID UINT64_C(0x0123456789abcdef)
+
+/* A file as a list of whole frames, to be changed and put together again. */
+struct parts {
+	struct mst_buffer frames[64];
+	size_t n;
+};
+
+static void must(bool holds, const char *what)
+{
+	if (!holds) {
+		fprintf(stderr, "make_data: %s\n", what);
+		exit(1);
+	}
+}
+
+static void split(struct parts *p, const uint8_t *bytes, size_t len)
+{
+	*p = (struct parts){0};
+	for (size_t at = 0; at < len;) {
+		struct mst_frame f;
+
+		must(mst_frame_parse(bytes + at, len - at, &f) == MST_HEADER_GOOD, "cannot split");
+		mst_buffer_put(&p->frames[p->n++], bytes + at, (size_t)mst_frame_size(&f));
+		at += (size_t)mst_frame_size(&f);
+	}
+}
+
+static void save(const char *name, const struct parts *p)
+{
+	char path[300];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s.mst", name);
+	f = fopen(path, "wb");
+	must(f != NULL, path);
+	for (size_t i = 0; i < p->n; i++)
+		must(fwrite(p->frames[i].bytes, 1, p->frames[i].len, f) == p->frames[i].len, path);
+	must(fclose(f) == 0, path);
+}
+
+static struct mst_buffer pack(struct mst_frame f, const uint8_t *extension, const void *raw, size_t len)
+{
+	struct mst_buffer out = {0};
+	struct mst_packer *packer = mst_packer_new(3);
+
+	f.header_len = f.header_len ? f.header_len : MST_HEADER_MIN;
+	f.file_id = f.file_id ? f.file_id : FILE_ID;
+	must(mst_frame_pack(packer, &f, extension, raw, len, &out) == 0, "cannot pack");
+	mst_packer_free(packer);
+	return out;
+}
+
+/* The frame again with another number; everything else as it is. */
+static struct mst_buffer renumber(const struct mst_buffer *frame, uint64_t seq)
+{
+	struct mst_buffer out = {0};
+	struct mst_frame f;
+
+	must(mst_frame_parse(frame->bytes, frame->len, &f) == MST_HEADER_GOOD, "cannot renumber");
+	f.seq = seq;
+	f.codec = MST_CODEC_STORED; /* what is compressed stays as it is */
+	out = pack(f, frame->bytes + MST_AT_EXTENSION, frame->bytes + f.header_len, f.stored_len);
+	return out;
+}
+
+/* One process, one thread, one malloc of 100 bytes, one free of it: the least there is to say. */
+static void make_smallest(struct parts *p)
+{
+	struct mst_writer_options opt = {
+		.header = {.time_shift = 8, .has_addresses = true, .tool = "hand"}, .file_id = FILE_ID};
+	struct mst_process process = {.pid = 42, .origin = MST_ORIGIN_START};
+	struct mst_thread thread = {.process = 1, .tid = 42, .end_ns = UINT64_MAX};
+	struct mst_event acquired = {.op = MST_OP_MALLOC, .thread = 1, .time_ns = 1024, .size = 100,
+		.addr = 0x5555000012a0};
+	struct mst_event released = {.op = MST_OP_FREE, .thread = 1, .time_ns = 2560, .addr = 0x5555000012a0};
+	struct mst_writer *w;
+	uint8_t bytes[8192];
+	uint32_t id;
+	int fd = memfd_create("smallest", MFD_CLOEXEC);
+	ssize_t len;
+
+	must(mst_writer_open(fd, &opt, &w) == 0 && mst_writer_process(w, &process, &id) == 0 &&
+		mst_writer_thread(w, &thread, &id) == 0 && mst_writer_event(w, &acquired) == 0 &&
+		mst_writer_event(w, &released) == 0 && mst_writer_close(w, true, 0, NULL) == 0, "smallest");
+	len = pread(fd, bytes, sizeof(bytes), 0);
+	split(p, bytes, (size_t)len);
+	close(fd);
+}
+
+static void make_tables(struct parts *p)
+{
+	struct sample s;
+
+	sample_make(&s, &(struct sample_options){.n_events = 60, .frame_events = 20, .seed = 7, .file_id = FILE_ID,
+		.n_strings = 40});
+	split(p, s.bytes, s.len);
+	sample_release(&s);
+}
+
+/* ---- files of later versions ------------------------------------------------------------------------------ */
+
+/* `smallest` with a frame of a later version as its third. There is no index: a reader needs none. */
+static void with_frame(struct parts *p, struct mst_frame f)
+{
+	struct parts smallest;
+
+	make_smallest(&smallest);
+	*p = smallest;
+	f.seq = 2;
+	p->frames[2] = pack(f, NULL, "later", 5);
+	p->frames[3] = renumber(&smallest.frames[2], 3);
+	p->frames[4] = renumber(&smallest.frames[3], 4);
+	p->n = 5;
+}
+
+static struct mst_buffer end_frame(uint64_t seq)
+{
+	struct mst_end end = {.index_offset = MST_NO_OFFSET, .flags = MST_END_CLEAN,
+		.totals = {.events = 2, .allocs = 1, .frees = 1, .duration_ns = 2560, .allocated_bytes = 100}};
+	uint8_t extension[MST_END_EXTENSION_LEN];
+
+	mst_end_store(&end, extension);
+	return pack((struct mst_frame){.kind = MST_KIND_END, .header_len = MST_END_HEADER_LEN, .seq = seq}, extension,
+		NULL, 0);
+}
+
+static void make_later(void)
+{
+	const struct {
+		const char *name;
+		struct mst_frame frame;
+	} frames[] = {
+		{"good-later-kind", {.kind = 99}},
+		{"good-later-flag", {.kind = 99, .flags = 1u << 9}},
+		{"unsupported-critical-kind", {.kind = 99, .flags = MST_FLAG_CRITICAL}},
+		{"unsupported-refused-flag", {.kind = MST_KIND_STRING, .flags = 1u << 20}},
+	};
+
+	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+		struct parts p;
+
+		with_frame(&p, frames[i].frame);
+		p.frames[p.n] = end_frame(p.n);
+		p.n++;
+		save(frames[i].name, &p);
+	}
+}
+
+static void put_tag(struct mst_buffer *b, unsigned tag, const void *value, size_t len)
+{
+	uint8_t head[6];
+
+	mst_store16(head, (uint16_t)tag);
+	mst_store32(head + 2, (uint32_t)len);
+	mst_buffer_put(b, head, sizeof(head));
+	mst_buffer_put(b, value, len);
+}
+
+/* `smallest` with another HEADER payload. */
+static void with_header(const char *name, const uint8_t version[8], size_t version_len, unsigned more_tag)
+{
+	struct mst_buffer raw = {0};
+	struct parts p;
+
+	put_tag(&raw, MST_TAG_VERSION | MST_TAG_CRITICAL, version, version_len);
+	put_tag(&raw, MST_TAG_TIME_SHIFT, "\x08", 1);
+	if (more_tag)
+		put_tag(&raw, more_tag, "later", 5);
+	make_smallest(&p);
+	p.frames[0] = pack((struct mst_frame){.kind = MST_KIND_HEADER, .flags = MST_FLAG_CRITICAL,
+		.n_items = more_tag ? 3 : 2}, NULL, raw.bytes, raw.len);
+	p.frames[p.n - 2] = end_frame(p.n - 2);
+	p.n--;
+	save(name, &p);
+}
+
+static void make_headers(void)
+{
+	static const uint8_t now[12] = {1, 0, 0, 0, 1, 0, 0, 0, 7, 7, 7, 7};
+	static const uint8_t minor[8] = {1, 0, 9, 0, 1, 0, 0, 0};
+	static const uint8_t min_reader[8] = {1, 0, 9, 0, 1, 0, 9, 0};
+	static const uint8_t major[8] = {2, 0, 0, 0, 2, 0, 0, 0};
+
+	with_header("good-later-tag", now, 8, 200);
+	with_header("good-longer-version", now, 12, 0);
+	with_header("good-later-minor", minor, 8, 0);
+	with_header("unsupported-min-reader", min_reader, 8, 0);
+	with_header("unsupported-major", major, 8, 0);
+	with_header("unsupported-critical-tag", now, 8, 200 | MST_TAG_CRITICAL);
+}
+
+/* An event frame with a longer extension: readers must step over what they do not know. */
+static void make_longer_extension(void)
+{
+	uint8_t extension[MST_EVT_EXTENSION_LEN + 16];
+	struct mst_frame f;
+	struct parts p;
+
+	make_smallest(&p);
+	must(mst_frame_parse(p.frames[3].bytes, p.frames[3].len, &f) == MST_HEADER_GOOD, "longer extension");
+	memset(extension, 0xee, sizeof(extension));
+	memcpy(extension, f.header + MST_AT_EXTENSION, MST_EVT_EXTENSION_LEN);
+	f.header_len = (uint16_t)(f.header_len + 16);
+	p.frames[3] = pack(f, extension, p.frames[3].bytes + MST_EVT_HEADER_LEN, f.stored_len);
+	p.frames[p.n - 2] = end_frame(p.n - 2);
+	p.n--;
+	save("good-longer-extension", &p);
+}
+
+/* ---- damaged files ---------------------------------------------------------------------------------------- */
+
+static void make_damaged(void)
+{
+	struct parts p, q;
+
+	make_smallest(&p);
+	p.frames[3].bytes[p.frames[3].len - 9] ^= 0x10;
+	save("bad-payload-bit", &p);
+	make_smallest(&p);
+	p.frames[3].bytes[70] ^= 1;
+	save("bad-header-bit", &p);
+	make_smallest(&p);
+	p.frames[0].bytes[p.frames[0].len - 1] = 1;
+	save("bad-pad", &p);
+	make_smallest(&p);
+	p.n--;
+	save("bad-no-end", &p);
+	make_smallest(&p);
+	p.frames[--p.n].len -= 8;
+	p.n++;
+	save("bad-cut", &p);
+	make_smallest(&p);
+	memmove(&p.frames[3], &p.frames[4], (p.n - 4) * sizeof(p.frames[0]));
+	p.n--;
+	save("bad-missing-frame", &p);
+	make_smallest(&p);
+	memmove(&p.frames[5], &p.frames[4], (p.n - 4) * sizeof(p.frames[0]));
+	p.frames[4] = p.frames[3];
+	p.n++;
+	save("bad-frame-twice", &p);
+	make_smallest(&p);
+	make_smallest(&q);
+	p.frames[2] = pack((struct mst_frame){.kind = MST_KIND_STRING, .file_id = 5, .seq = 2}, NULL, "", 0);
+	save("bad-foreign-frame", &p);
+	make_smallest(&p);
+	p.frames[0].len = 0;
+	save("bad-no-header", &p);
+	make_smallest(&p);
+	/* A stack whose parent stands behind it, in a frame that is otherwise right. */
+	p.frames[2] = pack((struct mst_frame){.kind = MST_KIND_STACK, .seq = 2, .n_items = 1}, NULL, "\x02\x01\x05\x00", 4);
+	save("bad-stack-parent", &p);
+	make_smallest(&p);
+	p.frames[2] = pack((struct mst_frame){.kind = MST_KIND_STRING, .seq = 2, .n_items = 1}, NULL, "\x01\xff\xff\xff\x0f",
+		5);
+	save("bad-string-length", &p);
+}
+
+int main(int argc, char **argv)
+{
+	struct parts p;
+
+	must(argc == 2 && chdir(argv[1]) == 0, "give a directory");
+	make_smallest(&p);
+	save("good-smallest", &p);
+	make_tables(&p);
+	save("good-every-table", &p);
+	make_later();
+	make_headers();
+	make_longer_extension();
+	make_damaged();
+	return 0;
+}
