@@ -203,7 +203,9 @@ void ms_signals_install(const struct ms_child *c, void (*wake)(void *ctx), void 
 		sigaction(passed_on[i], &action, NULL);
 	action.sa_flags |= SA_NOCLDSTOP;
 	sigaction(SIGCHLD, &action, NULL);
-	signal(SIGPIPE, SIG_IGN); /* a reader of the trace that goes is a write error like others */
+	/* A reader of the trace that goes, and a limit on file sizes, are write errors like others. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 bool ms_signals_stop(void)

@@ -1,0 +1,586 @@
+#!/usr/bin/env python3
+"""Programs recorded end to end: recordings.py BIN_DIR PROGRAMS_DIR SHIM WORK_DIR CASE...
+
+Each case is a function below, named after what it shows. Programs are the target_*.c beside this file; what a trace
+says is asked of trace_facts, which knows libmstrace only. Exit 0 or 1, 77 if a case cannot run here.
+"""
+import glob, json, os, random, shutil, signal, stat, struct, subprocess, sys, time
+
+BIN, PROGRAMS, SHIM, WORK = (os.path.abspath(p) for p in sys.argv[1:5])
+MSRECORD = os.path.join(BIN, "msrecord")
+EXITED, KILLED, EXEC = 1, 2, 3
+START, FORK, BY_EXEC = 1, 2, 3
+
+
+class Skip(Exception):
+    pass
+
+
+def target(name):
+    return os.path.join(PROGRAMS, "target_" + name)
+
+
+def run(argv, **kw):
+    kw.setdefault("timeout", 120)
+    kw.setdefault("capture_output", True)
+    return subprocess.run(argv, **kw)
+
+
+def record(command, *options, trace="t.mst", **kw):
+    return run([MSRECORD, "-f", "-o", trace, *options, "--", *command], **kw)
+
+
+def facts(trace="t.mst"):
+    r = run([os.path.join(PROGRAMS, "trace_facts"), trace])
+    check(r.returncode == 0, "trace_facts: %r" % r.stderr)
+    return json.loads(r.stdout)
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def equal(got, expected, what):
+    check(got == expected, "%s: %r, expected %r" % (what, got, expected))
+
+
+def sound(f):
+    equal(f["damaged"], 0, "damaged places")
+    check(not f["truncated"] and f["end"]["clean"], "the trace is complete")
+    equal(f["end"]["events"], f["events"], "events by END")
+    equal(f["end"]["lost"], 0, "lost events")
+    equal(f["end"]["overlaps"], 0, "blocks acquired where one lived")
+    equal(f["backwards"], 0, "steps back in time")
+
+
+def wait_until(condition, what, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < end, "waited in vain: " + what)
+        time.sleep(0.01)
+
+
+# ---- counts ------------------------------------------------------------------------------------------------------
+
+def oracle(directory):
+    """pid → [counters of each image]"""
+    images = {}
+    for name in sorted(glob.glob(directory + "/*.*")):
+        values = struct.unpack("16Q", open(name, "rb").read(128))
+        keys = ["events", "allocs", "frees", "allocated_bytes", "freed", "live_blocks", "live_bytes", "failed"]
+        images.setdefault(int(os.path.basename(name).split(".")[0]), []).append(dict(zip(keys, values[2:10])))
+    return images
+
+
+def compare_with_oracle(command, **kw):
+    os.mkdir("oracle")
+    r = record(command, "--no-symbols", env=dict(os.environ, LD_PRELOAD=SHIM, ORACLE_DIR=os.path.abspath("oracle")), **kw)
+    f = facts()
+    sound(f)
+    counted = oracle("oracle")
+    for p in f["processes"]:
+        check(p["pid"] in counted, "the shim saw process %d" % p["pid"])
+        seen = {k: p[k] for k in ("allocs", "frees", "failed", "allocated_bytes", "live_blocks", "live_bytes")}
+        check(any(all(c[k] == seen[k] for k in seen) for c in counted[p["pid"]]),
+              "%s of %r, expected one of %r" % (seen, p["cmdline"], counted[p["pid"]]))
+    return r, f
+
+
+def every_function_is_counted_as_an_independent_shim_counts():
+    r, f = compare_with_oracle([target("calls")])
+    equal(r.returncode, 0, "status")
+    for op in ("malloc", "calloc", "realloc", "reallocarray", "posix_memalign", "aligned_alloc", "memalign", "valloc", "pvalloc",
+               "free", "realloc_free"):
+        check(op in f["ops"], op + " is in the trace")
+
+
+def forked_and_execed_processes_are_counted_alike():
+    if not shutil.which("bash"): # dash vforks, which the shim counts as two processes and we as one
+        raise Skip("no bash")
+    r, f = compare_with_oracle(["bash", "-c", "ls / > /dev/null; (ls -d /; ls /tmp) | sort | head -1 >/dev/null; exec ls -d /"])
+    check(len(f["processes"]) >= 4, "several processes")
+
+
+def threads_handing_blocks_to_each_other_are_in_a_possible_order():
+    threads, blocks = 64, 5000
+    equal(record([target("threads"), str(threads), str(blocks)]).returncode, 0, "status")
+    f = facts()
+    sound(f)
+    equal(len(f["threads"]), threads + 1, "threads")
+    equal(f["ops"]["malloc"], threads * blocks, "mallocs")
+    equal(f["ops"]["realloc"], threads * ((blocks + 15) // 16), "reallocs")
+    equal(f["processes"][0]["foreign"], 0, "frees of unknown blocks")
+    equal(f["processes"][0]["live_blocks"], f["processes"][0]["allocs"] - f["processes"][0]["frees"], "live blocks")
+    check(all(t["has_ended"] for t in f["threads"]), "threads end")
+
+
+def ten_thousand_short_threads_pass_through():
+    equal(record([target("shortlived"), "10000"], "--no-symbols").returncode, 0, "status")
+    f = facts()
+    sound(f)
+    equal(len(f["threads"]), 10001, "threads")
+    equal(f["ops"]["malloc"], 10000, "mallocs")
+    equal(sum(t["lost"] for t in f["threads"]), 0, "lost")
+
+
+def stacks_reach_main_by_name():
+    equal(record([target("calls")]).returncode, 0, "status")
+    f = facts()
+    check("main" in f["functions"] and "acquire_in_every_way" in f["functions"], "functions: %r" % f["functions"])
+    equal(f["unstacked"], 0, "events without a stack")
+
+
+def without_symbols_or_stacks_there_are_none():
+    equal(record([target("calls")], "--no-symbols").returncode, 0, "status")
+    equal(facts()["functions"], [], "functions")
+    equal(record([target("calls")], "--stack-depth=0").returncode, 0, "status")
+    f = facts()
+    equal(f["unstacked"], f["events"], "events without a stack")
+    equal(record([target("calls")], "--no-free-stacks").returncode, 0, "status")
+    f = facts()
+    check(0 < f["unstacked"] < f["events"], "only releases are without a stack")
+
+
+# ---- processes ---------------------------------------------------------------------------------------------------
+
+def family(how, n, *options):
+    equal(record([target("family"), how], "--no-symbols", *options).returncode, 0, "status")
+    f = facts()
+    sound(f)
+    equal(len(f["processes"]), n, "processes of " + how)
+    return f["processes"]
+
+
+def forked_child_inherits_what_lives():
+    parent, child = family("fork", 2)
+    equal((parent["origin"], parent["fate"], parent["live_blocks"]), (START, EXITED, 2), "parent")
+    equal((child["origin"], child["parent"], child["frees"], child["foreign"]), (FORK, parent["id"], 1, 0), "child")
+    equal((child["live_bytes"], child["fate"], child["status"]), (500, EXITED, 0), "child")
+
+
+def vforked_and_spawned_programs_are_processes():
+    for how in ("vfork", "spawn"):
+        parent, child = family(how, 2)
+        equal((child["origin"], child["parent"], child["live_bytes"]), (BY_EXEC, parent["id"], 44), how)
+
+
+def exec_ends_one_process_and_starts_another():
+    before, after = family("exec", 2)
+    equal((before["fate"], before["live_bytes"], before["end_event"]), (EXEC, 100, 1), "before")
+    equal((after["origin"], after["parent"], after["pid"], after["start_event"]), (BY_EXEC, before["id"], before["pid"], 1), "after")
+
+
+def grandchild_inherits_through_a_child_that_does_nothing():
+    processes = family("grandchild", 3)
+    equal((processes[2]["parent"], processes[2]["frees"], processes[2]["foreign"]), (processes[1]["id"], 1, 0), "grandchild")
+
+
+def daemon_is_recorded_to_its_end():
+    processes = family("daemon", 2)
+    equal((processes[1]["allocs"], processes[1]["fate"]), (100, EXITED), "daemon")
+
+
+def daemon_is_left_alone_with_no_wait():
+    check(family("daemon", 1, "--no-wait") or True, "one process")
+
+
+def follow_decides_who_is_recorded():
+    for follow, how, n in (("none", "fork", 1), ("fork", "fork", 2), ("exec", "fork", 1), ("none", "spawn", 1), ("fork", "spawn", 1),
+                           ("exec", "spawn", 2), ("none", "exec", 1), ("exec", "exec", 2)):
+        family(how, n, "--follow=" + follow)
+
+
+def fork_storm_loses_no_child():
+    n = 2000
+    equal(record([target("family"), "storm", str(n)], "--no-symbols").returncode, 0, "status")
+    f = facts()
+    sound(f)
+    equal(f["late"], 0, "late events")
+    children = [p for p in f["processes"] if p["origin"] == FORK]
+    equal(len(children), n, "children")
+    equal({(p["live_bytes"], p["foreign"]) for p in children}, {(33, 0)}, "what each keeps")
+
+
+# ---- the command is left alone ---------------------------------------------------------------------------------------
+
+def exit_statuses_are_the_commands():
+    for script, status in (("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -11 $$", 139), ("kill -9 $$", 137)):
+        equal(record(["sh", "-c", script]).returncode, status, script)
+        f = facts()
+        equal(f["end"]["exit"], status, "status in the trace")
+        p = f["processes"][0]
+        equal((p["fate"], p["status"]), (KILLED, status - 128) if status in (137, 139) else (EXITED, status), script)
+
+
+def input_and_output_pass_through_unchanged():
+    data = random.Random(1).randbytes(3000000)
+    r = record(["sh", "-c", "cat; echo error >&2"], "--quiet", input=data)
+    check(r.stdout == data, "standard output")
+    equal(r.stderr, b"error\n", "standard error")
+
+
+def environment_is_the_users_but_for_two_variables():
+    os.environ["MARK"] = "1 2"
+    native = run(["env"]).stdout.splitlines()
+    r = record(["env"], env=dict(os.environ, LD_PRELOAD=SHIM, ORACLE_DIR="/nonexistent"))
+    there = r.stdout.splitlines()
+    extra = sorted(line.split(b"=")[0] for line in set(there) - set(native))
+    equal(extra, [b"LD_PRELOAD", b"MSTRACE_SOCKET", b"ORACLE_DIR"], "variables added")
+    preload = next(line for line in there if line.startswith(b"LD_PRELOAD=")).decode()
+    check(preload.endswith("libmscapture.so:" + SHIM), "ours, then the user's: " + preload)
+
+
+def descriptors_signals_and_limits_are_native():
+    script = "ls /proc/self/fd | wc -l; grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status; ulimit -n -H -S; nice; umask"
+    native, there = run(["sh", "-c", script]), record(["sh", "-c", script], "--quiet")
+    equal(there.stdout, native.stdout, "what the program sees")
+
+
+def library_path_with_blanks_and_colons_still_preloads():
+    os.mkdir("odd : dir")
+    lib = os.path.join("odd : dir", "libmscapture.so")
+    shutil.copy(glob.glob(os.path.join(BIN, "../lib/libmscapture.so"))[0], lib)
+    equal(record([target("calls")], env=dict(os.environ, MSTRACE_CAPTURE_LIB=lib)).returncode, 0, "status")
+    check(facts()["events"] > 0, "events")
+
+
+# ---- signals ---------------------------------------------------------------------------------------------------------
+
+def started_signals_program(*options):
+    p = subprocess.Popen([MSRECORD, "-f", "-q", "-o", "t.mst", *options, "--", target("signals")], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, start_new_session=True)
+    equal(p.stdout.readline(), b"ready\n", "first line")
+    return p
+
+
+def signals_to_msrecord_alone_are_passed_on_once():
+    p = started_signals_program()
+    for sig in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT):
+        p.send_signal(sig)
+        time.sleep(0.05)
+    p.send_signal(signal.SIGTERM)
+    out, err = p.communicate(timeout=30)
+    equal(out, b"INT 1 TERM 1 USR1 1 USR2 1 HUP 1\n", "signals that arrived")
+    equal((p.returncode, err), (4, b""), "status and messages")
+    sound(facts())
+
+
+def interrupt_from_the_terminal_reaches_the_command_once():
+    """The terminal sends to the foreground group: a pseudo-terminal of our own does it for us."""
+    import pty
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(MSRECORD, [MSRECORD, "-f", "-q", "-o", "t.mst", "--", target("signals")])
+    out = b""
+    while b"ready" not in out:
+        out += os.read(master, 1000)
+    os.write(master, b"\x03")
+    time.sleep(0.2)
+    os.kill(pid, signal.SIGTERM)
+    while b"HUP" not in out:
+        out += os.read(master, 1000)
+    status = os.waitpid(pid, 0)[1]
+    check(b"INT 1 TERM 1 " in out, "signals that arrived: %r" % out)
+    equal(os.waitstatus_to_exitcode(status), 4, "status")
+    sound(facts())
+
+
+def interrupt_ends_waiting_for_a_daemon():
+    p = subprocess.Popen([MSRECORD, "-f", "-o", "t.mst", "--", "sh", "-c", "sleep 20 > /dev/null 2>&1 & exit 3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    line = p.stderr.readline()
+    check(b"still runs and is recorded: Ctrl-C ends that" in line, "the notice: %r" % line)
+    p.send_signal(signal.SIGINT)
+    _, err = p.communicate(timeout=15)
+    equal(p.returncode, 3, "the command's status")
+    check(b"went on unrecorded" in err, "what became of it: %r" % err)
+    sound(facts())
+
+
+# ---- deaths ----------------------------------------------------------------------------------------------------------
+
+def told(n):
+    values = struct.unpack("128Q", open("told", "rb").read(1024))
+    return sum(values[0:2 * n:2]), sum(values[1:2 * n:2])
+
+
+def killed_program_loses_no_call_that_had_returned():
+    rng = random.Random(5)
+    for i in range(60):
+        threads = rng.choice((1, 1, 3))
+        if os.path.exists("told"):
+            os.unlink("told")
+        p = subprocess.Popen([MSRECORD, "-f", "-q", "--no-symbols", "-o", "t.mst", "--", target("counter"), "told", str(threads)])
+        wait_until(lambda: os.path.exists("told") and os.path.getsize("told") >= 1024 and told(threads)[0] > 0, "the program runs")
+        time.sleep(rng.random() * 0.05)
+        child = int(open("/proc/%d/task/%d/children" % (p.pid, p.pid)).read().split()[0])
+        os.kill(child, signal.SIGKILL)
+        equal(p.wait(timeout=60), 137, "status")
+        f = facts()
+        sound(f)
+        acquired, released = told(threads)
+        allocs, frees = f["ops"]["malloc"], f["ops"].get("free", 0)
+        check(acquired <= allocs <= acquired + threads, "mallocs: %d of which %d had returned" % (allocs, acquired))
+        check(released <= frees <= released + threads, "frees: %d of which %d had returned" % (frees, released))
+
+
+def killed_recorder_leaves_program_and_trace_alone():
+    for delay in (0.1, 0.5, 1.3, 2.2):
+        for name in ("out", "t.mst", "told"):
+            if os.path.exists(name):
+                os.unlink(name)
+        script = "%s told 2 4000000 > out; echo $? >> out" % target("counter")
+        p = subprocess.Popen([MSRECORD, "-q", "-o", "t.mst", "--", "sh", "-c", script])
+        wait_until(lambda: os.path.exists("told") and os.path.getsize("told") >= 1024 and told(2)[0] > 0, "the program runs")
+        time.sleep(delay)
+        p.kill()
+        p.wait()
+        wait_until(lambda: open("out").read().endswith("5\n"), "the program ends by itself", 60)
+        equal(open("out").read(), "done\n5\n", "its output and status")
+        f = facts()
+        check(f["truncated"] and f["damaged"] == 0, "cut, not damaged")
+        if delay > 2:
+            check(f["events"] > 0, "all but the last second is there")
+    equal(record([target("calls")]).returncode, 0, "the next recording")
+    stale = [d for d in glob.glob("msrecord-*") if os.path.isdir(d)]
+    equal(stale, [], "directories left behind")
+
+
+def stopped_recorder_stops_nobody_for_long():
+    p = subprocess.Popen([MSRECORD, "-f", "-q", "--no-symbols", "-o", "t.mst", "--", target("counter"), "told", "1", "8000000"],
+                         stdout=subprocess.PIPE)
+    wait_until(lambda: os.path.exists("told") and os.path.getsize("told") >= 1024 and told(1)[0] > 0, "the program runs")
+    p.send_signal(signal.SIGSTOP)
+    wait_until(lambda: told(1)[0] >= 8000000, "the program gets to its end", 60)
+    p.send_signal(signal.SIGCONT)
+    out, _ = p.communicate(timeout=60)
+    equal((out, p.returncode), (b"done\n", 5), "output and status")
+    f = facts()
+    check(not f["truncated"] and f["damaged"] == 0, "the trace is complete in itself")
+    equal(f["events"] + f["end"]["lost"] >= 15900000, True, "events and losses: %d %d" % (f["events"], f["end"]["lost"]))
+
+
+def program_that_scribbles_over_the_segment_is_survived():
+    for seed in range(1, 4):
+        r = record([target("scribbler"), str(seed)], "--no-symbols")
+        equal(r.returncode, 6, "status: %r" % r.stderr)
+        f = facts()
+        check(f["damaged"] == 0 and f["end"]["clean"], "the trace is sound")
+
+
+# ---- where the trace goes ---------------------------------------------------------------------------------------------
+
+def trace_is_named_after_program_and_pid_and_private():
+    old = os.umask(0)
+    equal(run([MSRECORD, "-q", target("calls")]).returncode, 0, "status")
+    os.umask(old)
+    names = glob.glob("target_calls.*.mst")
+    equal(len(names), 1, "traces")
+    equal(stat.S_IMODE(os.stat(names[0]).st_mode), 0o600, "mode")
+    equal("target_calls.%d.mst" % facts(names[0])["processes"][0]["pid"], names[0], "name")
+
+
+def existing_file_is_kept_unless_forced():
+    open("t.mst", "w").write("precious")
+    r = run([MSRECORD, "-o", "t.mst", "touch", "ran"])
+    equal(r.returncode, 125, "status")
+    check(b"exists already" in r.stderr, "message: %r" % r.stderr)
+    equal(open("t.mst").read(), "precious", "content")
+    check(not os.path.exists("ran"), "the command did not run")
+    os.rename("t.mst", "old")
+    os.symlink("old", "t.mst")
+    r = run([MSRECORD, "-f", "-o", "t.mst", "true"])
+    equal((r.returncode, open("old").read()), (125, "precious"), "a symbolic link is not followed, even by force")
+    os.unlink("t.mst")
+    os.rename("old", "t.mst")
+    equal(record(["ls"]).returncode, 0, "with --force")
+    sound(facts())
+
+
+def standard_output_can_take_the_trace():
+    with open("t.mst", "wb") as out:
+        r = run([MSRECORD, "-q", "-o", "-", "--", "sh", "-c", "ls -d /; exit 7"], capture_output=False, stdout=out, stderr=subprocess.PIPE)
+    equal((r.returncode, r.stderr), (7, b"/\n"), "the command's output goes to standard error")
+    sound(facts())
+    p = subprocess.Popen([MSRECORD, "-q", "-o", "-", "--", target("calls")], stdout=subprocess.PIPE)
+    open("piped.mst", "wb").write(p.stdout.read())
+    equal(p.wait(), 0, "status")
+    sound(facts("piped.mst"))
+
+
+def full_disk_ends_the_recording_not_the_program():
+    r = record(["touch", "ran"], trace="/dev/full")
+    equal(r.returncode, 125, "status")
+    check(b"cannot write '/dev/full': No space left on device" in r.stderr, "message: %r" % r.stderr)
+    check(not os.path.exists("ran"), "a trace that cannot even begin is an error before the start")
+    os.mkdir("small")
+    if run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", "small"]).returncode:
+        raise Skip("cannot mount a small file system")
+    try:
+        r = record([target("counter"), "told", "1", "2000000"], "--no-symbols", trace="small/t.mst")
+        equal((r.returncode, r.stdout), (5, b"done\n"), "the program")
+        check(b"cannot write 'small/t.mst': No space left on device; the trace ends here, the command goes on" in r.stderr,
+              "message: %r" % r.stderr)
+        f = facts("small/t.mst")
+        check(f["truncated"] and f["events"] > 0, "what was written is there")
+        r = record([target("threads"), "1", "2000000"], "--no-symbols", trace="small/t.mst")
+        equal(r.returncode, 125, "half a trace is no success")
+    finally:
+        run(["umount", "small"])
+
+
+def reader_that_goes_away_ends_the_recording_not_the_program():
+    p = subprocess.Popen([MSRECORD, "-q", "-o", "-", "--", target("counter"), "told", "1", "2000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdout.read(1000)
+    p.stdout.close()
+    err = p.stderr.read()
+    equal(p.wait(timeout=60), 5, "status")
+    check(b"Broken pipe" in err and b"done" in err, "messages: %r" % err)
+
+
+def unwritable_place_is_said_before_the_start():
+    r = record(["touch", "ran"], trace="/nonexistent/dir/t.mst")
+    equal(r.returncode, 125, "status")
+    check(b"cannot write '/nonexistent/dir/t.mst': No such file" in r.stderr, "message: %r" % r.stderr)
+    check(not os.path.exists("ran"), "the command did not run")
+
+
+# ---- commands that cannot be recorded -----------------------------------------------------------------------------------
+
+def failing_commands_have_the_statuses_of_env():
+    open("plain", "w").write("#!/bin/sh\n")
+    open("odd", "w").write("#!/nonexistent/interpreter\n")
+    os.chmod("odd", 0o755)
+    for command, status, message in (("nonexistent-command", 127, "no such command in PATH"), ("./nonexistent", 127, "no such file"),
+                                     ("./plain", 126, "Permission denied"), ("/", 126, "Is a directory"), ("./odd", 127, "No such file")):
+        r = record([command])
+        equal(r.returncode, status, command)
+        check(message.encode() in r.stderr and r.stderr.count(b"\n") == 1, "message: %r" % r.stderr)
+        check(not os.path.exists("t.mst"), "no trace is left")
+
+
+def compile_c(source, output, *flags):
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if not compiler:
+        raise Skip("no compiler")
+    open(output + ".c", "w").write(source)
+    if run([compiler, "-o", output, output + ".c", *flags]).returncode:
+        raise Skip("cannot build with %r" % (flags,))
+
+
+MALLOCS = "#include <stdlib.h>\nint main(void) { char *volatile p = malloc(10); return p == 0; }\n"
+OWN_MALLOC = ("#include <stddef.h>\nstatic char pool[1 << 20]; static size_t at;\nvoid *malloc(size_t n) { void *p = pool + at; at += (n + 15) & ~15ul; "
+              "return p; }\nvoid free(void *p) { (void)p; }\nint main(void) { return malloc(10) == 0; }\n")
+
+
+def refused(command, word):
+    r = record([command])
+    equal(r.returncode, 125, "status of " + command)
+    check(word.encode() in r.stderr and r.stderr.count(b"\n") == 1, "message: %r" % r.stderr)
+    check(not os.path.exists("t.mst"), "no trace is left")
+
+
+def static_program_is_refused():
+    compile_c(MALLOCS, "static", "-static")
+    refused("./static", "statically linked")
+
+
+def sanitized_program_is_refused():
+    compile_c(MALLOCS, "sanitized", "-fsanitize=address")
+    refused("./sanitized", "-fsanitize=address")
+
+
+def program_for_another_abi_is_refused():
+    compile_c(MALLOCS, "narrow", "-m32")
+    refused("./narrow", "another machine or ABI")
+
+
+def privileged_program_is_refused():
+    if os.geteuid() != 0:
+        raise Skip("needs root to make one")
+    compile_c(MALLOCS, "privileged")
+    os.chown("privileged", 65534, 65534)
+    os.chmod("privileged", 0o4755)
+    refused("./privileged", "gains privileges")
+
+
+def script_is_judged_by_its_interpreter():
+    compile_c(MALLOCS, "static", "-static")
+    open("script", "w").write("#!%s/static\n" % os.getcwd())
+    os.chmod("script", 0o755)
+    refused("./script", "statically linked")
+
+
+def program_with_its_own_malloc_runs_under_a_warning():
+    compile_c(OWN_MALLOC, "own")
+    r = record(["./own"])
+    equal(r.returncode, 0, "status")
+    check(b"warning: './own' brings its own malloc" in r.stderr, "message: %r" % r.stderr)
+
+
+def empty_trace_is_explained():
+    r = record(["env", "-i", "/bin/true"])
+    equal(r.returncode, 0, "status")
+    r = record(["sh", "-c", "exec env -i ls"], "--follow=all", env={"PATH": os.environ["PATH"], "MSTRACE_CAPTURE_LIB": target("calls")})
+    check(b"nothing was recorded" in r.stderr, "message: %r" % r.stderr)
+
+
+def missing_library_is_said_before_the_start():
+    r = record(["touch", "ran"], env=dict(os.environ, MSTRACE_CAPTURE_LIB="/nonexistent.so"))
+    equal(r.returncode, 125, "status")
+    check(b"libmscapture.so" in r.stderr and not os.path.exists("ran"), "message: %r" % r.stderr)
+
+
+# ---- messages -----------------------------------------------------------------------------------------------------------
+
+def summary_is_five_lines_with_the_next_commands():
+    r = record([target("calls")])
+    lines = r.stderr.decode().splitlines()
+    equal(len(lines), 5, "lines: %r" % lines)
+    check("24 events of 1 process" in lines[0] and "14 allocations" in lines[0] and "8 frees" in lines[0], lines[0])
+    check("6 blocks" in lines[1] and "no event lost" in lines[1], lines[1])
+    check("t.mst" in lines[2] and "bytes per event" in lines[2], lines[2])
+    check("msanalyze leaks t.mst" in lines[3] and "msrender flamegraph t.mst" in lines[4], "commands")
+
+
+def quiet_says_nothing():
+    equal(record([target("calls")], "--quiet").stderr, b"", "messages")
+
+
+def drop_mode_counts_what_it_drops():
+    p = subprocess.Popen([MSRECORD, "-f", "-q", "--no-symbols", "--on-full=drop", "-o", "t.mst", "--", target("counter"), "told", "2", "6000000"],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_until(lambda: os.path.exists("told") and os.path.getsize("told") >= 1024 and told(2)[0] > 0, "the program runs")
+    p.send_signal(signal.SIGSTOP)
+    wait_until(lambda: told(2)[0] >= 12000000, "the program gets to its end", 60)
+    p.send_signal(signal.SIGCONT)
+    equal(p.communicate(timeout=60)[0], b"done\n", "output")
+    f = facts()
+    check(f["end"]["lost"] > 0, "something was dropped")
+    acquired, released = told(2)
+    counted = f["ops"]["malloc"] + f["ops"]["free"] + f["end"]["lost"]
+    check(acquired + released <= counted <= acquired + released + 100, "events and losses %d are all calls %d" % (counted, acquired + released))
+
+
+def main():
+    for name in sys.argv[5:]:
+        work = os.path.join(WORK, name)
+        shutil.rmtree(work, ignore_errors=True)
+        os.makedirs(work)
+        os.chdir(work)
+        os.environ["TMPDIR"] = work if len(work) < 60 else "/tmp"
+        try:
+            globals()[name]()
+        except Skip as why:
+            print("%s: skipped: %s" % (name, why))
+            return 77
+        except AssertionError as why:
+            print("%s: %s" % (name, why))
+            return 1
+        os.chdir("/")
+        shutil.rmtree(work, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+/* trace_facts TRACE: what a trace says, as one JSON object, through libmstrace alone. For the tests of msrecord, which
+ * must not depend on another tool being right. Exit 0, or 2 if the file is no trace. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "mstrace.h"
+
+#define PROCESSES_MAX 100000u
+
+static uint64_t foreign[PROCESSES_MAX]; /* releases of unknown blocks, by process */
+
+static void print_string(const struct mst_reader *r, uint32_t id)
+{
+	size_t len = 0;
+	const char *s = id ? mst_reader_string(r, id, &len) : "";
+	putchar('"');
+	for (size_t i = 0; i < len; i++)
+		if (s[i] < ' ' || s[i] == '"' || s[i] == '\\' || s[i] == 127)
+			printf("\\u%04x", (unsigned char)s[i]);
+		else
+			putchar(s[i]);
+	putchar('"');
+}
+
+static void print_process(const struct mst_reader *r, struct mst_replay *replay, uint32_t id)
+{
+	const struct mst_process *p = mst_reader_process(r, id);
+	const struct mst_counters *c = mst_replay_process(replay, id);
+	printf("%s\n  {\"id\": %u, \"pid\": %u, \"parent\": %u, \"origin\": %u, \"fate\": %u, \"status\": %d, "
+	       "\"start_event\": %" PRIu64 ", \"end_event\": %" PRId64 ", \"stall_ns\": %" PRIu64 ", \"lost\": %" PRIu64
+	       ", \"allocs\": %" PRIu64 ", \"frees\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"foreign\": %" PRIu64
+	       ", \"allocated_bytes\": %" PRIu64 ", \"live_blocks\": %" PRIu64 ", \"live_bytes\": %" PRIu64 ", \"exe\": ",
+		id > 1 ? "," : "", id, p->pid, p->parent, p->origin, p->fate, p->status, p->start_event,
+		(int64_t)p->end_event, p->stall_ns, p->lost_events, c ? c->allocs : 0, c ? c->frees : 0, c ? c->failed : 0,
+		foreign[id], c ? c->allocated_bytes : 0, c ? c->live_blocks : 0, c ? c->live_bytes : 0);
+	print_string(r, p->exe);
+	printf(", \"cmdline\": ");
+	print_string(r, p->cmdline);
+	putchar('}');
+}
+
+static void print_functions(const struct mst_reader *r)
+{
+	bool is_first = true;
+	printf("\n ],\n \"functions\": [");
+	for (uint32_t code = 1; code <= mst_reader_n_codes(r); code++) {
+		size_t n;
+		const struct mst_symbol *s = mst_reader_symbols(r, code, &n);
+		for (size_t i = 0; i < n; i++) {
+			if (!s[i].function)
+				continue;
+			printf("%s", is_first ? "" : ", ");
+			is_first = false;
+			print_string(r, s[i].function);
+		}
+	}
+}
+
+static void print_tables(const struct mst_reader *r, struct mst_replay *replay)
+{
+	printf(" \"processes\": [");
+	for (uint32_t id = 1; id <= mst_reader_n_processes(r); id++)
+		print_process(r, replay, id);
+	printf("\n ],\n \"threads\": [");
+	for (uint32_t id = 1; id <= mst_reader_n_threads(r); id++) {
+		const struct mst_thread *t = mst_reader_thread(r, id);
+		printf("%s{\"process\": %u, \"tid\": %u, \"has_ended\": %s, \"lost\": %" PRIu64 ", \"name\": ", id > 1 ? ", " : "",
+			t->process, t->tid, t->end_ns == UINT64_MAX ? "false" : "true", t->lost_events);
+		print_string(r, t->name);
+		putchar('}');
+	}
+	print_functions(r);
+	printf("]\n}\n");
+}
+
+struct seen {
+	uint64_t events, late, unstacked, splits, last_ns, backwards;
+	uint64_t ops[MST_OP_MAX + 1];
+};
+
+static void count(const struct mst_reader *r, const struct mst_event *ev, struct seen *seen)
+{
+	const struct mst_thread *t = mst_reader_thread(r, ev->thread);
+	seen->events++;
+	seen->late += !!(ev->flags & MST_EV_LATE);
+	seen->unstacked += ev->stack == 0;
+	seen->splits += ev->op == MST_OP_REALLOC_BEGIN;
+	seen->backwards += ev->time_ns < seen->last_ns && !(ev->flags & MST_EV_LATE);
+	seen->last_ns = ev->time_ns > seen->last_ns ? ev->time_ns : seen->last_ns;
+	seen->ops[ev->op & MST_OP_MAX]++;
+	foreign[t && t->process < PROCESSES_MAX ? t->process : 0] += !!(ev->flags & MST_EV_FOREIGN);
+}
+
+static void print_seen(const struct mst_reader *r, const struct seen *seen)
+{
+	const struct mst_totals *end = mst_reader_end(r);
+	struct mst_loss loss;
+	mst_reader_loss(r, &loss);
+	printf("{\n \"events\": %" PRIu64 ", \"late\": %" PRIu64 ", \"unstacked\": %" PRIu64 ", \"splits\": %" PRIu64
+	       ", \"backwards\": %" PRIu64 ",\n \"damaged\": %" PRIu64 ", \"truncated\": %s,\n",
+		seen->events, seen->late, seen->unstacked, seen->splits, seen->backwards, loss.places,
+		loss.is_truncated ? "true" : "false");
+	if (end)
+		printf(" \"end\": {\"events\": %" PRIu64 ", \"overlaps\": %" PRIu64 ", \"clean\": %s, \"exit\": %d, \"lost\": %" PRIu64
+		       "},\n",
+			end->events, end->overlaps, end->is_clean ? "true" : "false", end->exit_status, end->lost_events);
+	printf(" \"ops\": {");
+	bool is_first = true;
+	for (unsigned op = 1; op <= MST_OP_MAX; op++) {
+		if (!seen->ops[op])
+			continue;
+		printf("%s\"%s\": %" PRIu64, is_first ? "" : ", ", mst_op_name(op), seen->ops[op]);
+		is_first = false;
+	}
+	printf("},\n");
+}
+
+int main(int argc, char **argv)
+{
+	struct mst_reader *r = NULL;
+	struct mst_replay *replay = NULL;
+	struct mst_problem problem;
+	struct seen seen = {0};
+	struct mst_event ev;
+	int rc = argc == 2 ? mst_reader_open(argv[1], NULL, &r, &problem) : MST_EARG;
+	if (rc == 0)
+		rc = mst_replay_new(r, &(struct mst_replay_options){0}, &replay);
+	while (rc >= 0 && (rc = mst_reader_next(r, &ev)) > 0) {
+		rc = mst_replay_apply(replay, &ev);
+		count(r, &ev, &seen);
+	}
+	if (rc < 0) {
+		fprintf(stderr, "trace_facts: %s\n", mst_strerror(rc));
+		return 2;
+	}
+	print_seen(r, &seen);
+	print_tables(r, replay);
+	mst_replay_free(replay);
+	mst_reader_close(r);
+	return 0;
+}
