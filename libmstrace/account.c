@@ -1,8 +1,8 @@
 /* account.c - the rare things that happen to an account. */
 #include "account.h"
 
-void mst_account_gone(struct mst_account *a, struct mst_account_rest *rest, uint64_t peak, uint64_t blocks,
-	uint64_t bytes)
+void mst_account_gone(
+	struct mst_account *a, struct mst_account_rest *rest, uint64_t peak, uint64_t blocks, uint64_t bytes)
 {
 	mst_account_keep(a, rest, peak);
 	rest->gone_blocks += blocks;
@@ -10,7 +10,8 @@ void mst_account_gone(struct mst_account *a, struct mst_account_rest *rest, uint
 	a->epoch |= 1;
 }
 
-const struct mst_counters *mst_account_show(struct mst_account *a, struct mst_account_rest *rest, uint64_t peak)
+const struct mst_counters *mst_account_show(
+	struct mst_account *a, struct mst_account_rest *rest, uint64_t peak)
 {
 	mst_account_keep(a, rest, peak);
 	rest->counters = (struct mst_counters){

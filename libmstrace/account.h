@@ -6,10 +6,10 @@
  *     gone  = the part of live whose process has ended: its leaks
  *     now   = live - gone                    what the peak is the maximum of (in the total account)
  *
- * When the total `now` rises above the highest value so far, that instant is the new peak, and what every account
- * held at it has to be kept, although no one can copy all accounts at each of millions of new peaks. Therefore
- * peaks are numbered (epochs), and an account copies its `now` to its peak_* only just before it is first changed
- * after a peak:
+ * When the total `now` rises above the highest value so far, that instant is the new peak, and what every
+ * account held at it has to be kept, although no one can copy all accounts at each of millions of new peaks.
+ * Therefore peaks are numbered (epochs), and an account copies its `now` to its peak_* only just before it is
+ * first changed after a peak:
  *
  *     epoch of the account == number of the latest peak: peak_* is what it held then
  *     epoch of the account <  number of the latest peak: it has not changed since: its `now` is what it held
@@ -26,7 +26,7 @@ struct mst_account {
 	uint64_t max_bytes;
 	uint64_t peak_bytes;
 	uint64_t temporary;
-	uint64_t epoch; /* number of the peak that peak_* is of, times two; plus one if gone_* may be non-zero */
+	uint64_t epoch; /* number of the peak that peak_* is of, times two; plus one if gone_* may not be 0 */
 	uint32_t live_blocks, peak_blocks; /* there are fewer than 2^32 live blocks */
 };
 
@@ -51,8 +51,8 @@ static inline void mst_account_keep(struct mst_account *a, const struct mst_acco
 	a->epoch = peak << 1 | (a->epoch & 1);
 }
 
-static inline void mst_account_alloc(struct mst_account *a, const struct mst_account_rest *rest, uint64_t peak,
-	uint64_t size)
+static inline void mst_account_alloc(
+	struct mst_account *a, const struct mst_account_rest *rest, uint64_t peak, uint64_t size)
 {
 	mst_account_keep(a, rest, peak);
 	a->allocs++;
@@ -73,8 +73,8 @@ static inline void mst_account_free(struct mst_account *a, const struct mst_acco
 }
 
 /* `blocks` (modulo 2^64, so that it may be negative) of what lives have lost their process. */
-void mst_account_gone(struct mst_account *a, struct mst_account_rest *rest, uint64_t peak, uint64_t blocks,
-	uint64_t bytes);
+void mst_account_gone(
+	struct mst_account *a, struct mst_account_rest *rest, uint64_t peak, uint64_t blocks, uint64_t bytes);
 
 /* Live in running processes. */
 static inline uint64_t mst_account_now(const struct mst_account *a, const struct mst_account_rest *rest)
@@ -83,6 +83,7 @@ static inline uint64_t mst_account_now(const struct mst_account *a, const struct
 }
 
 /* The public form, in rest->counters. */
-const struct mst_counters *mst_account_show(struct mst_account *a, struct mst_account_rest *rest, uint64_t peak);
+const struct mst_counters *mst_account_show(
+	struct mst_account *a, struct mst_account_rest *rest, uint64_t peak);
 
 #endif

@@ -1,18 +1,18 @@
 /* calltree.c - weights per call stack, folded into one tree of functions by name.
  *
- * Weights are collected per stack id first, in a plain array: adding costs one addition. The tree is built once,
- * in mst_calltree_finish(), when the names are known:
+ * Weights are collected per stack id first, in a plain array: adding costs one addition. The tree is built
+ * once, in mst_calltree_finish(), when the names are known:
  *
  *     stacks    1 <- 2 <- 5         ids, parent < id (the reader checked; checked again here)
  *     frames         [main] [run, step (inlined)]        one code address = one or more functions
  *     nodes     root -> main -> run -> step
  *
- * Since parents have smaller ids, one walk down the ids marks the stacks that lead to a weight, and one walk up
- * gives each of them its node: the parent's node, then one step per function, outermost first. Nothing
+ * Since parents have smaller ids, one walk down the ids marks the stacks that lead to a weight, and one walk
+ * up gives each of them its node: the parent's node, then one step per function, outermost first. Nothing
  * recurses, whatever the depth; work and memory are O(stacks + functions in marked stacks). A child is found
- * by a hash of (parent node, name). The name of a function is its string and its module: two call sites in one
- * function, or a function inlined here and called there, are one node below the same caller. A function that
- * is not known is named by its code address. */
+ * by a hash of (parent node, name). The name of a function is its string and its module: two call sites in
+ * one function, or a function inlined here and called there, are one node below the same caller. A function
+ * that is not known is named by its code address. */
 #include "mstrace.h"
 
 #include <stdlib.h>
@@ -31,7 +31,7 @@ struct mst_calltree {
 	uint32_t n_stacks, cap_stacks;
 	struct mst_callnode *nodes;
 	uint32_t n_nodes, cap_nodes;
-	uint32_t *slots;  /* 2^slot_bits, open addressing: index of a node other than the root, 0 = empty */
+	uint32_t *slots; /* 2^slot_bits, open addressing: index of a node other than the root, 0 = empty */
 	unsigned slot_bits;
 	bool is_finished;
 };
@@ -53,7 +53,7 @@ static bool is_same_name(const struct mst_callnode *a, const struct mst_callnode
 	return a->function != 0 || a->code == b->code;
 }
 
-/* The slot of the child of `parent` named as *key (code is 0 in *key where it does not belong to the name). */
+/* The slot of the child of `parent` named as *key, in which code is 0 unless it belongs to the name. */
 static uint32_t *find_slot(const struct mst_calltree *t, uint32_t parent, const struct mst_callnode *key)
 {
 	uint32_t mask = (uint32_t)((UINT64_C(1) << t->slot_bits) - 1);

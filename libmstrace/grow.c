@@ -1,4 +1,4 @@
-/* grow.c - `array` is a void * so that any pointer's address fits; it is copied, not cast, to obey aliasing. */
+/* grow.c - `array` is a void * so that any pointer's address fits; copied, not cast, it obeys aliasing. */
 #include "grow.h"
 
 #include "mstrace.h"

@@ -1,5 +1,5 @@
-/* lifetimes.c - a binary heap; and a list of running processes, which is short when the table was read beforehand,
- * and as long as the processes that run at once when it was not. */
+/* lifetimes.c - a binary heap; and a list of running processes, which is short when the table was read
+ * beforehand, and as long as the processes that run at once when it was not. */
 #include "lifetimes.h"
 
 #include "grow.h"

@@ -1,14 +1,14 @@
 /* lifetimes.h - when processes start and end, in the order of events.
  *
- * The reader's table of processes fills as reading goes on. Each start and each end is taken from it once, when it
- * is known, and waits in a heap for its place in the order. */
+ * The reader's table of processes fills as reading goes on. Each start and each end is taken from it once,
+ * when it is known, and waits in a heap for its place in the order. */
 #ifndef MST_LIFETIMES_H
 #define MST_LIFETIMES_H
 
 #include "mstrace.h"
 
-struct mst_lifetime { /* the start or the end of a process image */
-	uint64_t event;   /* number of the first event after it */
+struct mst_lifetime {	/* the start or the end of a process image */
+	uint64_t event; /* number of the first event after it */
 	uint32_t process;
 	bool is_end;
 };

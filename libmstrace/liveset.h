@@ -7,9 +7,9 @@
  *     heads[home(ordinal)] -> pool[i] -> pool[pool[i].next] -> ...        load factor <= 1/2
  *
  * home() keeps 64 consecutive ordinals side by side (whoever frees the blocks of one burst walks one run of
- * heads) and scatters the runs by an odd multiplier drawn per set, so that no file can choose ordinals that all
- * fall into one chain. Open addressing was rejected: ordinals come in dense runs, and runs are what makes linear
- * probing degenerate. */
+ * heads) and scatters the runs by an odd multiplier drawn per set, so that no file can choose ordinals that
+ * all fall into one chain. Open addressing was rejected: ordinals come in dense runs, and runs are what makes
+ * linear probing degenerate. */
 #ifndef MST_LIVESET_H
 #define MST_LIVESET_H
 
@@ -22,20 +22,20 @@
 
 struct mst_live { /* one slot of the pool; alloc 0 = free slot */
 	uint64_t alloc, addr, size, time_ns;
-	uint32_t site;   /* the caller's, as are addr, size, time_ns, thread, op */
+	uint32_t site; /* the caller's, as are addr, size, time_ns, thread, op */
 	uint32_t thread;
-	uint32_t next;   /* in the same chain, or in the free list */
+	uint32_t next; /* in the same chain, or in the free list */
 	uint8_t op;
 };
 
 struct mst_liveset {
 	struct mst_live *pool;
 	uint32_t n_slots, cap_slots; /* slots ever used, and there */
-	uint32_t free_slot;          /* first of the free list, MST_NO_SLOT = none */
+	uint32_t free_slot;	     /* first of the free list, MST_NO_SLOT = none */
 	uint32_t n_live;
-	uint32_t *heads;             /* 2^head_bits chains, MST_NO_SLOT = empty */
+	uint32_t *heads; /* 2^head_bits chains, MST_NO_SLOT = empty */
 	unsigned head_bits;
-	uint64_t scatter;            /* odd */
+	uint64_t scatter; /* odd */
 };
 
 int mst_liveset_init(struct mst_liveset *s);
@@ -70,7 +70,8 @@ static inline void mst_liveset_remove(struct mst_liveset *s, uint32_t *link)
 	s->n_live--;
 }
 
-/* A slot for a block of that ordinal, which must not be there yet; the caller fills the rest. NULL: no memory. */
+/* A slot for a block of that ordinal, which must not be there yet; the caller fills the rest. NULL: no
+ * memory. */
 static inline struct mst_live *mst_liveset_insert(struct mst_liveset *s, uint64_t alloc)
 {
 	if (s->free_slot == MST_NO_SLOT && mst_liveset_grow(s) < 0)

@@ -6,16 +6,16 @@
  *     lifetimes.h        when processes start and end
  *     here               what an event means for all of them
  *
- * A release is booked in the accounts of the stack and the process that acquired the block, so that live = acquired
- * - released holds in each. A release that finds no block of its own process is a stray: booked where it was
- * made, it changes no live set.
+ * A release is booked in the accounts of the stack and the process that acquired the block: in each of them
+ * live is what was acquired less what was released. A release that finds no block of its own process is a
+ * stray: booked where it was made, it changes no live set.
  *
- * Ends. When an image ends, its blocks stop counting as `now` (account.h). In the total and in its own account that
- * is a subtraction; the stacks that hold its blocks are settled later, at the next new peak, which is the first
- * time it matters (until then the latest peak lies before the end, and the blocks did live at it). Mass deaths at
- * the end of a recording thus cost nothing, and thousands of short children cost a look at the ordinals each
- * could have acquired, not at all live blocks. Links between the blocks of a process were rejected: 8 bytes a
- * block for this one moment.
+ * Ends. When an image ends, its blocks stop counting as `now` (account.h). In the total and in its own
+ * account that is a subtraction; the stacks that hold its blocks are settled later, at the next new peak,
+ * which is the first time it matters (until then the latest peak lies before the end, and the blocks did live
+ * at it). Mass deaths at the end of a recording thus cost nothing, and thousands of short children cost a
+ * look at the ordinals each could have acquired, not at all live blocks. Links between the blocks of a
+ * process were rejected: 8 bytes a block for this one moment.
  *
  * Hostile input. Ids are checked against the reader's tables, unknown ones fall to entry 0; ordinals that
  * repeat or were never acquired are findings, not errors; sums wrap. */
@@ -35,16 +35,16 @@
 struct image { /* a process image; entry 0 stands for threads whose process is not known */
 	struct mst_account a;
 	struct mst_account_rest rest;
-	uint64_t base;                    /* ordinals below it were acquired before this image began */
+	uint64_t base;			  /* ordinals below it were acquired before this image began */
 	uint64_t first_alloc, last_alloc; /* what it acquired itself lies between, 0 = nothing */
 	bool is_forked, is_ended;
 	bool is_settled; /* is_ended, and the gone parts of the stacks are up to date */
 	bool is_counted; /* by the caller's filter */
 };
 
-struct runner { /* a thread; entry 0 stands for those that no dictionary knows */
+struct runner {		     /* a thread; entry 0 stands for those that no dictionary knows */
 	uint32_t process;    /* index into images */
-	bool is_known;       /* process has been looked up */
+	bool is_known;	     /* process has been looked up */
 	uint64_t last_alloc; /* what its latest event acquired, 0 = nothing: the next may make it temporary */
 	uint64_t begun_alloc, begun_addr; /* what its latest REALLOC_BEGIN released, for the END */
 };
@@ -55,12 +55,12 @@ struct mst_replay {
 	uint64_t release_ops; /* bit n: mst_op_releases(n) */
 
 	struct mst_liveset live; /* site: index of a stack account; the stack id itself without by_stack */
-	uint64_t last_alloc;     /* greatest ordinal acquired so far */
+	uint64_t last_alloc;	 /* greatest ordinal acquired so far */
 
 	struct mst_account total;
 	struct mst_account_rest total_rest;
 	struct mst_stack_accounts stacks; /* empty without by_stack */
-	struct image *images; /* by process id */
+	struct image *images;		  /* by process id */
 	uint32_t n_images, cap_images;
 	struct runner *runners; /* by thread id */
 	uint32_t n_runners;
@@ -77,8 +77,8 @@ struct mst_replay {
 /* What a release turned out to be, for completing the caller's event. */
 struct outcome {
 	uint64_t addr, size; /* of the block released */
-	uint64_t freed;      /* its ordinal */
-	uint8_t flags;       /* MST_EV_FOREIGN, MST_EV_INHERITED */
+	uint64_t freed;	     /* its ordinal */
+	uint8_t flags;	     /* MST_EV_FOREIGN, MST_EV_INHERITED */
 };
 
 /* ---- who and where ------------------------------------------------------------------------------------- */
@@ -247,8 +247,9 @@ static inline void take_peak(struct mst_replay *p, const struct mst_event *ev)
 	p->n_peaks++;
 }
 
-/* A block of an image that has ended came (sign 1) or went (sign -1 modulo 2^64). Only late events do this. */
-static void book_posthumous(struct mst_replay *p, struct image *m, uint32_t site, uint64_t sign, uint64_t size)
+/* A block of an image that has ended came (sign 1) or went (-1 modulo 2^64). Only late events do this. */
+static void book_posthumous(
+	struct mst_replay *p, struct image *m, uint32_t site, uint64_t sign, uint64_t size)
 {
 	mst_account_gone(&p->total, &p->total_rest, p->n_peaks, sign, sign * size);
 	mst_account_gone(&m->a, &m->rest, p->n_peaks, sign, sign * size);
@@ -275,7 +276,8 @@ static inline void drop_block(struct mst_replay *p, uint32_t *link, bool is_temp
 }
 
 /* A release that leaves the live set as it is: of a block never seen, or of a forked child's copy. */
-static int release_stray(struct mst_replay *p, const struct mst_event *ev, struct image *m, struct outcome *out)
+static int release_stray(
+	struct mst_replay *p, const struct mst_event *ev, struct image *m, struct outcome *out)
 {
 	bool is_inherited = m->is_forked && ev->freed && ev->freed < m->base;
 	out->flags |= is_inherited ? MST_EV_INHERITED : MST_EV_FOREIGN;
@@ -293,7 +295,8 @@ static int release_stray(struct mst_replay *p, const struct mst_event *ev, struc
 	return 0;
 }
 
-static inline int release(struct mst_replay *p, const struct mst_event *ev, uint32_t thread, struct outcome *out)
+static inline int release(
+	struct mst_replay *p, const struct mst_event *ev, uint32_t thread, struct outcome *out)
 {
 	struct image *m = image_of(p, thread);
 	uint32_t *link = ev->freed ? mst_liveset_find(&p->live, ev->freed) : NULL;
@@ -321,7 +324,8 @@ static void drop_repeated(struct mst_replay *p, uint64_t alloc)
 	drop_block(p, link, false);
 }
 
-static inline void book_block(struct mst_replay *p, struct image *m, const struct mst_event *ev, uint32_t site)
+static inline void book_block(
+	struct mst_replay *p, struct image *m, const struct mst_event *ev, uint32_t site)
 {
 	uint64_t peak = p->n_peaks;
 	mst_account_alloc(&p->total, &p->total_rest, peak, ev->size);
@@ -624,7 +628,8 @@ static void describe_block(const struct mst_replay *p, const struct mst_live *b,
 	};
 }
 
-int mst_replay_each_live(const struct mst_replay *p, int (*visit)(void *ctx, const struct mst_block *), void *ctx)
+int mst_replay_each_live(
+	const struct mst_replay *p, int (*visit)(void *ctx, const struct mst_block *), void *ctx)
 {
 	struct age *order = malloc((p->live.n_live + (size_t)1) * sizeof *order);
 	if (!order)

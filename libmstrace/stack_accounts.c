@@ -45,8 +45,8 @@ void mst_stack_accounts_release(struct mst_stack_accounts *s)
 	free(s->index_of);
 }
 
-int mst_stack_accounts_add(struct mst_stack_accounts *s, const struct mst_reader *r, uint32_t stack,
-	uint32_t *index)
+int mst_stack_accounts_add(
+	struct mst_stack_accounts *s, const struct mst_reader *r, uint32_t stack, uint32_t *index)
 {
 	*index = 0;
 	if (stack > mst_reader_n_stacks(r))

@@ -1,9 +1,9 @@
 /* analysis.h - one question about a trace.
  *
- * An analysis is a constant that says what it asks, and three functions that find the answer: begin, events (may be
- * NULL), end. It never opens, prints or exits; it fills tables, and
- * msanalyze.c prints them as text, CSV or JSON. One pass over the trace feeds any number of analyses, with
- * one replay among them; each may keep O(stacks + live blocks), never O(events).
+ * An analysis is a constant that says what it asks, and three functions that find the answer: begin, events
+ * (may be NULL), end. It never opens, prints or exits; it fills tables, and msanalyze.c prints them as text,
+ * CSV or JSON. One pass over the trace feeds any number of analyses, with one replay among them; each may
+ * keep O(stacks + live blocks), never O(events).
  *
  * A new analysis is one new file and one line in the table of msanalyze.c. */
 #ifndef MSANALYZE_ANALYSIS_H
@@ -15,10 +15,10 @@
 
 /* What the command line says; the defaults are in msanalyze.c. */
 struct options {
-	int format;         /* enum ms_format */
-	int sort;           /* index into the analysis's sort words */
-	uint64_t top;       /* rows, 0 = all */
-	uint64_t pid;       /* kernel pid to count, 0 = all */
+	int format;	    /* enum ms_format */
+	int sort;	    /* index into the analysis's sort words */
+	uint64_t top;	    /* rows, 0 = all */
+	uint64_t pid;	    /* kernel pid to count, 0 = all */
 	uint64_t fail_over; /* leaks: bytes that may stay live */
 };
 
@@ -35,15 +35,16 @@ struct answer {
 	struct ms_table *head; /* one row: the numbers that stand above */
 	struct ms_table *rows; /* NULL = none */
 	const char *rows_key;  /* their member in JSON */
-	bool is_no;            /* the answer that makes the exit status 1 */
+	bool is_no;	       /* the answer that makes the exit status 1 */
 };
 
 struct analysis {
 	const char *name;
-	const char *summary; /* one line, for --help */
+	const char *summary;	      /* one line, for --help */
 	const struct ms_opt *options; /* of its own, beside the shared ones; may be NULL */
-	bool needs_stacks;   /* of the events, and counters per stack; time, size and what is released come always */
-	bool is_record;      /* CSV prints the head, not the rows */
+	bool needs_stacks; /* of the events, and counters per stack; time, size and what is released come
+			      always */
+	bool is_record;	   /* CSV prints the head, not the rows */
 	/* Returns the analysis's own state, which end() frees; may be NULL together with `events`. */
 	void *(*begin)(const struct pass *pass);
 	/* The next n events, after the replay has taken them. */

@@ -31,7 +31,8 @@ static const struct ranking ranking = {metrics, sizeof(metrics) / sizeof(*metric
 	sizeof(head) / sizeof(*head), rows, sizeof(rows) / sizeof(*rows)};
 
 static const struct ms_opt options[] = {
-	MS_OPT_ENUM(0, "sort", struct options, sort, sort_words, "order of the rows, largest first (default {})"),
+	MS_OPT_ENUM(
+		0, "sort", struct options, sort, sort_words, "order of the rows, largest first (default {})"),
 	MS_OPT_SIZE(0, "fail-over", struct options, fail_over, "BYTES",
 		"exit with 1 if more than BYTES are live at the end"),
 	MS_OPT_END,

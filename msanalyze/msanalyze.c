@@ -18,10 +18,10 @@ static const struct analysis *const analyses[] = {
 enum { N_ANALYSES = sizeof(analyses) / sizeof(*analyses) };
 
 static const struct ms_opt shared_options[] = {
-	MS_OPT_ENUM(0, "format", struct options, format, ms_format_names, "how to print (default {}); sizes are rounded "
-		"in text, and exact bytes and nanoseconds elsewhere"),
-	MS_OPT_COUNT('n', "top", struct options, top, "N", "show the N first call stacks, 0 for all (default {}); the "
-		"rest is summed up"),
+	MS_OPT_ENUM(0, "format", struct options, format, ms_format_names,
+		"how to print (default {}); sizes are rounded in text, exact bytes and nanoseconds elsewhere"),
+	MS_OPT_COUNT('n', "top", struct options, top, "N",
+		"show the N first call stacks, 0 for all (default {}); the rest is summed up"),
 	MS_OPT_COUNT(0, "pid", struct options, pid, "PID", "count only this process (all its images)"),
 	MS_OPT_END,
 };
@@ -37,13 +37,15 @@ static const struct ms_example examples[] = {
 static const struct ms_tool tool = {
 	.name = "msanalyze",
 	.summary = "ask a memory trace a question",
-	.description = "Reads a trace written by msrecord, \"-\" for standard input, and answers one question about it "
-		"in one pass. Memory use grows with the live blocks and the call stacks, never with the events.\n\n"
-		"Every successful reallocation of a block counts as one free and one allocation, moved or not; one that "
-		"only frees is a free. A block is temporary if its thread releases it in its very next call. The peak is "
-		"the highest sum of live bytes over all running processes, exact to the event; blocks that a process "
-		"leaves when it ends count as leaks, and no longer towards the peak. In a forked child, blocks "
-		"acquired before the fork stay the parent's.",
+	.description =
+		"Reads a trace written by msrecord, \"-\" for standard input, and answers one question about it "
+		"in one pass. Memory use grows with the live blocks and the call stacks, never with the "
+		"events.\n\n"
+		"Every successful reallocation of a block counts as one free and one allocation, moved or not; "
+		"one that only frees is a free. A block is temporary if its thread releases it in its very next "
+		"call. The peak is the highest sum of live bytes over all running processes, exact to the "
+		"event; blocks that a process leaves when it ends count as leaks, and no longer towards the "
+		"peak. In a forked child, blocks acquired before the fork stay the parent's.",
 	.options = shared_options,
 	.examples = examples,
 };
@@ -58,12 +60,15 @@ static void print_rows(const struct answer *a, struct ms_out *o)
 	ms_table_print(a->rows, MS_FORMAT_TEXT, o, style);
 }
 
-static void print_text(const struct analysis *const *chosen, const struct answer *answers, size_t n, struct ms_out *o)
+static void print_text(
+	const struct analysis *const *chosen, const struct answer *answers, size_t n, struct ms_out *o)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (n > 1)
-			ms_out_printf(o, "%s== %s: %s\n\n", i ? "\n" : "", chosen[i]->name, chosen[i]->summary);
-		ms_table_print(answers[i].head, MS_FORMAT_TEXT, o, (struct ms_table_style){.is_record = true});
+			ms_out_printf(
+				o, "%s== %s: %s\n\n", i ? "\n" : "", chosen[i]->name, chosen[i]->summary);
+		ms_table_print(
+			answers[i].head, MS_FORMAT_TEXT, o, (struct ms_table_style){.is_record = true});
 		print_rows(&answers[i], o);
 	}
 }
@@ -80,7 +85,8 @@ static void json_answer(const struct answer *a, struct ms_json *j)
 }
 
 /* The object of a single analysis; of several, an object of them by name. */
-static void print_json(const struct analysis *const *chosen, const struct answer *answers, size_t n, struct ms_out *o)
+static void print_json(
+	const struct analysis *const *chosen, const struct answer *answers, size_t n, struct ms_out *o)
 {
 	struct ms_json j;
 
@@ -98,14 +104,16 @@ static void print_json(const struct analysis *const *chosen, const struct answer
 }
 
 /* One table after the other, separated by an empty line. */
-static void print_csv(const struct analysis *const *chosen, const struct answer *answers, size_t n, struct ms_out *o)
+static void print_csv(
+	const struct analysis *const *chosen, const struct answer *answers, size_t n, struct ms_out *o)
 {
 	for (size_t i = 0; i < n; i++) {
 		bool is_head = chosen[i]->is_record;
 
 		if (i)
 			ms_out_str(o, "\r\n");
-		ms_table_print(is_head ? answers[i].head : answers[i].rows, MS_FORMAT_CSV, o, (struct ms_table_style){0});
+		ms_table_print(is_head ? answers[i].head : answers[i].rows, MS_FORMAT_CSV, o,
+			(struct ms_table_style){0});
 	}
 }
 
@@ -141,8 +149,8 @@ static void read_events(const char *path, struct mst_reader *r, struct mst_repla
 		ms_trace_die(r, path, rc);
 }
 
-static void print_answers(const struct analysis *const *chosen, const struct answer *answers, size_t n, int format,
-	struct ms_out *o)
+static void print_answers(const struct analysis *const *chosen, const struct answer *answers, size_t n,
+	int format, struct ms_out *o)
 {
 	if (format == MS_FORMAT_JSON)
 		print_json(chosen, answers, n, o);
@@ -152,7 +160,8 @@ static void print_answers(const struct analysis *const *chosen, const struct ans
 		print_text(chosen, answers, n, o);
 }
 
-static int print_and_free(const struct analysis *const *chosen, struct answer *answers, size_t n, int format, int status)
+static int print_and_free(
+	const struct analysis *const *chosen, struct answer *answers, size_t n, int format, int status)
 {
 	struct ms_out o;
 
@@ -167,7 +176,8 @@ static int print_and_free(const struct analysis *const *chosen, struct answer *a
 	return ms_report_close(&o, "standard output", status);
 }
 
-static int analyze(const char *path, const struct options *options, const struct analysis *const *chosen, size_t n)
+static int analyze(
+	const char *path, const struct options *options, const struct analysis *const *chosen, size_t n)
 {
 	struct mst_reader_options columns = {.columns = MST_COL_TIME | MST_COL_SIZE | MST_COL_FREED};
 	struct mst_replay_options counting = {.only_pid = (uint32_t)options->pid};
@@ -221,7 +231,8 @@ int main(int argc, char **argv)
 	const struct analysis *const *chosen;
 
 	for (size_t i = 0; i < N_ANALYSES; i++)
-		commands[i] = (struct ms_command){analyses[i]->name, analyses[i]->summary, "TRACE", 1, 1, analyses[i]->options};
+		commands[i] = (struct ms_command){
+			analyses[i]->name, analyses[i]->summary, "TRACE", 1, 1, analyses[i]->options};
 	commands[N_ANALYSES] = (struct ms_command){"all", "all of these, in one pass", "TRACE", 1, 1, NULL};
 	with_commands.commands = commands;
 	ms_report_init(tool.name, MS_EXIT_FAIL);

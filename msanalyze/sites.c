@@ -1,5 +1,5 @@
-/* sites.c - one walk over the stacks with counters, one sort, and only the rows that are shown are spelled out:
- * a trace has many more stacks than a reader has patience. */
+/* sites.c - one walk over the stacks with counters, one sort, and only the rows that are shown are spelled
+ * out: a trace has many more stacks than a reader has patience. */
 #include "sites.h"
 
 #include "report.h"
@@ -61,8 +61,9 @@ static struct candidates gather(const struct ranking *ranking, const struct pass
 			is_any |= v != 0;
 		}
 		if (is_any)
-			add_candidate(&all,
-				(struct candidate){value_of(c, ranking->metrics[pass->options->sort]), stack});
+			add_candidate(
+				&all, (struct candidate){
+					      value_of(c, ranking->metrics[pass->options->sort]), stack});
 	}
 	if (all.n)
 		qsort(all.items, all.n, sizeof(*all.items), compare);

@@ -16,8 +16,8 @@ struct ranking {
 	size_t n_rows;
 };
 
-/* Fills *answer: the head over all stacks, its row open for more cells, and the options->top first rows by metric
- * number options->sort, with their call stacks. */
+/* Fills *answer: the head over all stacks, its row open for more cells, and the options->top first rows by
+ * metric number options->sort, with their call stacks. */
 void sites_rank(const struct ranking *ranking, const struct pass *pass, struct answer *answer);
 
 #endif

@@ -15,8 +15,8 @@ struct state {
 	struct calls ops[MST_OP_MAX + 1];
 };
 
-/* In text, nothing that begins with "alloc" or "free" and is followed by a number may stand before the first two of
- * them: scripts look for these lines. */
+/* In text, nothing that begins with "alloc" or "free" and is followed by a number may stand before the first
+ * two of them: scripts look for these lines. */
 static const struct ms_column head[] = {
 	{"events", "events", MS_COLUMN_COUNT},
 	{"allocations", "allocations", MS_COLUMN_COUNT},

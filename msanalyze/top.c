@@ -39,7 +39,8 @@ static const struct ranking ranking = {metrics, sizeof(metrics) / sizeof(*metric
 	sizeof(head) / sizeof(*head), rows, sizeof(rows) / sizeof(*rows)};
 
 static const struct ms_opt options[] = {
-	MS_OPT_ENUM(0, "sort", struct options, sort, sort_words, "order of the rows, largest first (default {})"),
+	MS_OPT_ENUM(
+		0, "sort", struct options, sort, sort_words, "order of the rows, largest first (default {})"),
 	MS_OPT_END,
 };
 

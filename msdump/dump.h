@@ -11,7 +11,7 @@ struct options {
 	int format; /* enum dump_format */
 	bool with_stacks;
 	uint64_t from_ns, to_ns; /* both ends are printed */
-	uint64_t limit;          /* events to print, 0 = all */
+	uint64_t limit;		 /* events to print, 0 = all */
 	struct ms_string_list ops;
 	struct ms_u64_list pids, tids;
 	bool is_info, is_verify;

@@ -16,7 +16,7 @@ struct who { /* a thread, resolved */
 struct filter {
 	const struct options *options;
 	const struct mst_reader *reader;
-	uint64_t ops;    /* bit n: op n is wanted */
+	uint64_t ops;	 /* bit n: op n is wanted */
 	struct who *who; /* by thread id */
 	uint32_t n_who;
 	struct who nobody; /* threads that are in no table */
@@ -82,7 +82,7 @@ static bool is_wanted(const struct filter *f, const struct mst_event *ev)
 	       f->ops >> (ev->op & 63u) & 1;
 }
 
-/* Replays and prints until the end, the limit, or until nobody listens. Returns whether the end was reached. */
+/* Replays and prints until the end, the limit, or nobody listens. Returns whether the end was reached. */
 static bool print_events(const char *path, struct mst_reader *r, struct mst_replay *replay, struct filter *f,
 	struct printer *p, uint64_t *n_read)
 {
@@ -133,7 +133,8 @@ static void load_names(struct mst_reader *r, const char *path)
 	int rc = mst_reader_load_tables(r);
 
 	if (rc == MST_EARG)
-		ms_info("'%s' is a pipe: the names of functions come at its end, until then stacks are printed as module "
+		ms_info("'%s' is a pipe: the names of functions come at its end, until then stacks are "
+			"printed as module "
 			"and offset",
 			path);
 	else if (rc < 0)
@@ -153,8 +154,9 @@ int dump_events(const char *path, const struct options *options)
 		load_names(r, path);
 	if (mst_replay_new(r, NULL, &replay) < 0)
 		ms_die("out of memory");
-	p.format = options->format == FORMAT_TEXT || options->format == FORMAT_CSV ? (enum dump_format)options->format
-										   : FORMAT_JSONL;
+	p.format = options->format == FORMAT_TEXT || options->format == FORMAT_CSV
+			   ? (enum dump_format)options->format
+			   : FORMAT_JSONL;
 	ms_out_init_memory(&p.text);
 	ms_out_init_memory(&p.scratch);
 	ms_report_open(&out, NULL, 0);

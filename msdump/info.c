@@ -110,7 +110,8 @@ static void add_date(struct ms_table *t, uint64_t realtime_ns)
 	struct tm tm;
 	char date[64];
 
-	if (realtime_ns && gmtime_r(&seconds, &tm) && strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm))
+	if (realtime_ns && gmtime_r(&seconds, &tm) &&
+		strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm))
 		ms_table_string(t, date);
 	else
 		ms_table_absent(t);
@@ -163,8 +164,8 @@ static uint64_t sum(const uint64_t *by_kind)
 	return all;
 }
 
-static struct ms_table *facts_table(const char *path, const struct mst_reader *r, const struct mst_verify_result *v,
-	bool is_sound)
+static struct ms_table *facts_table(
+	const char *path, const struct mst_reader *r, const struct mst_verify_result *v, bool is_sound)
 {
 	const struct mst_totals *end = mst_reader_end(r);
 	struct ms_table *t = ms_table_new(facts, sizeof(facts) / sizeof(*facts));
@@ -228,7 +229,8 @@ static void print_info(const struct ms_table *head, const struct ms_table *rows,
 	} else {
 		ms_table_print(head, MS_FORMAT_TEXT, o, (struct ms_table_style){.is_record = true});
 		ms_out_char(o, '\n');
-		ms_table_print(rows, MS_FORMAT_TEXT, o, (struct ms_table_style){.width = ms_terminal_width(o->fd)});
+		ms_table_print(
+			rows, MS_FORMAT_TEXT, o, (struct ms_table_style){.width = ms_terminal_width(o->fd)});
 	}
 }
 

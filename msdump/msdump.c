@@ -8,20 +8,27 @@ static const char *const format_names[] = {"auto", "text", "jsonl", "csv", "json
 
 static const struct ms_opt options_table[] = {
 	MS_OPT_GROUP("What to do, instead of printing the events"),
-	MS_OPT_FLAG(0, "info", struct options, is_info, "print who recorded what, and how much room each kind of frame takes"),
-	MS_OPT_FLAG(0, "verify", struct options, is_verify, "check every byte; exits 0 if the file is sound, 1 if not"),
-	MS_OPT_STRING(0, "salvage", struct options, salvage, "OUT", "copy all intact frames, bit for bit, to the new trace OUT"),
+	MS_OPT_FLAG(0, "info", struct options, is_info,
+		"print who recorded what, and how much room each kind of frame takes"),
+	MS_OPT_FLAG(0, "verify", struct options, is_verify,
+		"check every byte; exits 0 if the file is sound, 1 if not"),
+	MS_OPT_STRING(0, "salvage", struct options, salvage, "OUT",
+		"copy all intact frames, bit for bit, to the new trace OUT"),
 	MS_OPT_FLAG(0, "force", struct options, is_forced, "let --salvage replace OUT"),
 	MS_OPT_GROUP("Which events"),
-	MS_OPT_DURATION(0, "from", struct options, from_ns, "TIME", "from this time after the start of the recording"),
+	MS_OPT_DURATION(0, "from", struct options, from_ns, "TIME",
+		"from this time after the start of the recording"),
 	MS_OPT_DURATION(0, "to", struct options, to_ns, "TIME", "up to and including this time"),
 	MS_OPT_COUNT(0, "limit", struct options, limit, "N", "print N events at most; 0 for all"),
-	MS_OPT_STRINGS(0, "op", struct options, ops, "NAME", "only these calls, such as malloc or realloc; may be repeated"),
+	MS_OPT_STRINGS(0, "op", struct options, ops, "NAME",
+		"only these calls, such as malloc or realloc; may be repeated"),
 	MS_OPT_COUNTS(0, "pid", struct options, pids, "PID", "only these processes; may be repeated"),
 	MS_OPT_COUNTS(0, "tid", struct options, tids, "TID", "only these threads; may be repeated"),
 	MS_OPT_GROUP("How to print"),
-	MS_OPT_ENUM(0, "format", struct options, format, format_names, "auto is jsonl for events, text otherwise (default {})"),
-	MS_OPT_FLAG(0, "stacks", struct options, with_stacks, "print the call stack of each event, innermost function first"),
+	MS_OPT_ENUM(0, "format", struct options, format, format_names,
+		"auto is jsonl for events, text otherwise (default {})"),
+	MS_OPT_FLAG(0, "stacks", struct options, with_stacks,
+		"print the call stack of each event, innermost function first"),
 	MS_OPT_END,
 };
 
@@ -38,16 +45,18 @@ static const struct ms_tool tool = {
 	.name = "msdump",
 	.summary = "print the events of a memory trace",
 	.description =
-		"Prints every event of a trace written by msrecord, \"-\" for standard input, in the exact total order "
-		"of the calls of all threads and processes.\n\n"
-		"JSON, one object a line: event is the number in that order, time_ns the time since the start of the "
-		"recording. addr is the address acquired, or released; size the bytes asked for, or released; alloc "
-		"identifies the block and is never used twice, unlike addresses; stack identifies the call stack. "
-		"Reallocations have old_addr and old_alloc, the block that was released. "
-		"align, errno and the flags failed (nothing happened), late (printed after its place in the order), "
-		"foreign (releases what was never seen acquired) and inherited (a forked child releases its copy of a "
-		"block) appear where they apply. Unknown values are null; numbers beyond 2^53 are strings.\n\n"
-		"--stacks adds frames: function, file, line, module, inlined; and cut where the outer callers are not known.",
+		"Prints every event of a trace written by msrecord, \"-\" for standard input, in the exact "
+		"total order of the calls of all threads and processes.\n\n"
+		"JSON, one object a line: event is the number in that order, time_ns the time since the start "
+		"of the recording. addr is the address acquired, or released; size the bytes asked for, or "
+		"released; alloc identifies the block and is never used twice, unlike addresses; stack "
+		"identifies the call stack. Reallocations have old_addr and old_alloc, the block that was "
+		"released. align, errno and the flags failed (nothing happened), late (printed after its place "
+		"in the order), foreign (releases what was never seen acquired) and inherited (a forked child "
+		"releases its copy of a block) appear where they apply. Unknown values are null; numbers "
+		"beyond 2^53 are strings.\n\n"
+		"--stacks adds frames: function, file, line, module, inlined; and cut where the outer callers "
+		"are not known.",
 	.self = {.operands = "TRACE", .min_operands = 1, .max_operands = 1},
 	.options = options_table,
 	.examples = examples,

@@ -1,8 +1,8 @@
 /* print.c - one event as a line of JSON, text or CSV.
  *
- * A trace has millions of events, so numbers are formatted here, straight into the sink's buffer, of which one
- * event takes less than RESERVE bytes (its stack apart). Call stacks repeat the same few thousand code addresses
- * over and over: the functions at each are spelled out once, escaped, and then copied.
+ * A trace has millions of events, so numbers are formatted here, straight into the sink's buffer, of which
+ * one event takes less than RESERVE bytes (its stack apart). Call stacks repeat the same few thousand code
+ * addresses over and over: the functions at each are spelled out once, escaped, and then copied.
  *
  * Numbers beyond 2^53 become JSON strings, as everywhere in these tools: most parsers would round them. */
 #include "print.h"
@@ -396,8 +396,9 @@ void print_header(struct printer *p)
 {
 	if (p->format != FORMAT_CSV)
 		return;
-	ms_out_str(p->out, "event,time_ns,pid,tid,op,addr,size,alloc,stack,old_addr,old_alloc,align,failed,errno,late,"
-			   "foreign,inherited");
+	ms_out_str(p->out,
+		"event,time_ns,pid,tid,op,addr,size,alloc,stack,old_addr,old_alloc,align,failed,errno,late,"
+		"foreign,inherited");
 	ms_out_str(p->out, p->with_stacks ? ",frames\r\n" : "\r\n");
 }
 

@@ -18,7 +18,7 @@ struct printer {
 
 	struct piece *pieces; /* by code id */
 	uint32_t n_pieces;
-	struct ms_out text;     /* what the pieces point into */
+	struct ms_out text; /* what the pieces point into */
 	struct ms_out scratch;
 	struct ms_frames frames;
 };

@@ -16,8 +16,8 @@ struct ms_table_frame {
 	uint64_t offset; /* of the code in its module: names the frame when the function is unknown */
 };
 
-/* "function (inlined)  file:line  [module]", "??  [module+0xoffset]", "(callers unknown)"; of the module's path only the
- * last component. One line, without its newline; escaped for a terminal. */
+/* "function (inlined)  file:line  [module]", "??  [module+0xoffset]", "(callers unknown)"; of the module's
+ * path only the last component. One line, without its newline; escaped for a terminal. */
 void ms_callframe_text(struct ms_out *o, const struct ms_table_frame *f);
 
 /* "function (file:line)" or "path+0xoffset": escaped for a terminal, to become a part of a CSV field. */

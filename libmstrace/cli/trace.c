@@ -1,5 +1,5 @@
-/* Messages about a trace have one shape: the trace in quotes, what is missing, and how much of what there was.
- * Damage is a warning and a status of its own, never a reason to stop: what is intact is worth having. */
+/* Messages about a trace have one shape: the trace in quotes, what is missing, and how much of what there
+ * was. Damage is a warning and a status of its own, never a reason to stop: what is intact is worth it. */
 #include "trace.h"
 
 #include "report.h"
@@ -84,7 +84,8 @@ static void say_missing(const char *path, const struct mst_loss *loss, uint64_t 
 	ms_print_count(&line, loss->events);
 	ms_out_str(&line, " of ");
 	ms_print_count(&line, all);
-	ms_out_printf(&line, " events (%.2f %%) are missing", all ? 100.0 * (double)loss->events / (double)all : 0.0);
+	ms_out_printf(&line, " events (%.2f %%) are missing",
+		all ? 100.0 * (double)loss->events / (double)all : 0.0);
 	if (loss->uncertain_blocks) {
 		ms_out_str(&line, "; ");
 		ms_print_count(&line, loss->uncertain_blocks);
@@ -127,8 +128,10 @@ int ms_trace_report_gaps(const struct mst_reader *r, const char *path, uint64_t 
 		status = MS_EXIT_GAPS;
 	}
 	if (loss.is_truncated || !end) {
-		ms_warn("'%s': incomplete: it ends before its end frame (still recording, cut off, or the recorder was "
-			"killed)", path);
+		ms_warn("'%s': incomplete: it ends before its end frame (still recording, cut off, or the "
+			"recorder was "
+			"killed)",
+			path);
 		status = MS_EXIT_GAPS;
 	} else if (!end->is_clean) {
 		ms_warn("'%s': incomplete: the recording did not end in the ordinary way", path);

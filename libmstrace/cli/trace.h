@@ -12,7 +12,7 @@ struct mst_reader *ms_trace_open(const char *path, const struct mst_reader_optio
 /* The same over a descriptor; path is only for the message. */
 struct mst_reader *ms_trace_open_fd(int fd, const char *path, const struct mst_reader_options *opt);
 
-/* Dies with one line that says why the trace cannot be read: rc < 0, and what the library said (may be NULL). */
+/* Dies with one line that says why the trace cannot be read: rc < 0, and the library's word (may be NULL). */
 void ms_trace_die_of(const char *path, int rc, const struct mst_problem *problem) __attribute__((noreturn));
 
 /* The same because a call on r failed for good: rc is its result. */

@@ -1,4 +1,5 @@
-/* make_cli_trace KIND FILE - writes one of the small traces that the tests of the tools read. Always the same bytes.
+/* make_cli_trace KIND FILE - writes one of the small traces that the tests of the tools read. Always the same
+ * bytes.
  *
  *   small     one process, two threads, every kind of call, inlined and unknown functions, a cut stack
  *   forks     a process, its forked child, which execs: inherited blocks, leaks of the dead, three images
@@ -36,7 +37,8 @@ static uint32_t string(const char *s)
 
 static uint32_t module(const char *path)
 {
-	struct mst_module m = {.path = string(path), .build_id = {0xab, 0xcd}, .build_id_len = 2, .file_size = 12345};
+	struct mst_module m = {
+		.path = string(path), .build_id = {0xab, 0xcd}, .build_id_len = 2, .file_size = 12345};
 	uint32_t id;
 
 	must(mst_writer_module(w, &m, &id), "module");
@@ -45,7 +47,11 @@ static uint32_t module(const char *path)
 
 static uint32_t process(uint32_t pid, uint32_t parent, uint8_t origin, const char *exe)
 {
-	struct mst_process p = {.pid = pid, .parent = parent, .exe = string(exe), .cmdline = string(exe), .origin = origin,
+	struct mst_process p = {.pid = pid,
+		.parent = parent,
+		.exe = string(exe),
+		.cmdline = string(exe),
+		.origin = origin,
 		.start_ns = now_ns};
 	uint32_t id;
 
@@ -62,7 +68,8 @@ static void process_end(uint32_t id, uint8_t fate, int status)
 
 static uint32_t thread(uint32_t in, uint32_t tid, const char *name)
 {
-	struct mst_thread t = {.process = in, .tid = tid, .name = string(name), .start_ns = now_ns, .end_ns = UINT64_MAX};
+	struct mst_thread t = {
+		.process = in, .tid = tid, .name = string(name), .start_ns = now_ns, .end_ns = UINT64_MAX};
 	uint32_t id;
 
 	must(mst_writer_thread(w, &t, &id), "thread");
@@ -78,8 +85,10 @@ static uint32_t stack(uint32_t parent, uint32_t in, uint64_t offset, const char 
 
 	must(mst_writer_code(w, in, offset, &code), "code");
 	for (; functions && functions[n]; n++)
-		symbols[n] = (struct mst_symbol){.function = string(functions[n]), .file = string("src/app.c"),
-			.line = (uint32_t)(10 * (n + 1)), .is_inlined = functions[n + 1] != NULL};
+		symbols[n] = (struct mst_symbol){.function = string(functions[n]),
+			.file = string("src/app.c"),
+			.line = (uint32_t)(10 * (n + 1)),
+			.is_inlined = functions[n + 1] != NULL};
 	if (n)
 		must(mst_writer_symbols(w, code, symbols, n), "symbols");
 	must(mst_writer_stack(w, parent, code, &id), "stack");
@@ -118,17 +127,33 @@ static void small(void)
 	acquire(t1, MST_OP_CALLOC, 0x10100, 4096, s_main);
 	release(t1, 0x10100); /* temporary */
 	acquire(t2, MST_OP_MALLOC, 0x10200, 24, s_unknown);
-	event((struct mst_event){.thread = t1, .op = MST_OP_REALLOC, .old_addr = 0x10000, .addr = 0x10400, .size = 200,
+	event((struct mst_event){.thread = t1,
+		.op = MST_OP_REALLOC,
+		.old_addr = 0x10000,
+		.addr = 0x10400,
+		.size = 200,
 		.stack = s_load});
 	acquire(t1, MST_OP_REALLOC, 0x10600, 7, s_cut); /* realloc(NULL, 7) */
-	event((struct mst_event){.thread = t2, .op = MST_OP_POSIX_MEMALIGN, .addr = 0x20000, .size = 512, .align = 256,
+	event((struct mst_event){.thread = t2,
+		.op = MST_OP_POSIX_MEMALIGN,
+		.addr = 0x20000,
+		.size = 512,
+		.align = 256,
 		.stack = s_cut});
-	event((struct mst_event){.thread = t2, .op = MST_OP_MALLOC, .flags = MST_EV_FAILED, .size = INT64_MAX, .err = 12,
+	event((struct mst_event){.thread = t2,
+		.op = MST_OP_MALLOC,
+		.flags = MST_EV_FAILED,
+		.size = INT64_MAX,
+		.err = 12,
 		.stack = s_main});
 	release(t2, 0xdead0); /* never seen */
 	event((struct mst_event){.thread = t2, .op = MST_OP_REALLOC_BEGIN, .addr = 0x10200});
 	acquire(t1, MST_OP_MALLOC, 0x10200, 16, s_main); /* reuses the address meanwhile */
-	event((struct mst_event){.thread = t2, .op = MST_OP_REALLOC_END, .old_addr = 0x10200, .addr = 0x30000, .size = 48,
+	event((struct mst_event){.thread = t2,
+		.op = MST_OP_REALLOC_END,
+		.old_addr = 0x10200,
+		.addr = 0x30000,
+		.size = 48,
 		.stack = s_unknown});
 	event((struct mst_event){.thread = t1, .op = MST_OP_REALLOC_FREE, .addr = 0x10600});
 	release(t2, 0x20000);
@@ -164,8 +189,12 @@ static void forks(void)
 
 static void hostile(void)
 {
-	static const char *const names[] = {"\033]0;pwned\007\033[2J", "</script><img src=x onerror=alert(1)>", "a;b 9",
-		"two\nlines\ttab", "\xff\xfe\x80 bytes", "=HYPERLINK(\"http://x\")", ("\xe2\x80\xae" "desrever"), "\"};q,'\\"};
+	static const char *const names[] = {"\033]0;pwned\007\033[2J",
+		"</script><img src=x onerror=alert(1)>", "a;b 9", "two\nlines\ttab", "\xff\xfe\x80 bytes",
+		"=HYPERLINK(\"http://x\")",
+		("\xe2\x80\xae"
+		 "desrever"),
+		"\"};q,'\\"};
 	uint32_t bad = module("/tmp/\033[31mred\n.so");
 	uint32_t p = process(300, 0, MST_ORIGIN_START, "/tmp/\033c");
 	uint32_t t = thread(p, 300, "\033[5m;\n");
@@ -213,9 +242,18 @@ static void open_writer(int fd, bool is_hostile)
 {
 	static const char command[] = "app\0--fast\0in.txt", bad[] = "app\0\033[2J\n</script>";
 	struct mst_writer_options opt = {
-		.header = {.time_shift = 8, .has_addresses = true, .stack_depth = 64, .tool = "make_cli_trace 1.0",
-			.start_realtime_ns = 1700000000000000000, .page_size = 4096, .n_cpus = 2, .host = "testhost",
-			.kernel = "6.1.0", .arch = "x86_64", .clock = "monotonic", .cwd = "/home/user",
+		.header = {.time_shift = 8,
+			.has_addresses = true,
+			.stack_depth = 64,
+			.tool = "make_cli_trace 1.0",
+			.start_realtime_ns = 1700000000000000000,
+			.page_size = 4096,
+			.n_cpus = 2,
+			.host = "testhost",
+			.kernel = "6.1.0",
+			.arch = "x86_64",
+			.clock = "monotonic",
+			.cwd = "/home/user",
 			.cmdline = is_hostile ? bad : command,
 			.cmdline_len = is_hostile ? sizeof(bad) - 1 : sizeof(command) - 1},
 		.file_id = 0x1122334455667788,

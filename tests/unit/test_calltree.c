@@ -54,8 +54,10 @@ static void make_codes(void)
 		fake.codes[c] = (struct mst_code){.module = 1 + roll(2), .offset = c * 16};
 		fake.n_symbols[c] = roll(MAX_SYMBOLS + 1);
 		for (size_t i = 0; i < fake.n_symbols[c]; i++)
-			fake.symbols[c][i] = (struct mst_symbol){.function = 1 + roll(5), .file = 1 + roll(3),
-				.line = roll(99), .is_inlined = i + 1 < fake.n_symbols[c]};
+			fake.symbols[c][i] = (struct mst_symbol){.function = 1 + roll(5),
+				.file = 1 + roll(3),
+				.line = roll(99),
+				.is_inlined = i + 1 < fake.n_symbols[c]};
 	}
 }
 
@@ -65,7 +67,8 @@ static void make_stacks(void)
 	make_codes();
 	fake.n_stacks = MAX_STACKS;
 	for (uint32_t id = 2; id <= MAX_STACKS; id++)
-		fake.stacks[id] = (struct mst_stack){.parent = roll(4) ? roll(id) : id - 1, .code = 1 + roll(N_CODES)};
+		fake.stacks[id] =
+			(struct mst_stack){.parent = roll(4) ? roll(id) : id - 1, .code = 1 + roll(N_CODES)};
 }
 
 /* ---- the model: "/name/name..." -> weight -------------------------------------------------------------- */
@@ -189,7 +192,8 @@ static void equals_the_model_on_random_stacks(void **state)
 	}
 }
 
-static const struct mst_callnode *tree_of(struct mst_calltree **t, const uint32_t *stacks, size_t n, uint32_t *n_nodes)
+static const struct mst_callnode *tree_of(
+	struct mst_calltree **t, const uint32_t *stacks, size_t n, uint32_t *n_nodes)
 {
 	assert_int_equal(mst_calltree_new(&fake, t), 0);
 	for (size_t i = 0; i < n; i++)

@@ -1,8 +1,8 @@
-/* Replay against a model that has no cleverness at all: it keeps every block ever acquired, recomputes the sum
- * over running processes after every event, and copies all counters at every new peak. Random histories with
- * forks, execs, exits, splits, failures, late and stray events; everything must be equal, exactly.
+/* Replay against a model that has no cleverness at all: it keeps every block ever acquired, recomputes the
+ * sum over running processes after every event, and copies all counters at every new peak. Random histories
+ * with forks, execs, exits, splits, failures, late and stray events; everything must be equal, exactly.
  *
- * The reader is a fake of the few functions that replay asks: a test chooses which processes it reveals when. */
+ * The reader is a fake of the few functions that replay asks: a test chooses what it reveals when. */
 #include "mstrace.h"
 
 #include <setjmp.h>
@@ -76,7 +76,7 @@ struct history {
 	uint32_t n;
 	struct past_block blocks[MAX_EVENTS + 1]; /* as the generator knows them, by ordinal */
 	uint64_t n_blocks;
-	uint64_t base[MAX_PROCESSES + 1]; /* first ordinal not inherited */
+	uint64_t base[MAX_PROCESSES + 1];	 /* first ordinal not inherited */
 	uint64_t pending_begin[MAX_THREADS + 1]; /* a split realloc waits for its END: ordinal released */
 	uint64_t pending_addr[MAX_THREADS + 1];
 	uint64_t random;
@@ -102,8 +102,11 @@ static uint32_t start_process(uint32_t parent, uint8_t origin, uint32_t pid)
 	if (fake.n_processes == MAX_PROCESSES)
 		return 0;
 	uint32_t id = ++fake.n_processes;
-	fake.processes[id] = (struct mst_process){.pid = pid, .parent = parent, .origin = origin,
-		.start_event = past.n, .end_event = UINT64_MAX};
+	fake.processes[id] = (struct mst_process){.pid = pid,
+		.parent = parent,
+		.origin = origin,
+		.start_event = past.n,
+		.end_event = UINT64_MAX};
 	past.base[id] = past.n_blocks + 1;
 	for (int i = 0; i < THREADS_EACH; i++)
 		fake.threads[++fake.n_threads] = (struct mst_thread){.process = id, .tid = pid + (uint32_t)i};
@@ -142,7 +145,10 @@ static uint64_t any_block(uint32_t process)
 static struct mst_event *emit(uint32_t thread, uint8_t op)
 {
 	struct mst_event *ev = &past.events[past.n];
-	*ev = (struct mst_event){.number = past.n, .time_ns = past.n * 256, .thread = thread, .op = op,
+	*ev = (struct mst_event){.number = past.n,
+		.time_ns = past.n * 256,
+		.thread = thread,
+		.op = op,
 		.stack = roll(MAX_STACKS + 1)};
 	if (roll(100) == 0)
 		ev->stack = MAX_STACKS + 1 + roll(1000); /* not in the dictionary */
@@ -156,8 +162,14 @@ static void acquire_in(struct mst_event *ev, uint32_t process)
 	ev->alloc = ++past.n_blocks;
 	ev->size = sizes[roll(6)] + roll(3);
 	ev->addr = 0x1000 + past.n_blocks * 16;
-	past.blocks[ev->alloc] = (struct past_block){.alloc = ev->alloc, .addr = ev->addr, .size = ev->size,
-		.time_ns = ev->time_ns, .process = process, .thread = ev->thread, .stack = ev->stack, .is_live = true,
+	past.blocks[ev->alloc] = (struct past_block){.alloc = ev->alloc,
+		.addr = ev->addr,
+		.size = ev->size,
+		.time_ns = ev->time_ns,
+		.process = process,
+		.thread = ev->thread,
+		.stack = ev->stack,
+		.is_live = true,
 		.op = ev->op};
 }
 
@@ -169,7 +181,8 @@ static void make_acquisition(uint32_t process, uint32_t thread)
 
 static void make_release(uint32_t process, uint32_t thread)
 {
-	static const uint8_t ops[] = {MST_OP_FREE, MST_OP_FREE, MST_OP_REALLOC_FREE, MST_OP_REALLOC_BEGIN, MST_OP_REALLOC};
+	static const uint8_t ops[] = {
+		MST_OP_FREE, MST_OP_FREE, MST_OP_REALLOC_FREE, MST_OP_REALLOC_BEGIN, MST_OP_REALLOC};
 	uint64_t alloc = any_block(process);
 	uint8_t op = ops[roll(5)];
 	if (!alloc || (op == MST_OP_REALLOC_BEGIN && past.pending_begin[thread])) {
@@ -316,7 +329,8 @@ static void model_release(const struct mst_event *ev, uint32_t process, uint32_t
 	}
 	if (is_ours)
 		b->is_live = false;
-	else if (ev->freed && ev->freed < past.base[process] && fake.processes[process].origin == MST_ORIGIN_FORK)
+	else if (ev->freed && ev->freed < past.base[process] &&
+		 fake.processes[process].origin == MST_ORIGIN_FORK)
 		model.inherited++;
 	else
 		model.foreign++;
@@ -340,7 +354,8 @@ static void model_acquire(const struct mst_event *ev, uint32_t process)
 
 static bool lives_now(const struct past_block *b, uint64_t event)
 {
-	return b->is_live && counts(b->process) && !(b->process && fake.processes[b->process].end_event <= event);
+	return b->is_live && counts(b->process) &&
+	       !(b->process && fake.processes[b->process].end_event <= event);
 }
 
 static void add_peak(struct mst_counters *c, uint64_t size)
@@ -386,7 +401,8 @@ static void run_model(const struct mst_replay_options *filter, bool has_peak)
 			for (int k = 0; k < 3 && counts(process); k++)
 				c[k]->failed++;
 		} else {
-			if (mst_op_releases(ev->op) && (ev->freed || ev->op != MST_OP_REALLOC || ev->old_addr))
+			if (mst_op_releases(ev->op) &&
+				(ev->freed || ev->op != MST_OP_REALLOC || ev->old_addr))
 				model_release(ev, process, thread);
 			if (ev->alloc)
 				model_acquire(ev, process);
@@ -463,7 +479,9 @@ static struct mst_replay *replay_history(const struct mst_replay_options *opt, e
 		struct mst_event one = past.events[i];
 		if (feed == STREAM)
 			fake.revealed = i + n;
-		assert_int_equal(n == 1 ? mst_replay_apply(p, &one) : mst_replay_apply_batch(p, past.events + i, n), 0);
+		assert_int_equal(
+			n == 1 ? mst_replay_apply(p, &one) : mst_replay_apply_batch(p, past.events + i, n),
+			0);
 	}
 	fake.revealed = UINT64_MAX;
 	return p;
@@ -502,7 +520,8 @@ static void counts_one_process_or_one_pid(void **state)
 	(void)state;
 	for (uint64_t seed = 2000; seed < 2030; seed++) {
 		make_history(seed, 800);
-		check_history((struct mst_replay_options){.by_stack = true, .only_process = 1 + roll(fake.n_processes)});
+		check_history((struct mst_replay_options){
+			.by_stack = true, .only_process = 1 + roll(fake.n_processes)});
 		check_history((struct mst_replay_options){.by_stack = true, .only_pid = 1000 + roll(4)});
 	}
 }
@@ -553,17 +572,19 @@ static void completes_releases(void **state)
 {
 	(void)state;
 	struct mst_replay *p = fresh_replay();
-	applied(p, (struct mst_event){.thread = 1, .op = MST_OP_MALLOC, .alloc = 1, .size = 10, .addr = 0xa0});
-	struct mst_event ev =
-		applied(p, (struct mst_event){.thread = 1, .op = MST_OP_REALLOC, .alloc = 2, .freed = 1, .size = 20,
-				   .addr = 0xb0});
+	applied(p,
+		(struct mst_event){.thread = 1, .op = MST_OP_MALLOC, .alloc = 1, .size = 10, .addr = 0xa0});
+	struct mst_event ev = applied(p,
+		(struct mst_event){
+			.thread = 1, .op = MST_OP_REALLOC, .alloc = 2, .freed = 1, .size = 20, .addr = 0xb0});
 	assert_int_equal(ev.old_addr, 0xa0);
 	assert_int_equal(ev.addr, 0xb0);
 	assert_int_equal(ev.size, 20);
 	ev = applied(p, (struct mst_event){.thread = 1, .op = MST_OP_REALLOC_BEGIN, .freed = 2});
 	assert_int_equal(ev.addr, 0xb0);
 	assert_int_equal(ev.size, 20);
-	ev = applied(p, (struct mst_event){.thread = 1, .op = MST_OP_REALLOC_END, .alloc = 3, .size = 30, .addr = 0xc0});
+	ev = applied(p, (struct mst_event){
+				.thread = 1, .op = MST_OP_REALLOC_END, .alloc = 3, .size = 30, .addr = 0xc0});
 	assert_int_equal(ev.old_addr, 0xb0);
 	assert_int_equal(ev.freed, 2);
 	ev = applied(p, (struct mst_event){.thread = 1, .op = MST_OP_FREE, .freed = 3});
@@ -578,11 +599,13 @@ static void marks_foreign_and_inherited_releases(void **state)
 {
 	(void)state;
 	struct mst_replay *p = fresh_replay();
-	applied(p, (struct mst_event){.thread = 1, .op = MST_OP_MALLOC, .alloc = 1, .size = 10, .addr = 0xa0});
+	applied(p,
+		(struct mst_event){.thread = 1, .op = MST_OP_MALLOC, .alloc = 1, .size = 10, .addr = 0xa0});
 	past.n_blocks = 1;
 	uint32_t child = start_process(1, MST_ORIGIN_FORK, 1001);
 	uint32_t in_child = (child - 1) * THREADS_EACH + 1;
-	struct mst_event ev = applied(p, (struct mst_event){.thread = in_child, .op = MST_OP_FREE, .freed = 1});
+	struct mst_event ev =
+		applied(p, (struct mst_event){.thread = in_child, .op = MST_OP_FREE, .freed = 1});
 	assert_int_equal(ev.flags, MST_EV_INHERITED);
 	assert_int_equal(ev.size, 10);
 	assert_int_equal(mst_replay_process(p, child)->frees, 1);
@@ -614,13 +637,17 @@ static void replaces_a_block_whose_ordinal_repeats(void **state)
 	mst_replay_free(p);
 }
 
-/* What no writer would write: any op, any ids, ordinals that repeat and return, sizes that overflow the sums. */
+/* What no writer would write: any op, any ids, ordinals that repeat, sizes that overflow the sums. */
 static struct mst_event absurd_event(uint32_t number)
 {
 	return (struct mst_event){
 		.number = roll(10) ? number : roll(1u << 30),
-		.alloc = roll(3) ? 1 + roll(60) : roll(2) ? UINT64_MAX - roll(3) : 0,
-		.freed = roll(3) ? roll(60) : roll(2) ? UINT64_MAX - roll(3) : 0,
+		.alloc = roll(3)   ? 1 + roll(60)
+			 : roll(2) ? UINT64_MAX - roll(3)
+				   : 0,
+		.freed = roll(3)   ? roll(60)
+			 : roll(2) ? UINT64_MAX - roll(3)
+				   : 0,
 		.size = roll(2) ? roll(1000) : UINT64_MAX - roll(1000),
 		.addr = roll(3),
 		.old_addr = roll(2),
@@ -636,13 +663,15 @@ static void adds_up_whatever_the_events(void **state)
 	(void)state;
 	for (uint64_t seed = 1; seed <= 40; seed++) {
 		make_history(seed, 500); /* for its processes and threads, some of which have ended */
-		struct mst_replay *p = replay_history(&(struct mst_replay_options){.by_stack = true}, ONE_BY_ONE);
+		struct mst_replay *p =
+			replay_history(&(struct mst_replay_options){.by_stack = true}, ONE_BY_ONE);
 		for (uint32_t i = 0; i < 2000; i++) {
 			struct mst_event ev = absurd_event(past.n + i);
 			assert_int_equal(mst_replay_apply(p, &ev), 0);
 		}
 		const struct mst_counters *total = mst_replay_totals(p);
-		uint64_t live = total->live_bytes, blocks = total->live_blocks, frees = total->frees, peak = total->peak_bytes;
+		uint64_t live = total->live_bytes, blocks = total->live_blocks, frees = total->frees,
+			 peak = total->peak_bytes;
 		assert_int_equal(live, total->allocated_bytes - total->freed_bytes);
 		for (uint32_t i = 0; i < mst_replay_n_stacks(p); i++) {
 			const struct mst_counters *c = mst_replay_stack(p, i);

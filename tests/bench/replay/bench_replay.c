@@ -1,5 +1,6 @@
-/* bench_replay TRACE - what replaying costs beside decoding: events per second and core of each, over the whole trace,
- * best of three. Decoding is timed with the columns that the replay needs; the replay runs on the same batches. */
+/* bench_replay TRACE - what replaying costs beside decoding: events per second and core of each, over the
+ * whole trace, best of three. Decoding is timed with the columns that the replay needs; the replay runs on
+ * the same batches. */
 #include "mstrace.h"
 
 #include <stdio.h>
