@@ -1,4 +1,4 @@
-/* verify.c - is every byte of the file what was written, and if not, what can be saved? */
+/* soundness.c - is every byte of the file what was written, and if not, what can be saved? */
 #include "dump.h"
 #include "json.h"
 #include "report.h"

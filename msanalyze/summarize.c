@@ -1,4 +1,4 @@
-/* summary.c - how much was allocated, how much stayed, how high did it go, and is the trace all there? */
+/* summarize.c - how much was allocated, how much stayed, how high did it go, and is the trace all there? */
 #include "analysis.h"
 #include "report.h"
 #include "trace.h"
