@@ -32,6 +32,7 @@ struct mst_event_frame {
 	struct mst_events ev;
 	struct mst_columns cols;
 	uint32_t n_threads, n_sites;
+	uint32_t n_identity; /* slot and order are already those of a single thread up to here */
 	bool has_late;
 
 	uint16_t slot[MST_FRAME_EVENTS_MAX];     /* [event] thread, numbered by first appearance */

@@ -23,11 +23,16 @@ static void sort_by_slot(struct mst_event_frame *f)
 		f->order[f->slot_end[f->slot[i]]++] = (uint16_t)i;
 }
 
+/* One thread: slot 0 for all, in their order. Made once for as long as no frame has more threads: who writes other
+ * slots resets n_identity. */
 static void identity(struct mst_event_frame *f)
 {
-	memset(f->slot, 0, f->ev.n * sizeof(f->slot[0]));
-	for (uint32_t i = 0; i < f->ev.n; i++)
+	for (uint32_t i = f->n_identity; i < f->ev.n; i++) {
+		f->slot[i] = 0;
 		f->order[i] = (uint16_t)i;
+	}
+	if (f->n_identity < f->ev.n)
+		f->n_identity = f->ev.n;
 	f->slot_end[0] = f->ev.n;
 }
 
@@ -41,6 +46,8 @@ static uint32_t find_slot(struct mst_event_frame *f, uint32_t thread)
 	for (; f->table[at] != 0; at = (at + 1) & ((1u << TABLE_BITS) - 1))
 		if (f->slot_thread[f->table[at] - 1] == thread)
 			return f->table[at] - 1;
+	if (f->n_threads > 0)
+		f->n_identity = 0;
 	f->slot_thread[f->n_threads] = thread;
 	f->table[at] = ++f->n_threads;
 	return f->n_threads - 1;
@@ -111,6 +118,8 @@ static bool get_runs(struct mst_event_frame *f, uint32_t n)
 	struct mst_cursor slots = mst_columns_open(&f->cols, MST_COLUMN_RUN_SLOT);
 	struct mst_cursor lengths = mst_columns_open(&f->cols, MST_COLUMN_RUN_LENGTH);
 
+	if (n > 0)
+		f->n_identity = 0;
 	for (uint32_t i = 0; i < n && !slots.failed && !lengths.failed;) {
 		uint16_t slot = (uint16_t)mst_get_varint_max(&slots, f->n_threads - 1);
 		uint32_t end = i + (uint32_t)mst_get_varint_max(&lengths, n - i - 1) + 1;
@@ -134,7 +143,11 @@ bool mst_event_decode_order(struct mst_event_frame *f)
 			return false;
 		identity(f);
 	}
-	for (uint32_t i = 0; i < f->ev.n; i++)
-		f->ev.thread[i] = f->slot_thread[f->slot[i]];
+	if (f->n_threads == 1)
+		for (uint32_t i = 0; i < f->ev.n; i++)
+			f->ev.thread[i] = f->slot_thread[0];
+	else
+		for (uint32_t i = 0; i < f->ev.n; i++)
+			f->ev.thread[i] = f->slot_thread[f->slot[i]];
 	return true;
 }

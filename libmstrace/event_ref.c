@@ -157,55 +157,58 @@ struct ref_cursors {
 	struct mst_cursor addr, old, cross;
 };
 
+/* The greatest REF that an event of such a site may have. */
+static uint32_t greatest_code(unsigned trait)
+{
+	if (trait & MST_SITE_FAILED)
+		return REF_ADDR;
+	return trait & MST_SITE_RELEASES ? REF_RANK + MST_FRAME_EVENTS_MAX : REF_CROSS;
+}
+
 /* REF -> code by event. */
 static bool read_codes(struct mst_event_frame *f)
 {
 	struct mst_cursor c = mst_columns_open(&f->cols, MST_COLUMN_REF);
 
-	for (uint32_t s = 0, g = 0; s < f->n_sites; g = f->site_end[s++])
+	for (uint32_t s = 0, g = 0; s < f->n_sites; g = f->site_end[s++]) {
+		uint32_t greatest = greatest_code(f->site_trait[s]);
 		if (f->site_trait[s] & MST_SITE_REFERS)
 			for (; g < f->site_end[s]; g++)
-				f->u.ref.code[f->group[g]] =
-					(uint32_t)mst_get_varint_max(&c, REF_RANK + MST_FRAME_EVENTS_MAX);
+				f->u.ref.code[f->group[g]] = (uint32_t)mst_get_varint_max(&c, greatest);
+	}
 	return mst_columns_close(&f->cols, MST_COLUMN_REF, &c);
 }
 
-/* The ordinal that event i refers to; UINT64_MAX if that cannot be. */
-static inline uint64_t read_block(struct mst_event_frame *f, uint32_t i, uint32_t code, uint32_t n_own,
-	struct ref_cursors *in)
+/* What event i refers to by a code below REF_RANK. */
+static bool decode_unranked(struct mst_event_frame *f, uint32_t i, uint32_t code, struct ref_cursors *in)
 {
-	uint32_t trait = f->site_trait[f->site[i]], before = f->allocs_before[i];
+	uint32_t before = f->allocs_before[i];
 
-	if (trait & MST_SITE_FAILED)
-		return UINT64_MAX;
-	if (code == REF_OLD) {
-		uint64_t *last = &f->u.ref.last_old[f->site[i]];
-		*last = mst_undelta(mst_get_varint(&in->old), *last);
-		return *last != 0 && *last < f->ev.first_alloc ? *last : UINT64_MAX;
-	}
-	if (code == REF_CROSS) {
-		uint64_t back = mst_get_varint(&in->cross);
-		return back < before ? f->ev.first_alloc + before - 1 - back : UINT64_MAX;
-	}
-	uint32_t index = mst_live_select(&f->u.ref.live, n_own, code - REF_RANK);
-	if (index == MST_LIVE_NONE || !(trait & MST_SITE_RELEASES))
-		return UINT64_MAX;
-	mst_live_remove(&f->u.ref.live, index);
-	return f->ev.first_alloc + f->u.ref.own_alloc[index];
-}
-
-static inline bool decode_ref(struct mst_event_frame *f, uint32_t i, uint32_t n_own, struct ref_cursors *in)
-{
-	uint32_t code = f->u.ref.code[i];
-
-	if (code >= REF_OLD) {
-		f->ev.freed[i] = read_block(f, i, code, n_own, in);
-		return f->ev.freed[i] != UINT64_MAX;
-	}
 	if (code == REF_ADDR) {
 		f->u.ref.last_addr = mst_undelta(mst_get_varint(&in->addr), f->u.ref.last_addr);
 		f->ev.freed_addr[i] = f->u.ref.last_addr;
+	} else if (code == REF_OLD) {
+		uint64_t *last = &f->u.ref.last_old[f->site[i]];
+		*last = mst_undelta(mst_get_varint(&in->old), *last);
+		f->ev.freed[i] = *last;
+		return *last != 0 && *last < f->ev.first_alloc;
+	} else if (code == REF_CROSS) {
+		uint64_t back = mst_get_varint(&in->cross);
+		f->ev.freed[i] = f->ev.first_alloc + before - 1 - back;
+		return back < before;
 	}
+	return true;
+}
+
+/* The block of that rank, which dies, among the thread's n_own so far. */
+static inline bool decode_ranked(struct mst_event_frame *f, uint32_t i, uint32_t rank, uint32_t n_own)
+{
+	uint32_t index = mst_live_select(&f->u.ref.live, n_own, rank);
+
+	if (index == MST_LIVE_NONE)
+		return false;
+	mst_live_remove(&f->u.ref.live, index);
+	f->ev.freed[i] = f->ev.first_alloc + f->u.ref.own_alloc[index];
 	return true;
 }
 
@@ -213,9 +216,12 @@ static bool decode_thread(struct mst_event_frame *f, uint32_t begin, uint32_t en
 {
 	uint32_t n_refs = sift(f, begin, end);
 
-	for (uint32_t r = 0; r < n_refs; r++)
-		if (!decode_ref(f, f->u.ref.event[r], f->u.ref.n_own[r], in))
+	for (uint32_t r = 0; r < n_refs; r++) {
+		uint32_t i = f->u.ref.event[r], code = f->u.ref.code[i];
+		if (!(code >= REF_RANK ? decode_ranked(f, i, code - REF_RANK, f->u.ref.n_own[r])
+				       : decode_unranked(f, i, code, in)))
 			return mst_columns_bad(&f->cols, MST_COLUMN_REF);
+	}
 	return true;
 }
 

@@ -1,9 +1,10 @@
 /* live_rank.h - the blocks a thread has acquired in a frame, and the rank of each among those that still live.
  *
  * Rank 0 is the newest live block: the one a program most often frees next. Blocks are numbered as they are acquired;
- * the caller says by n how many there are, so that acquiring costs nothing. A bit per block says whether it is dead; the
- * dead are counted per word (64) and per span (1024), so that rank and select look at no more than 64 spans, 16 words and
- * one word, whatever the file says. Both mostly end within the newest word. */
+ * the caller says by n how many there are, so that acquiring costs nothing. A bit per block says whether it is dead, newer
+ * blocks in lower bits, so that counting ranks off is clearing lowest bits, the cheapest loop there is. The dead are
+ * counted per word (64) and per span (1024), so that rank and select look at no more than 64 spans, 16 words and one word,
+ * whatever the file says. Both mostly end within the newest word. */
 #ifndef MST_LIVE_RANK_H
 #define MST_LIVE_RANK_H
 
@@ -16,7 +17,8 @@
 #define MST_LIVE_SPANS (MST_FRAME_EVENTS_MAX / 1024)
 #define MST_LIVE_NONE UINT32_MAX
 
-/* Invariants: dead_in_word[w] = bits set in dead[w]; dead_in_span[s] = sum of dead_in_word over its 16 words. */
+/* The bit of block i stands in dead[i / 64]. Invariants: dead_in_word[w] = bits set in dead[w]; dead_in_span[s] = sum of
+ * dead_in_word over its 16 words. */
 struct mst_live_rank {
 	uint64_t dead[MST_LIVE_WORDS];
 	uint8_t dead_in_word[MST_LIVE_WORDS];
@@ -31,15 +33,20 @@ static inline void mst_live_reset(struct mst_live_rank *l, uint32_t n)
 	memset(l->dead_in_span, 0, (n + 1023) / 1024 * sizeof(l->dead_in_span[0]));
 }
 
+static inline uint32_t mst_live_bit(uint32_t i)
+{
+	return 63 - i % 64;
+}
+
 static inline bool mst_live_has(const struct mst_live_rank *l, uint32_t i)
 {
-	return !(l->dead[i / 64] >> i % 64 & 1);
+	return !(l->dead[i / 64] >> mst_live_bit(i) & 1);
 }
 
 /* Block i, which lives, dies. */
 static inline void mst_live_remove(struct mst_live_rank *l, uint32_t i)
 {
-	l->dead[i / 64] |= (uint64_t)1 << i % 64;
+	l->dead[i / 64] |= (uint64_t)1 << mst_live_bit(i);
 	l->dead_in_word[i / 64]++;
 	l->dead_in_span[i / 1024]++;
 }
@@ -48,7 +55,7 @@ static inline void mst_live_remove(struct mst_live_rank *l, uint32_t i)
 static inline uint32_t mst_live_rank_of(const struct mst_live_rank *l, uint32_t n, uint32_t i)
 {
 	uint32_t word = i / 64, last_word = (n - 1) / 64, last_span = (n - 1) / 1024;
-	uint64_t newer = l->dead[word] >> i % 64 >> 1;
+	uint64_t newer = l->dead[word] & (((uint64_t)1 << mst_live_bit(i)) - 1);
 	uint32_t dead = newer == 0 ? 0 : (uint32_t)__builtin_popcountll(newer);
 
 	while (++word <= last_word && word % 16 != 0)
@@ -78,9 +85,9 @@ static inline uint32_t mst_live_select(const struct mst_live_rank *l, uint32_t n
 		end = word-- * 64;
 		live = 64u - l->dead_in_word[word];
 	}
-	uint64_t bits = ~l->dead[word] & UINT64_MAX >> (word * 64 + 64 - end);
+	uint64_t bits = ~l->dead[word] & UINT64_MAX << (word * 64 + 64 - end);
 	for (; rank > 0; rank--)
-		bits ^= (uint64_t)1 << (63 - __builtin_clzll(bits));
-	return word * 64 + 63 - (uint32_t)__builtin_clzll(bits);
+		bits &= bits - 1;
+	return word * 64 + 63 - (uint32_t)__builtin_ctzll(bits);
 }
 #endif
