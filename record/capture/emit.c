@@ -392,6 +392,8 @@ void ms_emit_thread_name(const struct ms_call *call)
 void ms_emit_unloaded_modules(const struct ms_call *call)
 {
 	uint64_t start;
-	while (ms_modules_take_unloaded(&start))
+	while (ms_modules_take_unloaded(&start)) {
+		ms_unwind_forget_module(start);
 		ms_emit_note(call, MS_U_UNMODULE, &start, 1);
+	}
 }

@@ -211,9 +211,12 @@ HOOK void *pvalloc(size_t size)
 
 /* ---- releasing ---------------------------------------------------------------------------------------------------- */
 
-HOOK void free(void *p)
+/* free, and the other ways to release. A libc may have them or not (free_sized is younger than most, cfree was dropped in 2.26),
+ * and says in either case that they do as free does: so free is what is
+ * called. */
+static inline __attribute__((always_inline)) void release(enum ms_call_kind kind, void *p, size_t size,
+	const struct ms_unwind_regs *at)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	struct ms_call call;
 	if (!p || ms_boot_owns(p))
 		return;
@@ -221,67 +224,37 @@ HOOK void free(void *p)
 		ms_real.free(p);
 		return;
 	}
-	ms_emit_released(&call, MS_CALL_FREE, p, 0, &at);
+	ms_emit_released(&call, kind, p, size, at);
 	ms_real.free(p);
 	ms_leave(&call);
 }
 
-/* Newer or older than the libc at hand, or not: where it has none of its own, free does the same. */
+HOOK void free(void *p)
+{
+	struct ms_unwind_regs at = MS_UNWIND_CALLER();
+	release(MS_CALL_FREE, p, 0, &at);
+}
+
 HOOK void free_sized(void *p, size_t size);
 HOOK void free_sized(void *p, size_t size)
 {
-	static void *_Atomic real_free_sized;
 	struct ms_unwind_regs at = MS_UNWIND_CALLER();
-	struct ms_call call;
-	if (!p || ms_boot_owns(p))
-		return;
-	bool is_recorded = ENTER(&call);
-	if (is_recorded)
-		ms_emit_released(&call, MS_CALL_FREE_SIZED, p, size, &at);
-	void *real = ms_real_find(&real_free_sized, "free_sized", NULL);
-	if (real)
-		((void (*)(void *, size_t))real)(p, size);
-	else
-		ms_real.free(p);
-	if (is_recorded)
-		ms_leave(&call);
+	release(MS_CALL_FREE_SIZED, p, size, &at);
 }
 
 HOOK void free_aligned_sized(void *p, size_t align, size_t size);
 HOOK void free_aligned_sized(void *p, size_t align, size_t size)
 {
-	static void *_Atomic real_free_aligned_sized;
 	struct ms_unwind_regs at = MS_UNWIND_CALLER();
-	struct ms_call call;
-	if (!p || ms_boot_owns(p))
-		return;
-	bool is_recorded = ENTER(&call);
-	if (is_recorded)
-		ms_emit_released(&call, MS_CALL_FREE_ALIGNED_SIZED, p, size, &at);
-	void *real = ms_real_find(&real_free_aligned_sized, "free_aligned_sized", NULL);
-	if (real)
-		((void (*)(void *, size_t, size_t))real)(p, align, size);
-	else
-		ms_real.free(p);
-	if (is_recorded)
-		ms_leave(&call);
+	(void)align;
+	release(MS_CALL_FREE_ALIGNED_SIZED, p, size, &at);
 }
 
-/* Gone from glibc's headers since 2.26; old binaries still call it. */
 HOOK void cfree(void *p);
 HOOK void cfree(void *p)
 {
 	struct ms_unwind_regs at = MS_UNWIND_CALLER();
-	struct ms_call call;
-	if (!p || ms_boot_owns(p))
-		return;
-	if (!ENTER(&call)) {
-		ms_real.free(p);
-		return;
-	}
-	ms_emit_released(&call, MS_CALL_CFREE, p, 0, &at);
-	ms_real.free(p);
-	ms_leave(&call);
+	release(MS_CALL_CFREE, p, 0, &at);
 }
 
 /* ---- modules and names: watched, not changed ------------------------------------------------------------------------- */
@@ -292,7 +265,7 @@ HOOK int dlclose(void *handle)
 {
 	static void *_Atomic real_dlclose;
 	struct ms_call call;
-	int (*real)(void *) = (int (*)(void *))ms_real_find(&real_dlclose, "dlclose", NULL);
+	int (*real)(void *) = (int (*)(void *))ms_real_find(&real_dlclose, "dlclose");
 	ms_unwind_dlclose_begin();
 	int rc = real(handle);
 	ms_unwind_dlclose_end();
@@ -308,7 +281,7 @@ HOOK int pthread_setname_np(pthread_t thread, const char *name)
 	static void *_Atomic real_setname;
 	struct ms_call call;
 	int (*real)(pthread_t, const char *) = (int (*)(pthread_t, const char *))ms_real_find(&real_setname,
-		"pthread_setname_np", NULL);
+		"pthread_setname_np");
 	int rc = real(thread, name);
 	if (rc == 0 && thread == pthread_self() && ENTER(&call)) {
 		ms_emit_thread_name(&call);

@@ -13,11 +13,11 @@
 #include "emit.h"
 #include "rawcall.h"
 #include "real.h"
+#include "sigmask.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -81,24 +81,33 @@ static bool find_recorder(void)
 	return false;
 }
 
+/* Does another thread of the parent process lend us its memory (vfork, posix_spawn)? Every thread that glibc starts
+ * or forks has told the kernel where its list of robust locks is; these children have none. They must not
+ * attach, for what they attach would be the parent's: under their pid, which ends soon. */
+static bool is_on_loan(void)
+{
+	void *head = NULL;
+	size_t len;
+	return ms_rawcall(SYS_get_robust_list, 0, (long)&head, (long)&len, 0, 0, 0) == 0 && !head;
+}
+
 /* ---- attaching -------------------------------------------------------------------------------------------------------- */
-
-/* All but SIGSYS, by which a sandbox emulates system calls: blocked, it would kill. */
-static void block_signals(uint64_t *old)
-{
-	uint64_t all = ~(UINT64_C(1) << (SIGSYS - 1));
-	ms_rawcall(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)old, sizeof(all), 0, 0);
-}
-
-static void restore_signals(const uint64_t *old)
-{
-	ms_rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)old, 0, sizeof(*old), 0, 0);
-}
 
 /* The page must read as zero in fork children, or they would write into the parent's stream. */
 static bool watch_for_forks(void)
 {
 	return ms_rawcall(SYS_madvise, (long)&ms_image_page, sizeof(ms_image_page), MADV_WIPEONFORK, 0, 0, 0) == 0;
+}
+
+/* Calls that went through unrecorded before there was a place to count them. */
+static _Atomic uint64_t n_unattached;
+
+static void count_unrecorded(void)
+{
+	_Atomic uint64_t *n = &n_unattached;
+	if (atomic_load(&ms_image_page.is_attached))
+		n = &ms_session.segment.control->unslotted_events;
+	atomic_fetch_add_explicit(n, 1, memory_order_relaxed);
 }
 
 static void attach_image(void)
@@ -113,6 +122,7 @@ static void attach_image(void)
 	if (is_forked)
 		ms_thread_inherit();
 	ms_unwind_on_module(ms_emit_module);
+	atomic_fetch_add(&ms_session.segment.control->unslotted_events, atomic_exchange(&n_unattached, 0));
 	atomic_store(&ms_image_page.is_attached, 1);
 }
 
@@ -150,7 +160,7 @@ static bool lose_unslotted(struct ms_call *call)
 {
 	enum { RETRY_AFTER = 1000 };
 	ms_tls.slotless_calls = ms_tls.slotless_calls ? ms_tls.slotless_calls - 1 : RETRY_AFTER;
-	atomic_fetch_add_explicit(&ms_session.segment.control->unslotted_events, 1, memory_order_relaxed);
+	count_unrecorded();
 	return let_through(call);
 }
 
@@ -196,19 +206,22 @@ static bool enter_nested(struct ms_call *call)
 
 bool ms_enter_slow(struct ms_call *call)
 {
-	uint64_t old_mask;
 	if (!ms_real_prepare() || atomic_load_explicit(&ms_is_silent, memory_order_relaxed))
 		return let_through(call);
 	if (ms_tls.guard)
 		return enter_nested(call);
 	if (atomic_load(&ms_image_page.is_attached) && ms_tls.slotless_calls)
 		return lose_unslotted(call);
-	block_signals(&old_mask);
+	if (is_on_loan()) {
+		count_unrecorded();
+		return let_through(call);
+	}
+	uint64_t mask = ms_signals_block();
 	if (!atomic_load(&ms_image_page.is_attached))
 		ensure_image();
 	if (atomic_load(&ms_image_page.is_attached) && !ms_tls.thread)
 		claim_thread(call);
-	restore_signals(&old_mask);
+	ms_signals_restore(mask);
 	if (!atomic_load(&ms_image_page.is_attached))
 		return let_through(call);
 	if (!ms_tls.thread)

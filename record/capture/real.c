@@ -6,6 +6,7 @@
 #include "real.h"
 
 #include "rawcall.h"
+#include "sigmask.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -159,7 +160,8 @@ static void *boot_pvalloc(size_t size)
 
 enum { UNKNOWN, FOUND };
 static _Atomic int state;
-static __thread int is_looking __attribute__((tls_model("initial-exec")));
+/* volatile: dlsym is declared not to call back into us, but what it calls may. */
+static __thread volatile int is_looking __attribute__((tls_model("initial-exec")));
 
 /* Does not point to `relocated` until the loader has relocated this library. */
 static const char relocated;
@@ -218,23 +220,21 @@ bool ms_real_prepare(void)
 	if (relocation_probe != &relocated || is_looking)
 		return false;
 	int saved = errno;
+	uint64_t mask = ms_signals_block(); /* a jump out of dlsym would leave the loader locked */
 	is_looking = 1;
 	look_up();
 	is_looking = 0;
+	ms_signals_restore(mask);
 	errno = saved;
 	atomic_store_explicit(&state, FOUND, memory_order_release);
 	return true;
 }
 
-void *ms_real_find(void *_Atomic *place, const char *name, void *fallback)
+void *ms_real_find(void *_Atomic *place, const char *name)
 {
 	void *found = atomic_load_explicit(place, memory_order_acquire);
 	if (!found) {
 		found = next(name);
-		if (!found) {
-			dlerror(); /* the failure is ours, not the program's */
-			found = fallback;
-		}
 		atomic_store_explicit(place, found, memory_order_release);
 	}
 	return found;

@@ -30,9 +30,9 @@ extern struct ms_real ms_real;
  * thread is looking them up already, or the library is not relocated yet). Any thread, any number of times. */
 bool ms_real_prepare(void);
 
-/* The next definition of `name` after ours, or `fallback` if there is none. For functions that few programs
- * call; remembered in *place. */
-void *ms_real_find(void *_Atomic *place, const char *name, void *fallback);
+/* The next definition of `name` after ours, for functions that few programs call; remembered in *place. It must
+ * exist: a search that fails allocates its error message. */
+void *ms_real_find(void *_Atomic *place, const char *name);
 
 /* One envelope around all bootstrap memory, so that free costs one comparison. */
 struct ms_boot_range {

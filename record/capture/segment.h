@@ -7,7 +7,7 @@
 #define MS_SEGMENT_H
 
 #include "arena.h"
-#include "clock.h"
+#include "stamp.h"
 
 struct ms_session {
 	struct ms_segment segment;

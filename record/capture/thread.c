@@ -72,6 +72,31 @@ static bool has_signal_frame(uintptr_t from, uintptr_t to)
 	return false;
 }
 
+/* Is a hook that was interrupted while recording really below the one at `frame`? Only a signal handler can come in
+ * between, so the unwinder must meet our own code; but a stack that it can not follow to the end proves nothing. */
+static bool is_abandoned(uintptr_t frame)
+{
+	enum { DEPTH = 48 };
+	static const char here;
+	struct dl_find_object us;
+	struct ms_thread *t = ms_tls.thread;
+	const uintptr_t *words = (const uintptr_t *)frame;
+	struct ms_unwind_regs at = {words[1], frame + 16, words[0]};
+	uintptr_t ips[DEPTH];
+	unsigned flags;
+	if (!t || _dl_find_object((void *)(uintptr_t)&here, &us) < 0)
+		return false;
+	uintptr_t guard = ms_tls.guard;
+	ms_tls.guard = frame | MS_GUARD_ASIDE | MS_GUARD_RECORDING; /* a module met now goes to the side buffer */
+	uint32_t n = ms_unwind_fresh(&t->unwind, &at, ips, DEPTH, &flags);
+	ms_tls.guard = guard;
+	for (uint32_t i = 0; i < n; i++) {
+		if (ips[i] >= (uintptr_t)us.dlfo_map_start && ips[i] < (uintptr_t)us.dlfo_map_end)
+			return false;
+	}
+	return flags == 0;
+}
+
 enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame)
 {
 	enum { SCAN_MAX = 256 * 1024 };
@@ -79,8 +104,8 @@ enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame)
 	bool is_alternate = on_alternate_stack(frame);
 	if (frame > outer && !is_alternate)
 		return MS_NEST_LEFTOVER;
-	if (guard & MS_GUARD_RECORDING)
-		return MS_NEST_SIGNAL; /* nothing that we call while recording calls a hook */
+	if (guard & MS_GUARD_RECORDING) /* nothing that we call while recording calls a hook */
+		return is_abandoned(frame) ? MS_NEST_LEFTOVER : MS_NEST_SIGNAL;
 	if (is_alternate && !on_alternate_stack(outer))
 		return MS_NEST_SIGNAL;
 	if (frame > outer || outer - frame > SCAN_MAX)

@@ -16,7 +16,8 @@
  * realloc): the outer hook tells of it, so it goes through unseen. (b) A signal handler's: recorded, at rest as
  * usual, else into the side buffer, which the interrupted hook empties. A signal frame on the stack between the
  * two hooks, or an alternate stack, tells (b) from (a). (c) A leftover: the hook was left by longjmp or by
- * cancellation. Then the new frame is further out than the old one, unless it stands on an alternate stack.
+ * cancellation. Then the new frame is further out than the old one and not on an alternate stack, or the
+ * unwinder finds no hook on the way out.
  *
  * Rejected: a plain flag (a single longjmp out of a hook ends the recording of the thread), blocking signals
  * (two system calls an event), a lock-free unit reservation for nested writers (a read-modify-write each). */

@@ -188,6 +188,16 @@ static void meet_module(const struct dl_find_object *found)
 		remember_module(place, found, identity);
 }
 
+void ms_unwind_forget_module(uintptr_t start)
+{
+	unsigned n = atomic_load_explicit(&n_known, memory_order_acquire);
+
+	/* The range stays: whatever comes there takes the place over. */
+	for (unsigned i = 0; i < n && i < MAX_KNOWN; i++)
+		if (atomic_load_explicit(&known[i].start, memory_order_acquire) == start)
+			atomic_fetch_xor_explicit(&known[i].identity, ~UINT64_C(0), memory_order_relaxed);
+}
+
 /* ---- one unwind ---- */
 
 struct walk {

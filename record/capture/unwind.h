@@ -140,6 +140,9 @@ static inline void ms_unwind_forget(struct ms_unwind *u)
  */
 void ms_unwind_on_module(void (*seen)(const struct dl_find_object *));
 
+/* The module announced with this dlfo_map_start is gone: should it come back, it is announced again. */
+void ms_unwind_forget_module(uintptr_t start);
+
 /*
  * To be called around the real dlclose(). From begin to end no rule is taken from or put into the table;
  * after end all rules are gone and every thread starts over. Threads may overlap.

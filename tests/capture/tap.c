@@ -142,8 +142,10 @@ static void take_stack(struct tap_image *image, uint32_t slot, struct tap_event 
 		ev->depth = image->slot_depth[slot];
 		return;
 	}
-	if (keep > image->slot_depth[slot])
+	if (keep > image->slot_depth[slot]) {
 		image->is_broken = true;
+		return;
+	}
 	image->ips = grown(image->ips, &image->cap_ips, image->n_ips + keep + n_push, sizeof(uint64_t));
 	uint64_t *to = image->ips + image->n_ips;
 	memcpy(to, image->ips + image->slot_stack[slot], keep * sizeof(uint64_t));
@@ -232,10 +234,10 @@ static bool thread_is_gone(const struct tap_image *image, uint32_t tid)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/%d/task/%u", image->pid, tid);
-	return image->is_gone || access(path, F_OK) < 0;
+	return access(path, F_OK) < 0;
 }
 
-static bool drain_slot(struct tap *tap, struct tap_image *image, uint32_t i, bool check_gone)
+static bool drain_slot(struct tap *tap, struct tap_image *image, uint32_t i, bool check_gone, bool is_over)
 {
 	struct ms_slot *s = &image->segment.slots[i];
 	uint32_t tid = atomic_load(&s->tid);
@@ -243,7 +245,7 @@ static bool drain_slot(struct tap *tap, struct tap_image *image, uint32_t i, boo
 	uint32_t len;
 	bool is_live = atomic_load(&s->state) == MS_SLOT_LIVE, did = false;
 	int rc;
-	bool gone = check_gone && tid && thread_is_gone(image, tid); /* asked before the last look */
+	bool gone = check_gone && tid && (is_over || thread_is_gone(image, tid)); /* asked before the last look */
 	if (is_live && !image->is_followed[i]) {
 		image->is_followed[i] = true;
 		image->cursors[i] = ms_cursor_start(i);
@@ -273,13 +275,13 @@ static bool drain_slot(struct tap *tap, struct tap_image *image, uint32_t i, boo
 	return did;
 }
 
-static bool drain(struct tap *tap, struct tap_image *image, bool check_gone)
+static bool drain(struct tap *tap, struct tap_image *image, bool check_gone, bool is_over)
 {
 	struct ms_control *c = image->segment.control;
 	bool did = false;
 	atomic_store(&c->heartbeat_ns, now_ns());
 	for (uint32_t i = 0, n = atomic_load(&c->slots_high); i < n; i++)
-		did |= drain_slot(tap, image, i, check_gone);
+		did |= drain_slot(tap, image, i, check_gone, is_over);
 	if (did && ms_arena_freed(&image->segment))
 		syscall(SYS_futex, &c->free_gen, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 	return did;
@@ -290,11 +292,11 @@ static void check_gone(struct tap *tap, struct tap_image *image)
 	struct pollfd p = {image->process, POLLIN, 0};
 	if (image->is_gone || poll(&p, 1, 0) <= 0)
 		return;
-	image->is_gone = true;
-	drain(tap, image, true);
+	drain(tap, image, true, true);
 	image->untold_events += atomic_load(&image->segment.control->unslotted_events);
 	munmap(image->base, MS_SEGMENT_SIZE);
 	close(image->process);
+	atomic_store(&image->is_gone, true); /* from here on it is the caller's */
 }
 
 static void *serve(void *arg)
@@ -313,7 +315,7 @@ static void *serve(void *arg)
 		for (size_t i = 0; i < tap->n_images && !atomic_load(&tap->pause); i++) {
 			if (tap->images[i]->is_gone)
 				continue;
-			did |= drain(tap, tap->images[i], pass % 16 == 0);
+			did |= drain(tap, tap->images[i], pass % 16 == 0, false);
 			check_gone(tap, tap->images[i]);
 		}
 		if (!did) {

@@ -38,7 +38,7 @@ struct tap_image {
 	struct ms_segment segment;
 	void *base;
 	int process; /* pidfd */
-	bool is_gone;
+	_Atomic bool is_gone;
 	struct tap_event *events;
 	size_t n_events, cap_events;
 	uint64_t *ips;

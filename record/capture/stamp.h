@@ -1,4 +1,4 @@
-/* clock.h - the stamps that order the units of all threads.
+/* stamp.h - the stamps that order the units of all threads.
  *
  * A release is stamped before the real call, an acquisition after it; then a block's life in the trace lies
  * within its real life, and no merge by stamp can put a block on an address that is still taken. What the
@@ -7,8 +7,8 @@
  *    all earlier loads.
  *  - releasing: not later than the allocator's stores become visible: rdtsc retires before any later store
  *    leaves the store buffer, so the plain one will do. */
-#ifndef MS_CLOCK_H
-#define MS_CLOCK_H
+#ifndef MS_STAMP_H
+#define MS_STAMP_H
 
 #include <stdbool.h>
 #include <stdint.h>

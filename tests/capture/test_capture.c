@@ -1,0 +1,921 @@
+/* test_capture.c - what the capture library records of real processes, and that they don't notice.
+ *
+ *	test_capture NAME        runs one test; without NAME, lists them
+ *
+ * Each test runs a program of victim.c under tap. Where the truth is plain counts, the oracle shim is preloaded behind
+ * the capture library, so that both see the very same calls; where that can not be (signal handlers: the shim
+ * locks), the victim counts for itself. */
+#include "tap.h"
+#include "victim.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int n_failures;
+
+#define CHECK(cond, ...)                                                                                       \
+	do {                                                                                                   \
+		if (!(cond)) {                                                                                 \
+			n_failures++;                                                                          \
+			fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #cond);                     \
+			fprintf(stderr, __VA_ARGS__);                                                          \
+			fputc('\n', stderr);                                                                   \
+		}                                                                                              \
+	} while (0)
+
+enum { KIND_MALLOC = 1, KIND_CALLOC, KIND_REALLOC, KIND_REALLOCARRAY, KIND_POSIX_MEMALIGN, KIND_ALIGNED_ALLOC,
+	KIND_MEMALIGN, KIND_VALLOC, KIND_PVALLOC, KIND_FREE, KIND_FREE_SIZED, KIND_FREE_ALIGNED_SIZED, KIND_CFREE,
+	KIND_REALLOC_FREE, KIND_REALLOC_BEGIN };
+
+/* ---- running a victim --------------------------------------------------------------------------------------------- */
+
+struct run {
+	struct tap *tap;
+	pid_t pid;
+	int status;
+	struct truth *truth;
+	char dir[64], truth_env[160], oracle_env[160], plugin_env[512];
+	char *env[5];
+};
+
+static void run_open(struct run *r, struct tap_options o)
+{
+	char path[128];
+	*r = (struct run){.dir = "/tmp/captured.XXXXXX"};
+	if (!mkdtemp(r->dir))
+		exit(99);
+	snprintf(path, sizeof(path), "%s/truth", r->dir);
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+	if (fd < 0 || ftruncate(fd, sizeof(*r->truth)) < 0)
+		exit(99);
+	r->truth = mmap(NULL, sizeof(*r->truth), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	snprintf(r->truth_env, sizeof(r->truth_env), "VICTIM_TRUTH=%s", path);
+	snprintf(path, sizeof(path), "%s/oracle", r->dir);
+	mkdir(path, 0700);
+	snprintf(r->oracle_env, sizeof(r->oracle_env), "ORACLE_DIR=%s", path);
+	snprintf(r->plugin_env, sizeof(r->plugin_env), "VICTIM_PLUGIN=%s", PLUGIN);
+	r->env[0] = r->truth_env;
+	r->env[1] = r->oracle_env;
+	r->env[2] = r->plugin_env;
+	o.library = o.library ? o.library : LIBRARY;
+	r->tap = tap_open(&o);
+}
+
+static void run_start(struct run *r, const char *name, const char *arg)
+{
+	char *argv[] = {(char *)(uintptr_t)VICTIM, (char *)(uintptr_t)name, (char *)(uintptr_t)arg, NULL};
+	r->pid = tap_spawn(r->tap, argv, r->env);
+}
+
+static void run_wait(struct run *r)
+{
+	r->status = tap_wait(r->tap, r->pid);
+}
+
+static void run_close(struct run *r)
+{
+	char command[128];
+	tap_close(r->tap);
+	munmap(r->truth, sizeof(*r->truth));
+	snprintf(command, sizeof(command), "rm -r %s", r->dir);
+	if (system(command) != 0)
+		exit(99);
+}
+
+static struct run run_victim(struct tap_options o, const char *name, const char *arg)
+{
+	struct run r;
+	run_open(&r, o);
+	run_start(&r, name, arg);
+	run_wait(&r);
+	CHECK(WIFEXITED(r.status) && WEXITSTATUS(r.status) == 0, "%s ended with %x", name, (unsigned)r.status);
+	return r;
+}
+
+static struct tap_options with_stacks(void)
+{
+	return (struct tap_options){.stack_depth = 128};
+}
+
+static struct tap_options with_oracle(void)
+{
+	return (struct tap_options){.stack_depth = 128, .preload = SHIM};
+}
+
+/* Nothing may be lost, broken or out of order in any image. */
+static void check_sound(const struct tap *tap)
+{
+	CHECK(tap->n_images > 0, "nothing attached");
+	for (size_t i = 0; i < tap->n_images; i++) {
+		struct tap_image *image = tap->images[i];
+		struct tap_count c = tap_replay(image);
+		CHECK(!image->is_broken, "image %zu", i);
+		CHECK(image->lost_events + image->untold_events == 0, "image %zu lost %lu", i, image->lost_events);
+		CHECK(image->n_disorder == 0, "image %zu: %lu", i, image->n_disorder);
+		CHECK(c.overlaps == 0, "image %zu: %lu blocks at live addresses", i, c.overlaps);
+		CHECK(c.bad_reallocs == 0, "image %zu: %lu", i, c.bad_reallocs);
+		if (image->hello.image == MS_IMAGE_NEW)
+			CHECK(c.foreign_frees == 0, "image %zu: %lu", i, c.foreign_frees);
+	}
+}
+
+enum { ORACLE_ALLOCS = 3, ORACLE_FREES, ORACLE_ALLOCATED, ORACLE_FREED, ORACLE_BLOCKS, ORACLE_BYTES, ORACLE_FAILED,
+	ORACLE_INHERITED, ORACLE_WORDS = 16 };
+
+/* Every image's counts equal those of the shim that stood behind the library. */
+static void check_oracle(const struct run *r)
+{
+	check_sound(r->tap);
+	for (size_t i = 0; i < r->tap->n_images; i++) {
+		struct tap_image *image = r->tap->images[i];
+		struct tap_count c = tap_replay(image);
+		uint64_t v[ORACLE_WORDS] = {0};
+		char path[192];
+		int generation = 0;
+		for (size_t j = 0; j < i; j++)
+			generation += r->tap->images[j]->pid == image->pid;
+		snprintf(path, sizeof(path), "%s/oracle/%d.%d", r->dir, image->pid, generation);
+		int fd = open(path, O_RDONLY);
+		CHECK(fd >= 0 && read(fd, v, sizeof(v)) == sizeof(v), "no oracle file %s", path);
+		if (fd >= 0)
+			close(fd);
+		CHECK(c.allocs == v[ORACLE_ALLOCS], "image %zu: %lu, truth %lu", i, c.allocs, v[ORACLE_ALLOCS]);
+		CHECK(c.frees == v[ORACLE_FREES], "image %zu: %lu, truth %lu", i, c.frees, v[ORACLE_FREES]);
+		CHECK(c.allocated_bytes == v[ORACLE_ALLOCATED], "image %zu: %lu, truth %lu", i, c.allocated_bytes,
+			v[ORACLE_ALLOCATED]);
+		CHECK(c.live_blocks == v[ORACLE_BLOCKS], "image %zu: %lu, truth %lu", i, c.live_blocks, v[ORACLE_BLOCKS]);
+		CHECK(c.live_bytes == v[ORACLE_BYTES], "image %zu: %lu, truth %lu", i, c.live_bytes, v[ORACLE_BYTES]);
+		CHECK(c.n_failed == v[ORACLE_FAILED], "image %zu: %lu, truth %lu", i, c.n_failed, v[ORACLE_FAILED]);
+		CHECK(c.foreign_frees == v[ORACLE_INHERITED], "image %zu: %lu, truth %lu", i, c.foreign_frees,
+			v[ORACLE_INHERITED]);
+	}
+}
+
+static uint64_t n_of_size(const struct tap_image *image, uint64_t size)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < image->n_events; i++)
+		n += image->events[i].size == size;
+	return n;
+}
+
+static const struct tap_event *of_size(const struct tap_image *image, uint64_t size)
+{
+	for (size_t i = 0; i < image->n_events; i++)
+		if (image->events[i].size == size)
+			return &image->events[i];
+	return NULL;
+}
+
+/* Runs the victim with `setup` as its environment and returns what it prints. */
+static char *output_of(struct run *r, const char *name, const char *arg, bool is_native)
+{
+	static char outputs[2][65536];
+	char *out = outputs[is_native];
+	char *argv[] = {(char *)(uintptr_t)VICTIM, (char *)(uintptr_t)name, (char *)(uintptr_t)arg, NULL};
+	int fds[2];
+	size_t n = 0;
+	ssize_t got;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		exit(99);
+	fflush(stdout);
+	int saved = dup(1);
+	dup2(fds[1], 1);
+	if (is_native) {
+		r->pid = fork();
+		if (r->pid == 0) {
+			close(saved); /* tap_spawn's child has it closed as well, see below */
+			execv(argv[0], argv);
+			_exit(127);
+		}
+	} else {
+		fcntl(saved, F_SETFD, FD_CLOEXEC);
+		r->pid = tap_spawn(r->tap, argv, r->env);
+	}
+	dup2(saved, 1);
+	close(saved);
+	close(fds[1]);
+	while (n < sizeof(outputs[0]) - 1 && (got = read(fds[0], out + n, sizeof(outputs[0]) - 1 - n)) > 0)
+		n += (size_t)got;
+	close(fds[0]);
+	out[n] = '\0';
+	if (is_native)
+		while (waitpid(r->pid, &r->status, 0) < 0 && errno == EINTR)
+			;
+	else
+		run_wait(r);
+	return out;
+}
+
+static struct run check_same_output(struct tap_options o, const char *name, const char *arg)
+{
+	struct run r;
+	run_open(&r, o);
+	const char *native = output_of(&r, name, arg, true);
+	int status = r.status;
+	const char *traced = output_of(&r, name, arg, false);
+	CHECK(strcmp(native, traced) == 0, "native:\n%s\nrecorded:\n%s", native, traced);
+	CHECK(status == r.status, "status %x, recorded %x", (unsigned)status, (unsigned)r.status);
+	return r;
+}
+
+/* ---- what is recorded --------------------------------------------------------------------------------------------- */
+
+static void results_and_errno_are_the_real_ones(void)
+{
+	struct run r = check_same_output(with_stacks(), "conformance", NULL);
+	check_sound(r.tap);
+	run_close(&r);
+}
+
+static void check_event(const struct tap_image *image, uint64_t size, uint32_t kind, uint32_t flags, uint64_t align)
+{
+	const struct tap_event *e = of_size(image, size);
+	uint32_t mask = MS_UF_FAILED | MS_UF_OLD | MS_UF_ALIGN;
+	CHECK(e, "no event of size %lu", size);
+	if (!e)
+		return;
+	CHECK(e->kind == kind, "size %lu: kind %u", size, e->kind);
+	CHECK((e->flags & mask) == flags, "size %lu: flags %x", size, e->flags);
+	CHECK(e->align == align, "size %lu: align %lu", size, e->align);
+	CHECK(flags & MS_UF_FAILED || e->addr, "size %lu", size);
+	CHECK(!(flags & MS_UF_OLD) || e->old, "size %lu", size);
+	CHECK(e->depth > 2, "size %lu: %u frames", size, e->depth);
+}
+
+static void every_function_has_its_unit(void)
+{
+	struct run r = run_victim(with_oracle(), "each_function", NULL);
+	struct tap_image *image = r.tap->images[0];
+	uint64_t huge = INT64_MAX;
+	check_oracle(&r);
+	check_event(image, 70001, KIND_MALLOC, 0, 0);
+	check_event(image, 3 * 70002, KIND_CALLOC, 0, 0);
+	check_event(image, 70003, KIND_REALLOC, MS_UF_OLD, 0);
+	check_event(image, 2 * 70004, KIND_REALLOCARRAY, MS_UF_OLD, 0);
+	check_event(image, 70005, KIND_REALLOC, 0, 0);
+	check_event(image, 70006, KIND_POSIX_MEMALIGN, MS_UF_ALIGN, 128);
+	check_event(image, 70144, KIND_ALIGNED_ALLOC, MS_UF_ALIGN, 256);
+	check_event(image, 70008, KIND_MEMALIGN, MS_UF_ALIGN, 512);
+	check_event(image, 70009, KIND_VALLOC, 0, 0);
+	check_event(image, 70010, KIND_PVALLOC, 0, 0);
+	check_event(image, 70014, KIND_POSIX_MEMALIGN, MS_UF_ALIGN | MS_UF_FAILED, 3);
+	CHECK(of_size(image, 70014) && of_size(image, 70014)->addr == EINVAL, "posix_memalign's own rule");
+	struct tap_count c = tap_replay(image);
+	CHECK(c.n_kind[KIND_FREE_SIZED] == 1 && c.n_kind[KIND_FREE_ALIGNED_SIZED] == 1 && c.n_kind[KIND_CFREE] == 1,
+		"%lu %lu %lu", c.n_kind[KIND_FREE_SIZED], c.n_kind[KIND_FREE_ALIGNED_SIZED], c.n_kind[KIND_CFREE]);
+	CHECK(c.n_kind[KIND_REALLOC_FREE] == 1, "%lu", c.n_kind[KIND_REALLOC_FREE]);
+	CHECK(c.n_kind[KIND_REALLOC_BEGIN] == 4, "%lu", c.n_kind[KIND_REALLOC_BEGIN]);
+	CHECK(n_of_size(image, huge) == 3, "%lu failures of huge sizes", n_of_size(image, huge));
+	CHECK(c.n_failed == 4, "%lu", c.n_failed);
+	run_close(&r);
+}
+
+/* Stacks of this program's own functions lead through main to the start. */
+static void stacks_reach_the_start_and_modules_are_known(void)
+{
+	struct tap_options o = with_stacks();
+	o.free_stacks = true;
+	struct run r = run_victim(o, "each_function", NULL);
+	struct tap_image *image = r.tap->images[0];
+	check_sound(r.tap);
+	for (size_t i = 0; i < image->n_events; i++) {
+		const struct tap_event *e = &image->events[i];
+		CHECK(e->kind == KIND_REALLOC_BEGIN || e->depth > 1, "event %zu of kind %u has no stack", i, e->kind);
+		CHECK(!(e->flags & MS_UF_CUT), "event %zu", i);
+		for (uint32_t k = 0; k < e->depth; k++) {
+			uint64_t ip = image->ips[e->stack + k];
+			bool known = false;
+			for (size_t m = 0; m < image->n_modules; m++)
+				known |= ip - 1 >= image->modules[m].start && ip - 1 < image->modules[m].end &&
+					image->modules[m].stamp < e->stamp;
+			CHECK(known, "event %zu: %lx is in no announced module", i, ip);
+		}
+	}
+	bool has_exe = false, has_libc = false;
+	for (size_t m = 0; m < image->n_modules; m++) {
+		has_exe |= image->modules[m].path[0] == '\0';
+		has_libc |= strstr(image->modules[m].path, "libc.so.6") != NULL && image->modules[m].build_id_len == 20;
+	}
+	CHECK(has_exe && has_libc, "exe %d, libc with build id %d", has_exe, has_libc);
+	run_close(&r);
+}
+
+static void thread_names_are_told(void)
+{
+	struct run r = run_victim(with_oracle(), "thread_names", NULL);
+	struct tap_image *image = r.tap->images[0];
+	unsigned found = 0;
+	check_oracle(&r);
+	for (int i = 0; i < 5; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "worker-%d", i);
+		for (size_t k = 0; k < image->n_names; k++)
+			found += strcmp(image->names[k].name, name) == 0;
+	}
+	CHECK(found == 5, "%u of 5", found);
+	run_close(&r);
+}
+
+static void exact(const char *victim, const char *arg)
+{
+	struct run r = run_victim(with_oracle(), victim, arg);
+	check_oracle(&r);
+	run_close(&r);
+}
+
+static void threads_free_each_others_blocks(void)
+{
+	exact("threads", "5000");
+}
+
+static void threads_are_ordered_by_monotonic_too(void)
+{
+	struct tap_options o = with_oracle();
+	o.clock = MS_CLOCK_MONOTONIC;
+	struct run r = run_victim(o, "threads", "2000");
+	check_oracle(&r);
+	run_close(&r);
+}
+
+static void short_threads_reuse_slots(void)
+{
+	struct run r = run_victim(with_oracle(), "short_threads", "4000");
+	check_oracle(&r);
+	CHECK(r.tap->images[0]->n_threads == 4001, "%u", r.tap->images[0]->n_threads);
+	run_close(&r);
+}
+
+static void thread_destructors_may_allocate(void)
+{
+	exact("thread_destructors", NULL);
+}
+
+static void small_stacks_suffice(void)
+{
+	exact("small_stacks", NULL);
+}
+
+static void coroutine_stacks_may_vanish(void)
+{
+	exact("coroutines", NULL);
+}
+
+static void threads_without_slot_are_counted(void)
+{
+	struct tap_options o = with_stacks();
+	o.n_slots = 4;
+	struct run r = run_victim(o, "threads", "500");
+	CHECK(r.tap->images[0]->untold_events > 1000, "%lu", r.tap->images[0]->untold_events);
+	CHECK(!r.tap->images[0]->is_broken, "broken");
+	run_close(&r);
+}
+
+/* ---- signals ---------------------------------------------------------------------------------------------------------- */
+
+static void check_signals(const char *victim)
+{
+	struct run r = run_victim(with_stacks(), victim, NULL);
+	struct tap_image *image = r.tap->images[0];
+	/* A hook that waits for room may be interrupted more often than the side buffer has places: counted. */
+	uint64_t lost = image->lost_events;
+	CHECK(!image->is_broken && image->n_disorder == 0 && image->untold_events == 0, "disorder %lu", image->n_disorder);
+	CHECK(lost * 10 < image->n_events, "%lu lost", lost);
+	CHECK(n_of_size(image, 20011) == r.truth->n[TRUTH_PAIRS], "%lu, truth %lu", n_of_size(image, 20011),
+		r.truth->n[TRUTH_PAIRS]);
+	CHECK(n_of_size(image, 31337) + lost == r.truth->n[TRUTH_SIGNAL], "%lu + %lu, truth %lu",
+		n_of_size(image, 31337), lost, r.truth->n[TRUTH_SIGNAL]);
+	run_close(&r);
+}
+
+static void signal_handlers_are_recorded(void)
+{
+	check_signals("signals");
+}
+
+static void handlers_on_an_alternate_stack_are_recorded(void)
+{
+	check_signals("signals_alternate");
+}
+
+static void check_goes_on(const char *victim, uint64_t size, uint32_t stack_depth)
+{
+	struct tap_options o = with_stacks();
+	o.stack_depth = stack_depth;
+	struct run r = run_victim(o, victim, NULL);
+	struct tap_image *image = r.tap->images[0];
+	CHECK(!image->is_broken && image->n_disorder == 0, "disorder %lu", image->n_disorder);
+	CHECK(n_of_size(image, size) == 1000, "%lu of 1000 afterwards", n_of_size(image, size));
+	CHECK(image->lost_events * 100 <= image->n_events, "%lu lost", image->lost_events);
+	run_close(&r);
+}
+
+static void jumps_out_of_hooks_are_survived(void)
+{
+	check_goes_on("jumps", 20022, 128);
+	check_goes_on("jumps", 20022, 0);
+}
+
+static void cancelled_threads_are_survived(void)
+{
+	check_goes_on("async_cancel", 20033, 128);
+}
+
+/* Single-steps the victim into its hook, k instructions deep for k = 1, 2, ..., and sends `sig` there, until the hook
+ * is too short for k. Returns the number of instructions tried. */
+static long step_through(struct run *r, const char *victim, int sig, long stride)
+{
+	int status;
+	char *argv[] = {(char *)(uintptr_t)VICTIM, (char *)(uintptr_t)victim, NULL};
+	r->pid = tap_spawn(r->tap, argv, r->env);
+	if (ptrace(PTRACE_SEIZE, r->pid, NULL, (void *)PTRACE_O_EXITKILL) < 0)
+		return -1;
+	for (long k = 1;; k += stride) {
+		do { /* to the first trap; a child's death, too, may stop it */
+			if (waitpid(r->pid, &status, 0) < 0 || !WIFSTOPPED(status))
+				return -1;
+			if (WSTOPSIG(status) != SIGTRAP)
+				ptrace(PTRACE_CONT, r->pid, NULL, WSTOPSIG(status));
+		} while (WSTOPSIG(status) != SIGTRAP);
+		bool at_end = false;
+		for (long i = 0; i < k && !at_end; i++) {
+			ptrace(PTRACE_SINGLESTEP, r->pid, NULL, NULL);
+			if (waitpid(r->pid, &status, 0) < 0 || !WIFSTOPPED(status))
+				return -1;
+			siginfo_t info;
+			ptrace(PTRACE_GETSIGINFO, r->pid, NULL, &info);
+			at_end = info.si_code == SI_KERNEL; /* the int3 behind the hook */
+		}
+		if (at_end) {
+			atomic_store(&r->truth->n[TRUTH_WRONG], 1);
+			ptrace(PTRACE_DETACH, r->pid, NULL, NULL);
+			return k;
+		}
+		if (sig == SIGKILL) {
+			kill(r->pid, SIGKILL);
+			return k;
+		}
+		ptrace(PTRACE_CONT, r->pid, NULL, sig);
+		if (strcmp(victim, "stepped_jump") == 0)
+			continue; /* straight to the first trap again */
+		do {
+			if (waitpid(r->pid, &status, 0) < 0 || !WIFSTOPPED(status))
+				return -1;
+			if (WSTOPSIG(status) != SIGTRAP)
+				ptrace(PTRACE_CONT, r->pid, NULL, WSTOPSIG(status));
+		} while (WSTOPSIG(status) != SIGTRAP);
+		ptrace(PTRACE_CONT, r->pid, NULL, NULL);
+	}
+}
+
+static void a_signal_at_any_instruction_of_a_hook_is_recorded(void)
+{
+	struct run r;
+	run_open(&r, with_stacks());
+	long k = step_through(&r, "stepped", SIGUSR1, 1);
+	run_wait(&r);
+	CHECK(k > 100, "%ld", k);
+	check_sound(r.tap);
+	uint64_t n = n_of_size(r.tap->images[0], 31337);
+	CHECK(r.truth->n[TRUTH_SIGNAL] == (uint64_t)k - 1, "%lu signals, %ld tries", r.truth->n[TRUTH_SIGNAL], k);
+	CHECK(n == r.truth->n[TRUTH_SIGNAL] + r.truth->n[TRUTH_PAIRS] + 1, "%lu events, %lu + %lu + 1 calls", n,
+		r.truth->n[TRUTH_SIGNAL], r.truth->n[TRUTH_PAIRS]);
+	run_close(&r);
+}
+
+static void a_jump_from_any_instruction_of_a_hook_is_survived(void)
+{
+	struct run r;
+	run_open(&r, with_stacks());
+	long k = step_through(&r, "stepped_jump", SIGUSR1, 1);
+	run_wait(&r);
+	CHECK(k > 100, "%ld", k);
+	check_sound(r.tap);
+	CHECK(r.truth->n[TRUTH_SIGNAL] == (uint64_t)k - 1, "%lu jumps, %ld tries", r.truth->n[TRUTH_SIGNAL], k);
+	run_close(&r);
+}
+
+static void a_fork_at_any_instruction_of_a_hook_is_survived(void)
+{
+	struct run r;
+	run_open(&r, with_stacks());
+	long k = step_through(&r, "stepped_fork", SIGUSR1, 7);
+	run_wait(&r);
+	CHECK(k > 100, "%ld", k);
+	check_sound(r.tap);
+	struct tap_count c = tap_replay(r.tap->images[0]);
+	CHECK(c.n_kind[KIND_POSIX_MEMALIGN] == r.truth->n[TRUTH_PAIRS] + 1, "%lu events, %lu calls",
+		c.n_kind[KIND_POSIX_MEMALIGN], r.truth->n[TRUTH_PAIRS]);
+	CHECK(r.truth->n[TRUTH_ALLOCS] == (uint64_t)(k - 1) / 7, "%lu children finished, %ld tries",
+		r.truth->n[TRUTH_ALLOCS], (k - 1) / 7);
+	run_close(&r);
+}
+
+/* ---- processes --------------------------------------------------------------------------------------------------------- */
+
+static void forked_children_are_images_of_their_own(void)
+{
+	struct run r = run_victim(with_oracle(), "forks", NULL);
+	check_oracle(&r);
+	CHECK(r.tap->n_images == 3, "%zu", r.tap->n_images);
+	for (size_t i = 1; i < r.tap->n_images; i++) {
+		const struct ms_hello *h = &r.tap->images[i]->hello;
+		CHECK(h->image == MS_IMAGE_FORKED, "image %zu", i);
+		CHECK(h->fork_id && h->fork_id == r.tap->images[i - 1]->forks[0], "image %zu: fork %lx", i, h->fork_id);
+		CHECK((int)h->ppid == r.tap->images[i - 1]->pid, "image %zu", i);
+	}
+	run_close(&r);
+}
+
+static void forks_from_many_threads_are_recorded(void)
+{
+	struct run r = run_victim(with_oracle(), "fork_storm", "40");
+	check_oracle(&r);
+	CHECK(r.tap->n_images == 4 * 40 + 1, "%zu", r.tap->n_images);
+	run_close(&r);
+}
+
+static void vforked_children_are_their_parent(void)
+{
+	struct run r = run_victim(with_stacks(), "vforks", "1");
+	check_sound(r.tap);
+	CHECK(r.tap->n_images == 1, "%zu", r.tap->n_images);
+	CHECK(n_of_size(r.tap->images[0], 701) == 200, "%lu", n_of_size(r.tap->images[0], 701));
+	run_close(&r);
+}
+
+static void a_vforked_child_does_not_attach_in_its_parents_name(void)
+{
+	struct run r = run_victim(with_stacks(), "vforks", "0");
+	struct tap_image *image = r.tap->images[0];
+	CHECK(r.tap->n_images == 1, "%zu", r.tap->n_images);
+	CHECK(image->pid == r.pid, "%d attached, not %d", image->pid, r.pid);
+	CHECK(n_of_size(image, 701) == 199, "%lu", n_of_size(image, 701));
+	CHECK(image->untold_events == 1, "%lu calls lost and counted", image->untold_events);
+	run_close(&r);
+}
+
+static void spawned_programs_are_images(void)
+{
+	struct run r = run_victim(with_oracle(), "spawns", NULL);
+	check_oracle(&r);
+	CHECK(r.tap->n_images >= 1, "%zu", r.tap->n_images);
+	run_close(&r);
+}
+
+static void exec_begins_a_new_image_of_the_same_pid(void)
+{
+	struct run r;
+	run_open(&r, with_oracle());
+	run_start(&r, "execs", "3");
+	run_wait(&r);
+	CHECK(WEXITSTATUS(r.status) == 9, "%x", (unsigned)r.status);
+	check_oracle(&r);
+	CHECK(r.tap->n_images == 4, "%zu", r.tap->n_images);
+	for (size_t i = 0; i < r.tap->n_images; i++) {
+		CHECK(r.tap->images[i]->hello.image == MS_IMAGE_NEW, "image %zu", i);
+		CHECK(r.tap->images[i]->pid == r.pid, "image %zu", i);
+	}
+	run_close(&r);
+}
+
+static void closed_descriptors_and_a_cleared_environment_do_not_matter(void)
+{
+	struct run r = run_victim(with_stacks(), "closes_all", NULL);
+	check_sound(r.tap);
+	CHECK(r.tap->n_images == 2, "%zu", r.tap->n_images);
+	CHECK(n_of_size(r.tap->images[1], 1002) == 1, "the child's call");
+	run_close(&r);
+}
+
+static void daemons_are_followed(void)
+{
+	struct run r = run_victim(with_stacks(), "daemons", NULL);
+	for (int i = 0; i < 2000 && (!r.truth->n[TRUTH_PAIRS] || r.tap->n_images < 2 || !r.tap->images[1]->is_gone); i++)
+		usleep(1000);
+	CHECK(r.tap->n_images == 2, "%zu", r.tap->n_images);
+	check_sound(r.tap);
+	CHECK(n_of_size(r.tap->images[1], 802) == 1, "the daemon's call");
+	run_close(&r);
+}
+
+static void handlers_may_fork(void)
+{
+	struct run r = run_victim(with_stacks(), "fork_in_handler", NULL);
+	check_sound(r.tap);
+	CHECK(r.truth->n[TRUTH_PAIRS] >= 200, "%lu", r.truth->n[TRUTH_PAIRS]);
+	CHECK(r.tap->n_images == 201, "%zu", r.tap->n_images);
+	run_close(&r);
+}
+
+/* ---- ends ---------------------------------------------------------------------------------------------------------------- */
+
+static void all_ends_are_recorded_to_the_last_call(void)
+{
+	static const int statuses[] = {0, 3 << 8, 4 << 8, SIGABRT, SIGKILL};
+	static const uint64_t at_exit[] = {100, 0, 100, 0, 0}, destroyed[] = {100, 0, 0, 0, 0};
+	for (int i = 0; i < 5; i++) {
+		struct run r;
+		char arg[2] = {(char)('0' + i), '\0'};
+		run_open(&r, with_oracle());
+		run_start(&r, "ends", arg);
+		run_wait(&r);
+		CHECK((r.status & ~0x80) == statuses[i], "end %d: status %x", i, (unsigned)r.status);
+		check_oracle(&r);
+		CHECK(n_of_size(r.tap->images[0], 1100) == 1, "end %d", i);
+		CHECK(n_of_size(r.tap->images[0], 1101) == at_exit[i], "end %d: %lu", i, n_of_size(r.tap->images[0], 1101));
+		CHECK(n_of_size(r.tap->images[0], 1102) == destroyed[i], "end %d", i);
+		run_close(&r);
+	}
+}
+
+static void check_killed(const struct run *r, uint64_t signals)
+{
+	struct tap_image *image = r->tap->images[0];
+	uint64_t n_allocs = 0, n_frees = 0;
+	for (size_t i = 0; r->tap->n_images && i < image->n_events; i++) {
+		const struct tap_event *e = &image->events[i];
+		n_allocs += e->size >= 3000 && e->size < 3064;
+		n_frees += e->kind == KIND_FREE;
+	}
+	CHECK(n_allocs >= r->truth->n[TRUTH_ALLOCS], "kill %lu: %lu recorded, %lu returned", signals, n_allocs,
+		r->truth->n[TRUTH_ALLOCS]);
+	CHECK(n_frees >= r->truth->n[TRUTH_FREES], "kill %lu: %lu recorded, %lu returned", signals, n_frees,
+		r->truth->n[TRUTH_FREES]);
+	CHECK(n_allocs <= r->truth->n[TRUTH_ALLOCS] + 2, "kill %lu: %lu recorded, %lu returned", signals, n_allocs,
+		r->truth->n[TRUTH_ALLOCS]);
+}
+
+static void nothing_returned_is_missing_after_kill(void)
+{
+	uint64_t x = (uint64_t)getpid() * 0x9e3779b97f4a7c15u | 1;
+	for (uint64_t i = 0; i < 100 && !n_failures; i++) {
+		struct run r;
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		run_open(&r, with_stacks());
+		run_start(&r, "killed", NULL);
+		usleep((useconds_t)(x % 12000));
+		kill(r.pid, SIGKILL);
+		run_wait(&r);
+		if (r.tap->n_images)
+			check_killed(&r, i);
+		run_close(&r);
+	}
+}
+
+/* ---- the recorder ------------------------------------------------------------------------------------------------------- */
+
+static void a_full_arena_blocks_without_loss(void)
+{
+	struct tap_options o = with_stacks();
+	o.backlog = 2;
+	struct run r = run_victim(o, "pairs", "100000");
+	check_sound(r.tap);
+	CHECK(n_of_size(r.tap->images[0], 20044) == 100000, "%lu", n_of_size(r.tap->images[0], 20044));
+	CHECK(r.tap->images[0]->stall_ns > 0, "it never waited");
+	run_close(&r);
+}
+
+static void a_full_arena_drops_and_counts(void)
+{
+	struct tap_options o = with_stacks();
+	o.backlog = 2;
+	o.on_full = MS_FULL_DROP;
+	struct run r = run_victim(o, "pairs", "300000");
+	struct tap_image *image = r.tap->images[0];
+	tap_replay(image);
+	uint64_t told = image->n_events + image->lost_events + image->untold_events;
+	CHECK(!image->is_broken, "broken");
+	CHECK(image->lost_events > 0, "nothing was lost: the test is too weak");
+	CHECK(told >= 600000 && told < 600400, "%zu recorded + %lu lost", image->n_events, image->lost_events);
+	run_close(&r);
+}
+
+static double seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void a_stopped_recorder_is_given_up(void)
+{
+	struct tap_options o = with_stacks();
+	struct run r;
+	o.backlog = 2;
+	run_open(&r, o);
+	run_start(&r, "pairs", "300000");
+	while (r.truth->n[TRUTH_PAIRS] < 1000)
+		usleep(100);
+	double start = seconds();
+	atomic_store(&r.tap->pause, true);
+	while (r.truth->n[TRUTH_PAIRS] < 300000 && seconds() - start < 60)
+		usleep(1000);
+	CHECK(r.truth->n[TRUTH_PAIRS] == 300000, "stuck at %lu", r.truth->n[TRUTH_PAIRS]);
+	atomic_store(&r.tap->pause, false);
+	run_wait(&r);
+	CHECK(WIFEXITED(r.status) && WEXITSTATUS(r.status) == 0, "%x", (unsigned)r.status);
+	CHECK(!r.tap->images[0]->is_broken, "broken");
+	CHECK(r.tap->images[0]->lost_events + r.tap->images[0]->untold_events > 0, "and nothing was lost?");
+	run_close(&r);
+}
+
+static void a_dead_recorder_is_noticed(void)
+{
+	struct tap_options o = with_stacks();
+	struct run r;
+	o.backlog = 2;
+	run_open(&r, o);
+	run_start(&r, "pairs", "3000000");
+	while (r.truth->n[TRUTH_PAIRS] < 1000)
+		usleep(100);
+	atomic_store(&r.tap->pause, true);
+	atomic_fetch_or(&r.tap->images[0]->segment.control->recorder_lock, FUTEX_OWNER_DIED);
+	double start = seconds();
+	while (r.truth->n[TRUTH_PAIRS] < 3000000 && seconds() - start < 60)
+		usleep(1000);
+	CHECK(r.truth->n[TRUTH_PAIRS] == 3000000, "stuck at %lu", r.truth->n[TRUTH_PAIRS]);
+	atomic_store(&r.tap->pause, false);
+	run_wait(&r);
+	CHECK(WIFEXITED(r.status) && WEXITSTATUS(r.status) == 0, "%x", (unsigned)r.status);
+	CHECK(r.tap->images[0]->n_events < 1000000, "it went on recording");
+	run_close(&r);
+}
+
+static void refusal_and_silence_leave_the_program_alone(void)
+{
+	struct run r = check_same_output((struct tap_options){.refuse = true}, "conformance", NULL);
+	CHECK(r.tap->n_images == 0, "%zu", r.tap->n_images);
+	run_close(&r);
+	r = check_same_output((struct tap_options){.mute = true}, "conformance", NULL);
+	CHECK(r.tap->n_images == 0, "%zu", r.tap->n_images);
+	run_close(&r);
+}
+
+static void without_a_recorder_nothing_happens(void)
+{
+	struct run r;
+	run_open(&r, with_stacks());
+	snprintf(r.tap->socket_env, sizeof(r.tap->socket_env), "MSTRACE_NOTHING=1");
+	run_start(&r, "each_function", NULL);
+	run_wait(&r);
+	CHECK(r.status == 0, "%x", (unsigned)r.status);
+	CHECK(r.tap->n_images == 0, "%zu", r.tap->n_images);
+	run_close(&r);
+}
+
+/* ---- what the program sees -------------------------------------------------------------------------------------------- */
+
+static void the_program_sees_no_difference(void)
+{
+	struct run r = check_same_output(with_stacks(), "observes", NULL);
+	check_sound(r.tap);
+	run_close(&r);
+}
+
+static void a_small_address_space_goes_unrecorded(void)
+{
+	struct run r = check_same_output(with_stacks(), "limited", NULL);
+	CHECK(r.tap->n_images == 2 && r.tap->images[1]->n_events == 0, "%zu images", r.tap->n_images);
+	run_close(&r);
+}
+
+static void a_forbidden_clock_goes_unrecorded(void)
+{
+	struct run r = run_victim(with_stacks(), "no_tsc", NULL);
+	CHECK(r.tap->n_images == 2 && r.tap->images[1]->n_events == 0, "%zu images", r.tap->n_images);
+	run_close(&r);
+}
+
+static void a_scribbled_arena_hurts_nobody(void)
+{
+	struct run r = run_victim(with_stacks(), "scribbles", NULL);
+	run_close(&r);
+}
+
+/* ---- libraries -------------------------------------------------------------------------------------------------------- */
+
+static void calls_before_any_constructor_are_recorded(void)
+{
+	struct tap_options o = with_oracle();
+	o.preload = EARLY ":" SHIM;
+	struct run r = run_victim(o, "pairs", "10");
+	check_oracle(&r);
+	CHECK(n_of_size(r.tap->images[0], 55555) == 10000, "%lu", n_of_size(r.tap->images[0], 55555));
+	run_close(&r);
+}
+
+static void an_allocator_that_calls_itself_is_counted_once(void)
+{
+	struct tap_options o = with_stacks();
+	o.preload = OWN_ALLOCATOR;
+	struct run r = run_victim(o, "each_function", NULL);
+	struct tap_count c = tap_replay(r.tap->images[0]);
+	CHECK(n_of_size(r.tap->images[0], 3 * 70002) == 1, "%lu", n_of_size(r.tap->images[0], 3 * 70002));
+	CHECK(c.overlaps == 0 && c.foreign_frees == 0, "%lu, %lu", c.overlaps, c.foreign_frees);
+	run_close(&r);
+}
+
+static void a_dlsym_that_allocates_is_served(void)
+{
+	struct tap_options o = with_stacks();
+	o.library = LIBRARY ":" GREEDY_DLSYM;
+	struct run r = run_victim(o, "threads", "100");
+	check_sound(r.tap);
+	run_close(&r);
+}
+
+static void unloaded_modules_are_told(void)
+{
+	struct run r = run_victim(with_oracle(), "plugins", "20");
+	struct tap_image *image = r.tap->images[0];
+	unsigned n = 0, n_unloaded = 0;
+	check_oracle(&r);
+	for (size_t i = 0; i < image->n_modules; i++) {
+		bool is_plugin = strstr(image->modules[i].path, "capture_plugin") != NULL;
+		n += is_plugin;
+		n_unloaded += is_plugin && image->modules[i].is_unloaded;
+	}
+	CHECK(n == 20 && n_unloaded == 20, "%u announced, %u ended", n, n_unloaded);
+	run_close(&r);
+}
+
+/* ----------------------------------------------------------------------------------------------------------------------- */
+
+#define TEST(f) {#f, f}
+static const struct {
+	const char *name;
+	void (*run)(void);
+} tests[] = {
+	TEST(results_and_errno_are_the_real_ones),
+	TEST(every_function_has_its_unit),
+	TEST(stacks_reach_the_start_and_modules_are_known),
+	TEST(thread_names_are_told),
+	TEST(threads_free_each_others_blocks),
+	TEST(threads_are_ordered_by_monotonic_too),
+	TEST(short_threads_reuse_slots),
+	TEST(thread_destructors_may_allocate),
+	TEST(small_stacks_suffice),
+	TEST(coroutine_stacks_may_vanish),
+	TEST(threads_without_slot_are_counted),
+	TEST(signal_handlers_are_recorded),
+	TEST(handlers_on_an_alternate_stack_are_recorded),
+	TEST(jumps_out_of_hooks_are_survived),
+	TEST(cancelled_threads_are_survived),
+	TEST(a_signal_at_any_instruction_of_a_hook_is_recorded),
+	TEST(a_jump_from_any_instruction_of_a_hook_is_survived),
+	TEST(a_fork_at_any_instruction_of_a_hook_is_survived),
+	TEST(forked_children_are_images_of_their_own),
+	TEST(forks_from_many_threads_are_recorded),
+	TEST(vforked_children_are_their_parent),
+	TEST(a_vforked_child_does_not_attach_in_its_parents_name),
+	TEST(spawned_programs_are_images),
+	TEST(exec_begins_a_new_image_of_the_same_pid),
+	TEST(closed_descriptors_and_a_cleared_environment_do_not_matter),
+	TEST(daemons_are_followed),
+	TEST(handlers_may_fork),
+	TEST(all_ends_are_recorded_to_the_last_call),
+	TEST(nothing_returned_is_missing_after_kill),
+	TEST(a_full_arena_blocks_without_loss),
+	TEST(a_full_arena_drops_and_counts),
+	TEST(a_stopped_recorder_is_given_up),
+	TEST(a_dead_recorder_is_noticed),
+	TEST(refusal_and_silence_leave_the_program_alone),
+	TEST(without_a_recorder_nothing_happens),
+	TEST(the_program_sees_no_difference),
+	TEST(a_small_address_space_goes_unrecorded),
+	TEST(a_forbidden_clock_goes_unrecorded),
+	TEST(a_scribbled_arena_hurts_nobody),
+	TEST(calls_before_any_constructor_are_recorded),
+	TEST(an_allocator_that_calls_itself_is_counted_once),
+	TEST(a_dlsym_that_allocates_is_served),
+	TEST(unloaded_modules_are_told),
+};
+
+int main(int argc, char **argv)
+{
+	int rc = 2;
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		if (argc < 2) {
+			puts(tests[i].name);
+			rc = 0;
+		} else if (strcmp(argv[1], tests[i].name) == 0) {
+			tests[i].run();
+			rc = n_failures != 0;
+		}
+	}
+	return rc;
+}

@@ -1,0 +1,14 @@
+/* victim.h - what victim.c tells test_capture.c of itself, in a shared file. */
+#ifndef VICTIM_H
+#define VICTIM_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum truth_kind { TRUTH_PAIRS, TRUTH_SIGNAL, TRUTH_ALLOCS, TRUTH_FREES, TRUTH_WRONG, TRUTH_KINDS = 16 };
+
+struct truth {
+	_Atomic uint64_t n[TRUTH_KINDS];
+};
+
+#endif
