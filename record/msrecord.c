@@ -18,7 +18,7 @@
 #include "options.h"
 #include "report.h"
 #include "session.h"
-#include "summary.h"
+#include "recording_summary.h"
 #include "target.h"
 #include "tracefile.h"
 

@@ -59,12 +59,18 @@ void ms_process_free(struct ms_process *proc, struct ms_pool *pool)
 
 /* ---- tenants come ------------------------------------------------------------------------------------------- */
 
+static void find_outer_tid(const struct ms_process *proc, struct ms_tenant *t)
+{
+	if (proc->own_pid == proc->pid)
+		t->outer_tid = t->tid;
+	else if (!t->outer_tid)
+		t->outer_tid = (uint32_t)ms_procfs_outer_tid((pid_t)proc->pid, t->tid);
+}
+
 static void ask_name(struct ms_process *proc, struct ms_tenant *t)
 {
-	bool is_inner = proc->own_pid != proc->pid;
-	pid_t tid = is_inner ? ms_procfs_outer_tid((pid_t)proc->pid, t->tid) : (pid_t)t->tid;
 	char name[sizeof t->name];
-	ssize_t n = ms_procfs_thread_name((pid_t)proc->pid, tid, name, sizeof name);
+	ssize_t n = ms_procfs_thread_name((pid_t)proc->pid, (pid_t)t->outer_tid, name, sizeof name);
 	if (n <= 0)
 		return;
 	memset(t->name, 0, sizeof t->name);
@@ -91,6 +97,7 @@ static struct ms_tenant *welcome(struct ms_process *proc, uint32_t index, const 
 		t->start_stamp = proc->start_stamp;
 	t->is_gone = proc->is_dead;
 	t->next_name_ns = ms_monotonic_ns() + NAME_SOON_NS;
+	find_outer_tid(proc, t);
 	if (!proc->is_dead)
 		ask_name(proc, t);
 	proc->tenants[index] = t;
@@ -222,10 +229,15 @@ void ms_process_reap(struct ms_process *proc, uint64_t now_ns)
 		return;
 	uint32_t *alive = NULL;
 	size_t cap = 0;
-	ssize_t n = ms_procfs_threads((pid_t)proc->pid, proc->own_pid != proc->pid, &alive, &cap);
-	for (uint32_t i = 0; n > 0 && i < proc->n_tenants; i++)
-		if (proc->tenants[i] && !is_among(alive, (size_t)n, proc->tenants[i]->tid))
-			proc->tenants[i]->is_gone = true;
+	ssize_t n = ms_procfs_threads((pid_t)proc->pid, &alive, &cap);
+	for (uint32_t i = 0; n > 0 && i < proc->n_tenants; i++) {
+		struct ms_tenant *t = proc->tenants[i];
+		if (!t || t->is_gone)
+			continue;
+		find_outer_tid(proc, t);
+		t->is_gone = t->outer_tid && !is_among(alive, (size_t)n, t->outer_tid) &&
+			     !ms_procfs_has_thread((pid_t)proc->pid, (pid_t)t->outer_tid);
+	}
 	free(alive);
 	refresh_names(proc, now_ns);
 	uint64_t cost_ns = ms_monotonic_ns() - now_ns;

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "clock.h"
+#include "timebase.h"
 #include "merge.h"
 #include "modmap.h"
 #include "serve.h"

@@ -60,25 +60,6 @@ ssize_t ms_procfs_thread_name(pid_t pid, pid_t tid, char *buf, size_t cap)
 	return n > 0 && buf[n - 1] == '\n' ? n - 1 : n;
 }
 
-/* The last number of the NSpid line: the id in the innermost namespace. 0 if there is no such line. */
-static uint32_t inner_id(pid_t pid, pid_t tid)
-{
-	char file[64], text[4096];
-	snprintf(file, sizeof file, "task/%d/status", (int)tid);
-	ssize_t n = ms_procfs_read(pid, file, text, sizeof text - 1);
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	const char *line = strstr(text, "\nNSpid:");
-	if (!line)
-		return 0;
-	uint32_t id = 0;
-	char *end;
-	for (line += 7; *line == '\t'; line = end)
-		id = (uint32_t)strtoul(line + 1, &end, 10);
-	return id;
-}
-
 static int by_value(const void *a, const void *b)
 {
 	uint32_t x, y;
@@ -100,13 +81,13 @@ static int reserve(uint32_t **tids, size_t *cap, size_t n)
 	return 0;
 }
 
-ssize_t ms_procfs_threads(pid_t pid, bool other_namespace, uint32_t **tids, size_t *cap)
+ssize_t ms_procfs_threads(pid_t pid, uint32_t **tids, size_t *cap)
 {
 	char path[64];
 	snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
 	DIR *dir = opendir(path);
 	if (!dir)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return -errno;
 	size_t n = 0;
 	ssize_t rc = 0;
 	for (struct dirent *entry; (entry = readdir(dir));) {
@@ -117,7 +98,7 @@ ssize_t ms_procfs_threads(pid_t pid, bool other_namespace, uint32_t **tids, size
 			rc = -ENOMEM;
 			break;
 		}
-		(*tids)[n++] = other_namespace ? inner_id(pid, (pid_t)tid) : tid;
+		(*tids)[n++] = tid;
 	}
 	closedir(dir);
 	if (rc)
@@ -127,12 +108,38 @@ ssize_t ms_procfs_threads(pid_t pid, bool other_namespace, uint32_t **tids, size
 	return (ssize_t)n;
 }
 
+bool ms_procfs_has_thread(pid_t pid, pid_t tid)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/task/%d", (int)pid, (int)tid);
+	return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
+/* The last number of the NSpid line: the id in the innermost namespace. 0 if there is no such line. */
+static uint32_t inner_id(pid_t pid, pid_t tid)
+{
+	char file[64], text[4096];
+	snprintf(file, sizeof file, "task/%d/status", (int)tid);
+	ssize_t n = ms_procfs_read(pid, file, text, sizeof text - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	const char *line = strstr(text, "\nNSpid:");
+	if (!line)
+		return 0;
+	uint32_t id = 0;
+	char *end;
+	for (line += 7; *line == '\t'; line = end)
+		id = (uint32_t)strtoul(line + 1, &end, 10);
+	return id;
+}
+
 pid_t ms_procfs_outer_tid(pid_t pid, uint32_t tid)
 {
 	uint32_t *outer = NULL;
 	size_t cap = 0;
 	pid_t found = 0;
-	ssize_t n = ms_procfs_threads(pid, false, &outer, &cap);
+	ssize_t n = ms_procfs_threads(pid, &outer, &cap);
 	for (ssize_t i = 0; i < n && !found; i++)
 		if (inner_id(pid, (pid_t)outer[i]) == tid)
 			found = (pid_t)outer[i];

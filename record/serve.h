@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "clock.h"
+#include "timebase.h"
 #include "share.h"
 #include "wire.h"
 

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "clock.h"
+#include "timebase.h"
 #include "process.h"
 #include "spawn.h"
 #include "translate.h"

@@ -27,6 +27,7 @@ struct ms_tenant {
 	struct ms_process *process;
 	struct ms_cursor cursor;
 	uint32_t tid;            /* as the program sees it */
+	uint32_t outer_tid;      /* as we see it; 0 = not found out yet */
 	uint32_t thread;         /* id in the trace; 0 = not told yet */
 	uint64_t start_stamp;
 	uint64_t last_stamp;     /* greatest one drained */

@@ -6,7 +6,7 @@
 #ifndef MS_TRANSLATE_H
 #define MS_TRANSLATE_H
 
-#include "clock.h"
+#include "timebase.h"
 #include "process.h"
 #include "mstrace.h"
 

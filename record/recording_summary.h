@@ -1,6 +1,6 @@
-/* summary.h - the five lines at the end of a recording. */
-#ifndef MS_SUMMARY_H
-#define MS_SUMMARY_H
+/* recording_summary.h - the five lines at the end of a recording. */
+#ifndef MS_RECORDING_SUMMARY_H
+#define MS_RECORDING_SUMMARY_H
 
 #include "mstrace.h"
 

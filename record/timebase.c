@@ -1,6 +1,6 @@
-/* See clock.h. A segment's rate is what leads from its start to where the next sample will want it to be: the
+/* See timebase.h. A segment's rate is what leads from its start to where the next sample will want it to be: the
  * measured rate, bent so that a present error of e is gone after STEER_NS. */
-#include "clock.h"
+#include "timebase.h"
 
 #include <fcntl.h>
 #include <string.h>

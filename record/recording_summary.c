@@ -1,5 +1,5 @@
-/* See summary.h. Commands are printed so that they can be pasted into a shell. */
-#include "summary.h"
+/* See recording_summary.h. Commands are printed so that they can be pasted into a shell. */
+#include "recording_summary.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-#include "clock.h"
+#include "timebase.h"
 
 #define SECOND 1000000000u
 

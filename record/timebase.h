@@ -1,4 +1,4 @@
-/* clock.h - the clock that stamps events, and its conversion to the trace's time.
+/* timebase.h - the clock that stamps events, and its conversion to the trace's time.
  *
  * Events are stamped with raw ticks (struct ms_control.clock says which): the TSC where the kernel itself keeps
  * time by it, else CLOCK_MONOTONIC. The trace counts nanoseconds of CLOCK_MONOTONIC since the start of the
@@ -8,8 +8,8 @@
  * samples say.
  *
  * ms_ticks_now() may be called by any thread; everything else by the thread that owns the struct. */
-#ifndef MS_CLOCK_H
-#define MS_CLOCK_H
+#ifndef MS_TIMEBASE_H
+#define MS_TIMEBASE_H
 
 #include <stdbool.h>
 #include <stdint.h>
