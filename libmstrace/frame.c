@@ -15,9 +15,9 @@ static uint64_t hash(const void *p, size_t len, uint64_t seed)
 
 /* ---- header ----------------------------------------------------------------------------------------------- */
 
-static bool lengths_good(const struct mst_frame *f)
+static bool fields_good(const struct mst_frame *f)
 {
-	if (f->stored_len > MST_STORED_MAX || f->seq > MST_NUMBER_MAX)
+	if (f->stored_len > MST_STORED_MAX || f->seq > MST_NUMBER_MAX || f->file_id == 0)
 		return false;
 	return f->codec == MST_CODEC_STORED ? f->raw_len == f->stored_len : f->raw_len <= MST_RAW_MAX;
 }
@@ -50,7 +50,7 @@ enum mst_header_state mst_frame_parse(const uint8_t *p, size_t avail, struct mst
 	f->raw_len = mst_load32(p + MST_AT_RAW_LEN);
 	f->seq = mst_load64(p + MST_AT_SEQ);
 	f->payload_hash = mst_load64(p + MST_AT_PAYLOAD_HASH);
-	return lengths_good(f) ? MST_HEADER_GOOD : MST_HEADER_BAD;
+	return fields_good(f) ? MST_HEADER_GOOD : MST_HEADER_BAD;
 }
 
 bool mst_frame_payload_good(const struct mst_frame *f, const uint8_t *payload)

@@ -117,6 +117,8 @@ int mst_index_decode(struct mst_index *x, uint32_t n_items, const uint8_t *raw, 
 	*why = "index entries out of range";
 	if (n_items > MST_INDEX_ENTRIES_MAX || n_items > len / 5 || n_items > limit / MST_HEADER_MIN)
 		return MST_EDAMAGED;
+	if (n_items == 0)
+		return len == 0 ? 0 : MST_EDAMAGED;
 	if (reserve(x, n_items) < 0)
 		return MST_ENOMEM;
 	e = x->entries + x->n;
@@ -124,7 +126,7 @@ int mst_index_decode(struct mst_index *x, uint32_t n_items, const uint8_t *raw, 
 		get_entry(&c, &e[i], i ? &e[i - 1] : NULL, &event, &time);
 	if (!mst_cursor_finish(&c))
 		return MST_EDAMAGED;
-	if (n_items != 0 && (e[0].offset < floor || e[n_items - 1].offset + e[n_items - 1].size > limit))
+	if (e[0].offset < floor || e[n_items - 1].offset + e[n_items - 1].size > limit)
 		return MST_EDAMAGED;
 	x->n += n_items;
 	return 0;

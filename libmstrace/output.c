@@ -12,11 +12,9 @@
 
 int mst_output_init(struct mst_output *o, int fd, uint64_t file_id, int level)
 {
-	*o = (struct mst_output){.fd = fd, .file_id = file_id};
-	o->packer = mst_packer_new(level ? level : DEFAULT_LEVEL);
-	if (!o->packer)
-		return MST_ENOMEM;
-	return mst_event_encoder_new(level, &o->encoder);
+	*o = (struct mst_output){.fd = fd, .file_id = file_id, .level = level ? level : DEFAULT_LEVEL};
+	o->packer = mst_packer_new(o->level);
+	return o->packer ? 0 : MST_ENOMEM;
 }
 
 void mst_output_release(struct mst_output *o)
@@ -100,6 +98,8 @@ int mst_output_events(struct mst_output *o, const struct mst_events *ev, const s
 
 	if (o->rc < 0)
 		return o->rc;
+	if (!o->encoder && mst_event_encoder_new(o->level, &o->encoder) < 0)
+		return out_of_memory(o);
 	rc = mst_event_encode(o->encoder, ev, &payload, &len, &why);
 	if (rc == MST_EARG)
 		return o->rc = mst_problem_set(&o->problem, rc, o->offset, o->seq, "events not encodable: %s", why);

@@ -20,7 +20,8 @@ struct mst_output {
 	uint64_t file_id;
 	uint64_t seq, offset; /* of the next frame */
 	struct mst_packer *packer;
-	struct mst_event_encoder *encoder;
+	struct mst_event_encoder *encoder; /* made when the first events come: it is large */
+	int level;
 	struct mst_index index;
 	struct mst_buffer bytes; /* frames packed and not yet written */
 	int rc;                  /* latched */

@@ -243,6 +243,8 @@ static int read_events(struct mst_reader *r, const struct mst_frame *f)
 		return 0;
 	}
 	settle_gap(r, f, &e);
+	if (!r->decoder && mst_event_decoder_new(&r->decoder) < 0)
+		return mst_problem_memory(&r->problem);
 	ev = (struct mst_events){.n = f->n_items, .first_alloc = e.first_alloc, .first_time = e.time_base};
 	why = "an event frame must be stored, not compressed as a whole";
 	rc = f->codec == MST_CODEC_STORED ? mst_event_decode(r->decoder, f->payload, f->stored_len, columns, &ev, &why)
@@ -506,7 +508,7 @@ int mst_reader_new(int fd, bool owns, const struct mst_reader_options *opt, stru
 	r->columns = opt && opt->columns ? opt->columns : MST_COL_ALL;
 	r->pos = (struct mst_position){.alloc = 1, .is_known = true};
 	r->unpacker = mst_unpacker_new();
-	if (!r->unpacker || mst_event_decoder_new(&r->decoder) < 0) {
+	if (!r->unpacker) {
 		mst_reader_close(r);
 		return MST_ENOMEM;
 	}

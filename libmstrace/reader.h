@@ -49,7 +49,7 @@ struct mst_reader {
 	bool has_index;
 
 	struct mst_unpacker *unpacker;
-	struct mst_event_decoder *decoder;
+	struct mst_event_decoder *decoder; /* made when the first events come: it is large */
 	struct mst_position pos;
 	struct mst_slicer slicer;
 	struct mst_event slice[MST_SLICE_EVENTS];
