@@ -69,7 +69,10 @@ static void say_heap(struct ms_out *o, const struct ms_summary *s)
 static void say_file(struct ms_out *o, const struct ms_summary *s)
 {
 	ms_out_str(o, "trace: ");
-	put_word(o, s->path);
+	if (strcmp(s->path, "-") == 0)
+		ms_out_str(o, "standard output");
+	else
+		put_word(o, s->path);
 	ms_out_str(o, ", ");
 	ms_print_size(o, s->bytes);
 	if (s->totals.events)

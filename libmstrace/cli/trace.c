@@ -74,13 +74,26 @@ void ms_trace_report_damage(const char *path, const struct mst_damage *damage, s
 			(unsigned long long)(n_places - shown));
 }
 
+/* How many events some listed place has lost is not known. */
+static bool is_a_lower_bound(const struct mst_damage *damage, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (damage[i].events == UINT64_MAX)
+			return true;
+	return false;
+}
+
 /* "12 of 3,456 events (0.34 %) are missing" */
-static void say_missing(const char *path, const struct mst_loss *loss, uint64_t n_events)
+static void say_missing(const char *path, const struct mst_loss *loss, bool is_least, uint64_t n_events)
 {
 	struct ms_out line;
 	uint64_t all = n_events + loss->events;
 
+	if (is_least && !loss->events)
+		return; /* the place itself says that the number is not known */
 	ms_out_init_memory(&line);
+	if (is_least)
+		ms_out_str(&line, "at least ");
 	ms_print_count(&line, loss->events);
 	ms_out_str(&line, " of ");
 	ms_print_count(&line, all);
@@ -124,14 +137,12 @@ int ms_trace_report_gaps(const struct mst_reader *r, const char *path, uint64_t 
 	mst_reader_loss(r, &loss);
 	if (loss.places > 0) {
 		ms_trace_report_damage(path, damage, n, loss.places);
-		say_missing(path, &loss, n_events);
+		say_missing(path, &loss, is_a_lower_bound(damage, n), n_events);
 		status = MS_EXIT_GAPS;
 	}
 	if (loss.is_truncated || !end) {
-		ms_warn("'%s': incomplete: it ends before its end frame (still recording, cut off, or the "
-			"recorder was "
-			"killed)",
-			path);
+		ms_warn("'%s': incomplete: it ends before its end frame (still recording, cut off, or the recorder "
+			"was killed)", path);
 		status = MS_EXIT_GAPS;
 	} else if (!end->is_clean) {
 		ms_warn("'%s': incomplete: the recording did not end in the ordinary way", path);
