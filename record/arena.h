@@ -114,8 +114,7 @@ static inline void ms_chunk_release(const struct ms_segment *seg, uint32_t chunk
 /* Where a thread writes. Private memory of the thread that owns the slot. */
 struct ms_writer {
 	uint64_t *pos, *end;   /* next free word of the chunk and the chunk's end; both NULL: no chunk yet */
-	unsigned char *base;   /* the chunk's first byte */
-	uint64_t chunk_tag;    /* MS_COMMITTED(chunk, 0) */
+	uint64_t bias;         /* committed = bias + address of the first word not published */
 	struct ms_slot *slot;
 	uint32_t chunk, seq;   /* chunk written to (MS_NO_CHUNK: none yet) and its place in the chain */
 	uint32_t index;        /* of the slot */
@@ -174,15 +173,14 @@ static inline bool ms_writer_advance(const struct ms_segment *seg, struct ms_wri
 		atomic_store_explicit(&w->slot->first_chunk, fresh, memory_order_relaxed);
 	} else {
 		struct ms_chunk_header *old = &seg->headers[w->chunk];
-		uint32_t used = (uint32_t)((unsigned char *)w->pos - w->base);
+		uint32_t used = MS_COMMITTED_BYTES(w->bias + (uintptr_t)w->pos);
 		atomic_store_explicit(&old->used, used, memory_order_relaxed);
 		atomic_store_explicit(&old->next, fresh, memory_order_release);
 	}
 	w->chunk = fresh;
 	w->seq = seq;
-	w->chunk_tag = MS_COMMITTED(fresh, 0);
-	w->base = ms_chunk_bytes(seg, fresh);
-	w->pos = (uint64_t *)(void *)w->base;
+	w->pos = (uint64_t *)(void *)ms_chunk_bytes(seg, fresh);
+	w->bias = MS_COMMITTED(fresh, 0) - (uintptr_t)w->pos;
 	w->end = w->pos + MS_CHUNK_SIZE / sizeof(uint64_t);
 	return true;
 }
@@ -203,8 +201,7 @@ static inline void ms_writer_idle(const struct ms_writer *w)
 static inline void ms_writer_commit(struct ms_writer *w, uint64_t *unit_end)
 {
 	w->pos = unit_end;
-	uint64_t bytes = (uint64_t)((unsigned char *)unit_end - w->base);
-	atomic_store_explicit(&w->slot->committed, w->chunk_tag | bytes, memory_order_release);
+	atomic_store_explicit(&w->slot->committed, w->bias + (uintptr_t)unit_end, memory_order_release);
 }
 
 /* ---- the reading end: msrecord ------------------------------------------------------------------------------ */

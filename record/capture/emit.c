@@ -9,8 +9,24 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define COLD __attribute__((noinline, cold))
+#define HOT __attribute__((hot))
 
 enum { PUSH_ESCAPE = 255, BIG_SIZE_BITS = 48 };
+
+/* ---- the guard ---------------------------------------------------------------------------------------------------- */
+
+/* From here to guard_rest the thread's writer (or side buffer) is this hook's own. */
+ALWAYS_INLINE void guard_record(uintptr_t guard)
+{
+	ms_tls.guard = guard | MS_GUARD_RECORDING;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+ALWAYS_INLINE void guard_rest(uintptr_t guard)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	ms_tls.guard = guard;
+}
 
 /* ---- dropping, and finding room -------------------------------------------------------------------------------- */
 
@@ -160,34 +176,40 @@ struct shown {
 	unsigned flags; /* MS_UF_SAME, MS_UF_NO_STACK, MS_UF_CUT */
 };
 
-ALWAYS_INLINE struct shown look(struct ms_thread *t, const struct ms_unwind_regs *at)
+/* Where a hook was called from, from its frame. */
+ALWAYS_INLINE struct ms_unwind_regs caller_of(uintptr_t frame)
 {
-	struct ms_stack_diff d;
-	struct shown s = {.flags = MS_UF_NO_STACK};
-	if (!at || !ms_session.stack_depth)
-		return s;
-	ms_unwind_here(&t->unwind, at, &d);
-	bool is_cut = d.flags != 0;
-	s = (struct shown){d.keep, d.n_push, d.push, 0};
-	if (MS_UNLIKELY(t->needs_whole_stack || is_cut != t->is_cut))
-		s = (struct shown){0, d.keep + d.n_push, d.push - d.keep, 0};
-	else if (s.n_push == 0 && s.keep == t->depth)
-		s = (struct shown){.flags = MS_UF_SAME};
-	if (MS_UNLIKELY(is_cut && s.keep == 0 && s.n_push))
-		s.flags = MS_UF_CUT;
-	t->is_cut = is_cut;
-	t->depth = d.keep + d.n_push;
-	return s;
+	const uintptr_t *words = (const uintptr_t *)frame;
+	return (struct ms_unwind_regs){words[1], frame + 2 * sizeof(*words), words[0]};
+}
+
+/* The whole stack that the unwinder remembers. */
+static COLD struct shown whole_stack(struct ms_thread *t)
+{
+	return (struct shown){0, t->depth, t->unwind.ip, t->is_cut ? MS_UF_CUT : 0};
+}
+
+static struct shown shown_of(struct ms_thread *t, const struct ms_stack_diff *d)
+{
+	bool is_cut = d->flags != 0, is_same = d->n_push == 0 && d->keep == t->depth;
+	t->depth = d->keep + d->n_push;
+	if (t->needs_whole_stack || is_cut != t->is_cut) {
+		t->is_cut = is_cut;
+		return whole_stack(t);
+	}
+	if (is_same)
+		return (struct shown){.flags = MS_UF_SAME};
+	return (struct shown){d->keep, d->n_push, d->push, is_cut && d->keep == 0 ? MS_UF_CUT : 0};
 }
 
 /* Without a size, there is no word 2 unless the stack needs it. */
-ALWAYS_INLINE bool is_short(const struct ms_event *ev, const struct shown *s)
+static bool is_short(const struct ms_event *ev, const struct shown *s)
 {
 	return ev->kind >= MS_CALL_FREE && ev->size == 0 && !(ev->flags & (MS_UF_FAILED | MS_UF_OLD)) &&
 		(s->flags & (MS_UF_SAME | MS_UF_NO_STACK));
 }
 
-ALWAYS_INLINE size_t unit_words(const struct ms_event *ev, const struct shown *s)
+static size_t unit_words(const struct ms_event *ev, const struct shown *s)
 {
 	size_t words = 2 + (size_t)s->n_push;
 	words += !is_short(ev, s);
@@ -199,11 +221,11 @@ ALWAYS_INLINE size_t unit_words(const struct ms_event *ev, const struct shown *s
 }
 
 /* Writes the unit at u; returns its end. */
-ALWAYS_INLINE uint64_t *write_unit(uint64_t *u, const struct ms_event *ev, uint64_t stamp, const struct shown *s)
+static uint64_t *write_unit(uint64_t *u, const struct ms_event *ev, uint64_t stamp, const struct shown *s)
 {
 	bool is_big = ev->size >> BIG_SIZE_BITS != 0;
 	uint64_t flags = ev->flags | s->flags | (is_short(ev, s) ? MS_UF_SHORT : 0) | (is_big ? MS_UF_BIG_SIZE : 0);
-	bool is_deep = MS_UNLIKELY(s->n_push >= PUSH_ESCAPE);
+	bool is_deep = s->n_push >= PUSH_ESCAPE;
 	*u++ = MS_UNIT_HEAD(ev->kind, stamp);
 	*u++ = (ev->addr & MS_ADDR_MASK) | flags << 48 | (uint64_t)(is_deep ? PUSH_ESCAPE : s->n_push) << 56;
 	if (is_deep)
@@ -223,7 +245,12 @@ ALWAYS_INLINE uint64_t *write_unit(uint64_t *u, const struct ms_event *ev, uint6
 
 /* ---- signal handlers that interrupt a hook ---------------------------------------------------------------------- */
 
-static COLD void record_aside(const struct ms_call *call, const struct ms_event *ev, const struct ms_unwind_regs *at,
+ALWAYS_INLINE bool has_side(const struct ms_thread *t)
+{
+	return atomic_load_explicit(&t->side.n, memory_order_relaxed) != 0;
+}
+
+static COLD void record_aside(const struct ms_call *call, const struct ms_event *ev, bool has_stack,
 	enum ms_moment moment)
 {
 	struct ms_thread *t = call->thread;
@@ -231,10 +258,11 @@ static COLD void record_aside(const struct ms_call *call, const struct ms_event 
 	struct shown s = {.flags = MS_UF_NO_STACK};
 	uintptr_t ips[MS_SIDE_DEPTH];
 	unsigned cut = 0;
-	ms_call_record(call);
-	if (at && ms_session.stack_depth) {
+	guard_record(call->mine);
+	if (has_stack) {
+		struct ms_unwind_regs at = caller_of(call->mine & ~(uintptr_t)MS_GUARD_PHASE);
 		uint32_t cap = ms_session.stack_depth < MS_SIDE_DEPTH ? ms_session.stack_depth : MS_SIDE_DEPTH;
-		uint32_t n = ms_unwind_fresh(&t->unwind, at, ips, cap, &cut);
+		uint32_t n = ms_unwind_fresh(&t->unwind, &at, ips, cap, &cut);
 		s = (struct shown){0, n, ips, cut ? MS_UF_CUT : 0};
 	}
 	uint64_t *u = open_unit(t, unit_words(&copy, &s));
@@ -242,7 +270,7 @@ static COLD void record_aside(const struct ms_call *call, const struct ms_event 
 		close_unit(t, write_unit(u, &copy, ms_session_stamp(moment), &s));
 	else
 		atomic_fetch_add(&t->side.n_dropped, 1);
-	ms_call_rest(call);
+	guard_rest(call->mine);
 }
 
 /* Publishes unit i of the side buffer as it is. */
@@ -282,7 +310,7 @@ static COLD void commit_with_side(struct ms_thread *t, const struct ms_event *ev
 	for (; i < atomic_load(&side->n) && MS_UNIT_STAMP(side->words[side->start[i]]) < stamp; i++)
 		move_side_unit(t, i);
 	if (!(s.flags & MS_UF_NO_STACK))
-		s = (struct shown){0, t->depth, t->unwind.ip, t->is_cut ? MS_UF_CUT : 0};
+		s = whole_stack(t);
 	if (has_room(t, unit_words(ev, &s)))
 		ms_writer_commit(&t->writer, write_unit(t->writer.pos, ev, stamp, &s));
 	else
@@ -290,15 +318,14 @@ static COLD void commit_with_side(struct ms_thread *t, const struct ms_event *ev
 	move_side(t, i);
 }
 
-/* A handler came after the unit was committed, before the guard was at rest. */
-static COLD void settle_side(const struct ms_call *call)
+/* A handler came after the unit was committed, before the guard was at rest: `guard` is the one at rest. */
+static COLD void settle_side(struct ms_thread *t, uintptr_t guard)
 {
-	struct ms_thread *t = call->thread;
 	do {
-		ms_call_record(call);
+		guard_record(guard);
 		move_side(t, 0);
 		ms_writer_idle(&t->writer);
-		ms_call_rest(call);
+		guard_rest(guard);
 	} while (atomic_load(&t->side.n));
 }
 
@@ -311,75 +338,216 @@ void ms_emit_recover(struct ms_thread *t)
 
 /* ---- the way of every event --------------------------------------------------------------------------------------- */
 
-ALWAYS_INLINE void record(const struct ms_call *call, const struct ms_event *ev, const struct ms_unwind_regs *at,
+/* What is left to do when the guard is at RECORDING and the stack is known. */
+static void record_shown(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, const struct shown *s,
 	enum ms_moment moment)
 {
-	struct ms_thread *t = call->thread;
-	if (MS_UNLIKELY(ms_call_is_aside(call))) {
-		record_aside(call, ev, at, moment);
-		return;
-	}
-	ms_call_record(call);
-	if (MS_UNLIKELY(t->attention))
-		attend(t);
-	struct shown s = look(t, at);
-	if (MS_LIKELY(has_room(t, unit_words(ev, &s)))) {
+	if (has_room(t, unit_words(ev, s))) {
 		ms_writer_intend(&t->writer);
 		uint64_t stamp = ms_session_stamp(moment);
-		uint64_t *end = write_unit(t->writer.pos, ev, stamp, &s);
-		if (!(s.flags & MS_UF_NO_STACK))
+		uint64_t *end = write_unit(t->writer.pos, ev, stamp, s);
+		if (!(s->flags & MS_UF_NO_STACK))
 			t->needs_whole_stack = false;
-		if (MS_LIKELY(!atomic_load_explicit(&t->side.n, memory_order_relaxed)))
-			ms_writer_commit(&t->writer, end);
+		if (has_side(t))
+			commit_with_side(t, ev, stamp, *s);
 		else
-			commit_with_side(t, ev, stamp, s);
+			ms_writer_commit(&t->writer, end);
 		ms_writer_idle(&t->writer);
 	} else {
 		count_lost(t, 1, ev->size);
 	}
-	ms_call_rest(call);
-	if (MS_UNLIKELY(atomic_load_explicit(&t->side.n, memory_order_relaxed)))
-		settle_side(call);
+	guard_rest(guard);
+	if (has_side(t))
+		settle_side(t, guard);
 }
 
-static struct ms_event clipped(const struct ms_event *ev)
+static void record(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack,
+	enum ms_moment moment)
+{
+	struct shown s = {.flags = MS_UF_NO_STACK};
+	guard_record(guard);
+	if (t->attention)
+		attend(t);
+	if (has_stack) {
+		struct ms_unwind_regs at = caller_of(guard);
+		struct ms_stack_diff d;
+		ms_unwind_here(&t->unwind, &at, &d);
+		s = shown_of(t, &d);
+	}
+	record_shown(t, guard, ev, &s, moment);
+}
+
+static void record_any(const struct ms_call *call, const struct ms_event *ev, bool has_stack, enum ms_moment moment)
+{
+	has_stack = has_stack && ms_session.stack_depth;
+	if (ms_call_is_aside(call))
+		record_aside(call, ev, has_stack, moment);
+	else
+		record(call->thread, call->mine, ev, has_stack, moment);
+}
+
+void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev)
 {
 	struct ms_event copy = *ev;
 	if (copy.size > INT64_MAX)
 		copy.size = INT64_MAX;
-	return copy;
+	record_any(call, &copy, true, MS_ACQUIRED);
 }
 
-void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev, const struct ms_unwind_regs *at)
+void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size)
 {
-	struct ms_event copy = clipped(ev);
-	record(call, &copy, at, MS_ACQUIRED);
+	struct ms_event ev = {.kind = kind, .addr = (uintptr_t)p, .size = size < INT64_MAX ? size : INT64_MAX};
+	record_any(call, &ev, ms_session.has_free_stacks, MS_RELEASING);
 }
 
-void ms_emit_malloc(const struct ms_call *call, const void *p, size_t size, const struct ms_unwind_regs *at)
+/* ---- the short way: malloc and free when nothing is unusual ------------------------------------------------------- */
+
+/* The same as above with all that is seldom left out, in straight code: the clock is the TSC, no handler has left
+ * anything aside, nothing is to be attended to, the stack is a difference of a few frames, the chunk has room.
+ * What is not so goes the long way. Look at the disassembly after a change. */
+
+/* Stamps and publishes the unit of `words` words whose words from the second on stand at the writer's place. False:
+ * nothing was published, since a handler has units to be put in order with this one. */
+ALWAYS_INLINE bool publish_short(struct ms_thread *t, enum ms_call_kind kind, size_t words, enum ms_moment moment,
+	uint64_t *stamp)
 {
-	struct ms_event ev = {.kind = MS_CALL_MALLOC, .addr = (uintptr_t)p, .size = size};
-	record(call, &ev, at, MS_ACQUIRED);
+	uint64_t *u = t->writer.pos;
+	ms_writer_intend(&t->writer);
+	*stamp = ms_clock_raw(true, moment) - ms_session.clock_base;
+	u[0] = MS_UNIT_HEAD(kind, *stamp);
+	if (MS_UNLIKELY(has_side(t)))
+		return false;
+	ms_writer_commit(&t->writer, u + words);
+	ms_writer_idle(&t->writer);
+	return true;
 }
 
-void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size,
-	const struct ms_unwind_regs *at)
+static COLD void publish_with_side(struct ms_thread *t, const struct ms_event *ev, uint64_t stamp, bool has_stack)
 {
-	struct ms_event ev = {.kind = kind, .addr = (uintptr_t)p, .size = size};
-	record(call, &ev, ms_session.has_free_stacks ? at : NULL, MS_RELEASING);
+	commit_with_side(t, ev, stamp, (struct shown){.flags = has_stack ? 0 : MS_UF_NO_STACK});
+	ms_writer_idle(&t->writer);
 }
+
+ALWAYS_INLINE void finish_short(struct ms_thread *t, uintptr_t guard)
+{
+	guard_rest(guard);
+	if (MS_UNLIKELY(has_side(t)))
+		settle_side(t, guard);
+}
+
+ALWAYS_INLINE struct ms_event malloc_event(const void *p, size_t size)
+{
+	return (struct ms_event){.kind = MS_CALL_MALLOC, .addr = (uintptr_t)p, .size = size};
+}
+
+static COLD void malloc_long(struct ms_thread *t, uintptr_t guard, const void *p, size_t size)
+{
+	struct ms_event ev = malloc_event(p, size);
+	record(t, guard, &ev, ms_session.stack_depth != 0, MS_ACQUIRED);
+}
+
+static COLD void malloc_shown_long(struct ms_thread *t, uintptr_t guard, const void *p, size_t size,
+	const struct ms_stack_diff *d)
+{
+	struct ms_event ev = malloc_event(p, size);
+	struct shown s = shown_of(t, d);
+	record_shown(t, guard, &ev, &s, MS_ACQUIRED);
+}
+
+static COLD void malloc_with_side(struct ms_thread *t, const void *p, size_t size, uint64_t stamp)
+{
+	struct ms_event ev = malloc_event(p, size);
+	publish_with_side(t, &ev, stamp, ms_session.stack_depth != 0);
+}
+
+static HOT void malloc_stackless(struct ms_thread *t, uintptr_t guard, const void *p, size_t size)
+{
+	uint64_t stamp, *u = t->writer.pos;
+	if (MS_UNLIKELY(!ms_writer_fits(&t->writer, 3))) {
+		malloc_long(t, guard, p, size);
+		return;
+	}
+	u[1] = (uintptr_t)p | (uint64_t)MS_UF_NO_STACK << 48;
+	u[2] = size;
+	if (!publish_short(t, MS_CALL_MALLOC, 3, MS_ACQUIRED, &stamp))
+		malloc_with_side(t, p, size, stamp);
+	finish_short(t, guard);
+}
+
+HOT void ms_emit_malloc(struct ms_thread *t, const void *frame, const void *p, size_t size)
+{
+	uintptr_t guard = (uintptr_t)frame;
+	struct ms_unwind_regs at = caller_of(guard);
+	struct ms_stack_diff d;
+	uint64_t stamp;
+	guard_record(guard);
+	if (MS_UNLIKELY(t->attention || !ms_session.is_tsc)) {
+		malloc_long(t, guard, p, size);
+		return;
+	}
+	if (MS_UNLIKELY(!ms_session.stack_depth)) {
+		malloc_stackless(t, guard, p, size);
+		return;
+	}
+	ms_unwind_from(&t->unwind, at.ip, at.sp, at.bp, &d);
+	if (MS_UNLIKELY(t->needs_whole_stack || (d.flags != 0) != t->is_cut || d.n_push >= PUSH_ESCAPE || d.keep == 0 ||
+		    !ms_writer_fits(&t->writer, 3 + d.n_push))) {
+		malloc_shown_long(t, guard, p, size, &d);
+		return;
+	}
+	bool is_same = d.n_push == 0 && d.keep == t->depth;
+	uint64_t *u = t->writer.pos;
+	u[1] = (uintptr_t)p | (uint64_t)(is_same ? MS_UF_SAME : 0) << 48 | (uint64_t)d.n_push << 56;
+	u[2] = size | (uint64_t)(is_same ? 0 : d.keep) << 48;
+	for (uint32_t i = 0; i < d.n_push; i++)
+		u[3 + i] = d.push[i];
+	t->depth = d.keep + d.n_push;
+	if (!publish_short(t, MS_CALL_MALLOC, 3 + d.n_push, MS_ACQUIRED, &stamp))
+		malloc_with_side(t, p, size, stamp);
+	finish_short(t, guard);
+}
+
+static COLD void free_long(struct ms_thread *t, uintptr_t guard, const void *p)
+{
+	struct ms_event ev = {.kind = MS_CALL_FREE, .addr = (uintptr_t)p};
+	record(t, guard, &ev, ms_session.has_free_stacks && ms_session.stack_depth, MS_RELEASING);
+}
+
+static COLD void free_with_side(struct ms_thread *t, const void *p, uint64_t stamp)
+{
+	struct ms_event ev = {.kind = MS_CALL_FREE, .addr = (uintptr_t)p};
+	publish_with_side(t, &ev, stamp, false);
+}
+
+HOT void ms_emit_free(struct ms_thread *t, const void *frame, const void *p)
+{
+	uintptr_t guard = (uintptr_t)frame;
+	uint64_t stamp;
+	guard_record(guard);
+	if (MS_UNLIKELY(t->attention || !ms_session.is_tsc || ms_session.has_free_stacks ||
+		    !ms_writer_fits(&t->writer, 2))) {
+		free_long(t, guard, p);
+		return;
+	}
+	t->writer.pos[1] = ((uintptr_t)p & MS_ADDR_MASK) | (uint64_t)(MS_UF_SHORT | MS_UF_NO_STACK) << 48;
+	if (!publish_short(t, MS_CALL_FREE, 2, MS_RELEASING, &stamp))
+		free_with_side(t, p, stamp);
+	finish_short(t, guard);
+}
+
+/* ---- the others ------------------------------------------------------------------------------------------------------ */
 
 void ms_emit_begin(const struct ms_call *call, const void *p)
 {
 	struct ms_event ev = {.kind = MS_CALL_REALLOC_BEGIN, .addr = (uintptr_t)p};
-	record(call, &ev, NULL, MS_RELEASING);
+	record_any(call, &ev, false, MS_RELEASING);
 }
 
 void ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n)
 {
-	ms_call_record(call);
+	guard_record(call->mine);
 	send_note(call->thread, kind, words, n);
-	ms_call_rest(call);
+	guard_rest(call->mine);
 }
 
 void ms_emit_thread_name(const struct ms_call *call)

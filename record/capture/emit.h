@@ -38,15 +38,15 @@ enum ms_call_kind {
 	MS_CALL_REALLOC_BEGIN = 15,
 };
 
-/* The real call has returned: tell of it. `at`: the hook's caller. */
-void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev, const struct ms_unwind_regs *at);
-
-/* malloc alone, the commonest of them: p was returned for size. */
-void ms_emit_malloc(const struct ms_call *call, const void *p, size_t size, const struct ms_unwind_regs *at);
+/* The real call has returned: tell of it. The stack is that of the hook's caller, as for all events. */
+void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev);
 
 /* The real call is about to release p: tell of it. size is 0 unless the caller said it. */
-void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size,
-	const struct ms_unwind_regs *at);
+void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size);
+
+/* The same for the two commonest, after ms_enter_fast: malloc returned p for size < 2^31; free(p) is about to. */
+void ms_emit_malloc(struct ms_thread *t, const void *frame, const void *p, size_t size);
+void ms_emit_free(struct ms_thread *t, const void *frame, const void *p);
 
 /* realloc(p) is about to begin. */
 void ms_emit_begin(const struct ms_call *call, const void *p);

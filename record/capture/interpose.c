@@ -18,14 +18,14 @@
 /* ---- what the hooks share --------------------------------------------------------------------------------------- */
 
 /* The end of every hook that acquires: tells of success or failure. */
-static void acquired(const struct ms_call *call, struct ms_event ev, const void *p, const struct ms_unwind_regs *at)
+static void acquired(const struct ms_call *call, struct ms_event ev, const void *p)
 {
 	ev.addr = (uintptr_t)p;
 	if (!p) {
 		ev.flags |= MS_UF_FAILED;
 		ev.addr = (uint32_t)errno;
 	}
-	ms_emit_acquired(call, &ev, at);
+	ms_emit_acquired(call, &ev);
 	ms_leave(call);
 }
 
@@ -37,56 +37,66 @@ static size_t product(size_t n, size_t size)
 
 /* The outcome of a realloc of `old`. With size 0 and no result, the allocator has either freed the block (glibc)
  * or failed to do whatever it does then: errno, cleared before the call, tells. */
-static void reallocated(const struct ms_call *call, uint32_t kind, const void *old, size_t size, const void *p,
-	const struct ms_unwind_regs *at)
+static void reallocated(const struct ms_call *call, uint32_t kind, const void *old, size_t size, const void *p)
 {
 	struct ms_event ev = {.kind = kind, .flags = MS_UF_OLD, .size = size, .old = (uintptr_t)old};
 	if (!p && size == 0 && errno == 0) {
 		ev.kind = MS_CALL_REALLOC_FREE;
 		p = old;
 	}
-	acquired(call, ev, p, at);
+	acquired(call, ev, p);
 }
 
 /* A block of the bootstrap arena moves to the real heap. */
-static void *leave_boot(void *old, size_t size, const struct ms_unwind_regs *at)
+static void *leave_boot(void *old, size_t size, const void *frame)
 {
 	struct ms_call call;
-	bool is_recorded = ENTER(&call);
+	bool is_recorded = ms_enter(&call, frame);
 	void *p = ms_real.malloc(size);
 	if (p)
 		memcpy(p, old, ms_boot_size(old) < size ? ms_boot_size(old) : size);
 	if (is_recorded)
-		acquired(&call, (struct ms_event){.kind = MS_CALL_REALLOC, .size = size}, p, at);
+		acquired(&call, (struct ms_event){.kind = MS_CALL_REALLOC, .size = size}, p);
 	return p;
 }
 
 /* ---- acquiring ---------------------------------------------------------------------------------------------------- */
 
-HOOK void *malloc(size_t size)
+/* malloc and free have a way of their own through the common case; all others take the general one. */
+static __attribute__((noinline, cold)) void *malloc_rarely(size_t size, const void *frame)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	struct ms_call call;
-	if (!ENTER(&call))
+	if (!ms_enter(&call, frame))
 		return ms_real.malloc(size);
 	void *p = ms_real.malloc(size);
-	if (MS_UNLIKELY(!p || size > INT32_MAX)) {
-		acquired(&call, (struct ms_event){.kind = MS_CALL_MALLOC, .size = size}, p, &at);
-		return p;
+	acquired(&call, (struct ms_event){.kind = MS_CALL_MALLOC, .size = size}, p);
+	return p;
+}
+
+HOOK void *malloc(size_t size)
+{
+	const void *frame = __builtin_frame_address(0);
+	struct ms_thread *t = size <= INT32_MAX ? ms_enter_fast(frame) : NULL;
+	if (MS_UNLIKELY(!t))
+		return malloc_rarely(size, frame);
+	void *p = ms_real.malloc(size);
+	if (MS_UNLIKELY(!p)) {
+		struct ms_call call = {.thread = t, .mine = (uintptr_t)frame};
+		acquired(&call, (struct ms_event){.kind = MS_CALL_MALLOC, .size = size}, NULL);
+		return NULL;
 	}
-	ms_emit_malloc(&call, p, size, &at);
-	ms_leave(&call);
+	ms_emit_malloc(t, frame, p, size);
+	ms_leave_fast();
 	return p;
 }
 
 HOOK void *calloc(size_t n, size_t size)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	struct ms_call call;
 	if (!ENTER(&call))
 		return ms_real.calloc(n, size);
 	void *p = ms_real.calloc(n, size);
-	acquired(&call, (struct ms_event){.kind = MS_CALL_CALLOC, .size = product(n, size)}, p, &at);
+	acquired(&call, (struct ms_event){.kind = MS_CALL_CALLOC, .size = product(n, size)}, p);
 	return p;
 }
 
@@ -112,47 +122,43 @@ static inline __attribute__((always_inline)) void realloc_begin(struct realloc_c
 	}
 }
 
-static inline __attribute__((always_inline)) void realloc_end(struct realloc_call *r, const void *p,
-	const struct ms_unwind_regs *at)
+static inline __attribute__((always_inline)) void realloc_end(struct realloc_call *r, const void *p)
 {
 	if (!r->is_recorded)
 		return;
 	if (!r->old) {
-		acquired(&r->call, (struct ms_event){.kind = r->kind, .size = r->size}, p, at);
+		acquired(&r->call, (struct ms_event){.kind = r->kind, .size = r->size}, p);
 		return;
 	}
-	reallocated(&r->call, r->kind, r->old, r->size, p, at);
+	reallocated(&r->call, r->kind, r->old, r->size, p);
 	if (r->size == 0 && errno == 0)
 		errno = r->saved_errno;
 }
 
 HOOK void *realloc(void *old, size_t size)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	struct realloc_call r = {.old = old, .size = size, .kind = MS_CALL_REALLOC};
 	if (old && ms_boot_owns(old))
-		return leave_boot(old, size, &at);
+		return leave_boot(old, size, __builtin_frame_address(0));
 	realloc_begin(&r);
 	void *p = ms_real.realloc(old, size);
-	realloc_end(&r, p, &at);
+	realloc_end(&r, p);
 	return p;
 }
 
 HOOK void *reallocarray(void *old, size_t n, size_t size)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	struct realloc_call r = {.old = old, .size = product(n, size), .kind = MS_CALL_REALLOCARRAY};
 	if (old && ms_boot_owns(old))
-		return leave_boot(old, r.size, &at);
+		return leave_boot(old, r.size, __builtin_frame_address(0));
 	realloc_begin(&r);
 	void *p = ms_real.reallocarray(old, n, size);
-	realloc_end(&r, p, &at);
+	realloc_end(&r, p);
 	return p;
 }
 
 HOOK int posix_memalign(void **out, size_t align, size_t size)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	struct ms_call call;
 	if (!ENTER(&call))
 		return ms_real.posix_memalign(out, align, size);
@@ -160,52 +166,48 @@ HOOK int posix_memalign(void **out, size_t align, size_t size)
 	struct ms_event ev = {.kind = MS_CALL_POSIX_MEMALIGN, .flags = MS_UF_ALIGN, .size = size, .align = align};
 	ev.flags |= rc ? MS_UF_FAILED : 0;
 	ev.addr = rc ? (uint32_t)rc : (uintptr_t)*out;
-	ms_emit_acquired(&call, &ev, &at);
+	ms_emit_acquired(&call, &ev);
 	ms_leave(&call);
 	return rc;
 }
 
 HOOK void *aligned_alloc(size_t align, size_t size)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	struct ms_call call;
 	if (!ENTER(&call))
 		return ms_real.aligned_alloc(align, size);
 	void *p = ms_real.aligned_alloc(align, size);
-	acquired(&call, (struct ms_event){MS_CALL_ALIGNED_ALLOC, MS_UF_ALIGN, .size = size, .align = align}, p, &at);
+	acquired(&call, (struct ms_event){MS_CALL_ALIGNED_ALLOC, MS_UF_ALIGN, .size = size, .align = align}, p);
 	return p;
 }
 
 HOOK void *memalign(size_t align, size_t size)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	struct ms_call call;
 	if (!ENTER(&call))
 		return ms_real.memalign(align, size);
 	void *p = ms_real.memalign(align, size);
-	acquired(&call, (struct ms_event){MS_CALL_MEMALIGN, MS_UF_ALIGN, .size = size, .align = align}, p, &at);
+	acquired(&call, (struct ms_event){MS_CALL_MEMALIGN, MS_UF_ALIGN, .size = size, .align = align}, p);
 	return p;
 }
 
 HOOK void *valloc(size_t size)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	struct ms_call call;
 	if (!ENTER(&call))
 		return ms_real.valloc(size);
 	void *p = ms_real.valloc(size);
-	acquired(&call, (struct ms_event){.kind = MS_CALL_VALLOC, .size = size}, p, &at);
+	acquired(&call, (struct ms_event){.kind = MS_CALL_VALLOC, .size = size}, p);
 	return p;
 }
 
 HOOK void *pvalloc(size_t size)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	struct ms_call call;
 	if (!ENTER(&call))
 		return ms_real.pvalloc(size);
 	void *p = ms_real.pvalloc(size);
-	acquired(&call, (struct ms_event){.kind = MS_CALL_PVALLOC, .size = size}, p, &at);
+	acquired(&call, (struct ms_event){.kind = MS_CALL_PVALLOC, .size = size}, p);
 	return p;
 }
 
@@ -214,47 +216,50 @@ HOOK void *pvalloc(size_t size)
 /* free, and the other ways to release. A libc may have them or not (free_sized is younger than most, cfree was dropped in 2.26),
  * and says in either case that they do as free does: so free is what is
  * called. */
-static inline __attribute__((always_inline)) void release(enum ms_call_kind kind, void *p, size_t size,
-	const struct ms_unwind_regs *at)
+static __attribute__((noinline)) void release(enum ms_call_kind kind, void *p, size_t size, const void *frame)
 {
 	struct ms_call call;
 	if (!p || ms_boot_owns(p))
 		return;
-	if (!ENTER(&call)) {
+	if (!ms_enter(&call, frame)) {
 		ms_real.free(p);
 		return;
 	}
-	ms_emit_released(&call, kind, p, size, at);
+	ms_emit_released(&call, kind, p, size);
 	ms_real.free(p);
 	ms_leave(&call);
 }
 
 HOOK void free(void *p)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
-	release(MS_CALL_FREE, p, 0, &at);
+	const void *frame = __builtin_frame_address(0);
+	struct ms_thread *t = p && !ms_boot_owns(p) ? ms_enter_fast(frame) : NULL;
+	if (MS_UNLIKELY(!t)) {
+		release(MS_CALL_FREE, p, 0, frame);
+		return;
+	}
+	ms_emit_free(t, frame, p);
+	ms_real.free(p);
+	ms_leave_fast();
 }
 
 HOOK void free_sized(void *p, size_t size);
 HOOK void free_sized(void *p, size_t size)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
-	release(MS_CALL_FREE_SIZED, p, size, &at);
+	release(MS_CALL_FREE_SIZED, p, size, __builtin_frame_address(0));
 }
 
 HOOK void free_aligned_sized(void *p, size_t align, size_t size);
 HOOK void free_aligned_sized(void *p, size_t align, size_t size)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
 	(void)align;
-	release(MS_CALL_FREE_ALIGNED_SIZED, p, size, &at);
+	release(MS_CALL_FREE_ALIGNED_SIZED, p, size, __builtin_frame_address(0));
 }
 
 HOOK void cfree(void *p);
 HOOK void cfree(void *p)
 {
-	struct ms_unwind_regs at = MS_UNWIND_CALLER();
-	release(MS_CALL_CFREE, p, 0, &at);
+	release(MS_CALL_CFREE, p, 0, __builtin_frame_address(0));
 }
 
 /* ---- modules and names: watched, not changed ------------------------------------------------------------------------- */

@@ -96,19 +96,32 @@ struct ms_call {
  * processes. Fills *call; false if call->thread is NULL. (lifecycle.c) */
 bool ms_enter_slow(struct ms_call *call);
 
+/* Enters a hook where nothing out of the ordinary is the matter; NULL: ask ms_enter. With the thread go a guard of
+ * `frame` at rest, and 0 when it is left. */
+static inline struct ms_thread *ms_enter_fast(const void *frame)
+{
+	struct ms_thread *t = ms_tls.thread;
+	if (MS_UNLIKELY(!atomic_load_explicit(&ms_image_page.is_attached, memory_order_relaxed) || !t || ms_tls.guard))
+		return NULL;
+	ms_tls.guard = (uintptr_t)frame;
+	atomic_signal_fence(memory_order_seq_cst);
+	return t;
+}
+
+static inline void ms_leave_fast(void)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	ms_tls.guard = 0;
+}
+
 /* Enters a hook; `frame` is __builtin_frame_address(0) of the interposed function. False: call through, record
  * nothing, do not leave. */
 static inline bool ms_enter(struct ms_call *call, const void *frame)
 {
 	call->mine = (uintptr_t)frame;
 	call->saved = 0;
-	if (MS_UNLIKELY(!atomic_load_explicit(&ms_image_page.is_attached, memory_order_relaxed) ||
-		    !ms_tls.thread || ms_tls.guard))
-		return ms_enter_slow(call);
-	call->thread = ms_tls.thread;
-	ms_tls.guard = call->mine;
-	atomic_signal_fence(memory_order_seq_cst);
-	return true;
+	call->thread = ms_enter_fast(frame);
+	return MS_LIKELY(call->thread != NULL) || ms_enter_slow(call);
 }
 
 static inline void ms_leave(const struct ms_call *call)
@@ -120,19 +133,6 @@ static inline void ms_leave(const struct ms_call *call)
 static inline bool ms_call_is_aside(const struct ms_call *call)
 {
 	return call->mine & MS_GUARD_ASIDE;
-}
-
-/* From here to ms_call_rest the thread's writer (or side buffer) is this hook's own. */
-static inline void ms_call_record(const struct ms_call *call)
-{
-	ms_tls.guard = call->mine | MS_GUARD_RECORDING;
-	atomic_signal_fence(memory_order_seq_cst);
-}
-
-static inline void ms_call_rest(const struct ms_call *call)
-{
-	atomic_signal_fence(memory_order_seq_cst);
-	ms_tls.guard = call->mine;
 }
 
 /* What a guard met by a hook at `frame` means. */
