@@ -1,0 +1,171 @@
+/* test_addrmap.c - the live map against a plain array, clones, and what it costs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "addrmap.h"
+
+static uint64_t random_state = 1;
+
+static uint64_t draw(void)
+{
+	random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return random_state >> 20;
+}
+
+/* The model: entry i is the block at address_of(i), ordinal 0 = none. */
+#define N_ADDRESSES 5000
+
+static uint64_t address_of(size_t i)
+{
+	/* Dense as a heap's, then some above 48 bits. */
+	return i < 4900 ? 0x7f1200000010 + i * 16 : (UINT64_C(1) << 52) + i * 4096;
+}
+
+static uint64_t size_of(uint64_t ordinal)
+{
+	return ordinal % 50 == 0 ? (UINT64_C(1) << 40) + ordinal : ordinal % 51 == 0 ? (UINT64_C(1) << 40) - 1 : ordinal * 7;
+}
+
+static void churn(struct mst_addrmap *m, uint64_t *model, unsigned rounds, uint64_t *ordinal)
+{
+	for (unsigned round = 0; round < rounds; round++) {
+		size_t i = draw() % N_ADDRESSES;
+		struct mst_live block = {0, 0};
+
+		if (draw() % 5 < 3) {
+			struct mst_live fresh = {++*ordinal, size_of(*ordinal)};
+			int rc = mst_addrmap_insert(m, address_of(i), fresh, &block);
+
+			assert_int_equal(rc, model[i] != 0);
+			if (rc) {
+				assert_int_equal(block.ordinal, model[i]);
+				assert_int_equal(block.size, size_of(model[i]));
+			}
+			model[i] = *ordinal;
+		} else {
+			int rc = mst_addrmap_remove(m, address_of(i), &block);
+
+			assert_int_equal(rc, model[i] != 0);
+			if (rc) {
+				assert_int_equal(block.ordinal, model[i]);
+				assert_int_equal(block.size, size_of(model[i]));
+			}
+			model[i] = 0;
+		}
+	}
+}
+
+static uint64_t count_of(const uint64_t *model)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < N_ADDRESSES; i++)
+		n += model[i] != 0;
+	return n;
+}
+
+static void drain(struct mst_addrmap *m, uint64_t *model)
+{
+	for (size_t i = 0; i < N_ADDRESSES; i++) {
+		struct mst_live block;
+
+		assert_int_equal(mst_addrmap_remove(m, address_of(i), &block), model[i] != 0);
+		if (model[i])
+			assert_int_equal(block.ordinal, model[i]);
+	}
+	assert_int_equal(mst_addrmap_count(m), 0);
+}
+
+static void agrees_with_a_plain_array(void **state)
+{
+	static uint64_t model[N_ADDRESSES];
+	struct mst_addrmap *m = mst_addrmap_new();
+	uint64_t ordinal = 0;
+
+	(void)state;
+	assert_non_null(m);
+	for (unsigned round = 0; round < 20; round++) {
+		churn(m, model, 20000, &ordinal);
+		assert_int_equal(mst_addrmap_count(m), count_of(model));
+	}
+	drain(m, model);
+	mst_addrmap_free(m);
+}
+
+static void clones_change_alone(void **state)
+{
+	static uint64_t models[4][N_ADDRESSES];
+	struct mst_addrmap *maps[4] = {mst_addrmap_new()};
+	uint64_t ordinal = 0;
+
+	(void)state;
+	assert_non_null(maps[0]);
+	churn(maps[0], models[0], 30000, &ordinal);
+	for (size_t i = 1; i < 4; i++) {
+		maps[i] = mst_addrmap_clone(maps[i - 1]);
+		assert_non_null(maps[i]);
+		memcpy(models[i], models[i - 1], sizeof(models[i]));
+		for (size_t k = 0; k <= i; k++)
+			churn(maps[k], models[k], 500, &ordinal);
+	}
+	mst_addrmap_free(maps[1]); /* the others must not notice */
+	churn(maps[2], models[2], 20000, &ordinal);
+	drain(maps[0], models[0]);
+	drain(maps[3], models[3]);
+	drain(maps[2], models[2]);
+	mst_addrmap_free(maps[0]);
+	mst_addrmap_free(maps[2]);
+	mst_addrmap_free(maps[3]);
+	mst_addrmap_free(NULL);
+}
+
+static void a_block_costs_thirty_bytes_on_average(void **state)
+{
+	struct mst_addrmap *m = mst_addrmap_new();
+	struct mst_live old;
+	double sum = 0;
+	unsigned n = 0;
+
+	(void)state;
+	for (uint64_t i = 1; i <= 400000; i++) {
+		assert_int_equal(mst_addrmap_insert(m, 0x10000 + i * 48, (struct mst_live){i, 40}, &old), 0);
+		if (i > 100000 && i % 1000 == 0) {
+			sum += (double)mst_addrmap_memory(m) / (double)i;
+			n++;
+		}
+	}
+	assert_true(sum / n < 30);
+	mst_addrmap_free(m);
+}
+
+static void prefetching_any_address_is_harmless(void **state)
+{
+	struct mst_addrmap *m = mst_addrmap_new();
+	struct mst_live block;
+
+	(void)state;
+	mst_addrmap_prefetch(m, 0);
+	mst_addrmap_prefetch(m, UINT64_MAX);
+	assert_int_equal(mst_addrmap_remove(m, UINT64_MAX, &block), 0);
+	assert_int_equal(mst_addrmap_remove(m, 1, &block), 0);
+	mst_addrmap_free(m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(agrees_with_a_plain_array),
+		cmocka_unit_test(clones_change_alone),
+		cmocka_unit_test(a_block_costs_thirty_bytes_on_average),
+		cmocka_unit_test(prefetching_any_address_is_harmless),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

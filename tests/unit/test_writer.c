@@ -1,0 +1,345 @@
+/* test_writer.c - what the writer makes of events, and what it does when it cannot. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sample_trace.h"
+
+/* ---- a small trace by hand -------------------------------------------------------------------------------- */
+
+struct desk {
+	int fd;
+	struct mst_writer *w;
+	uint32_t process, thread;
+	uint64_t time_ns;
+};
+
+static void desk_open(struct desk *d)
+{
+	struct mst_writer_options opt = {.header = {.has_addresses = true}, .file_id = 1};
+	struct mst_process p = {.pid = 1, .origin = MST_ORIGIN_START};
+	struct mst_thread t = {.process = 1, .tid = 1, .end_ns = UINT64_MAX};
+
+	*d = (struct desk){.fd = sample_fd((const uint8_t *)"", 0)};
+	assert_int_equal(mst_writer_open(d->fd, &opt, &d->w), 0);
+	assert_int_equal(mst_writer_process(d->w, &p, &d->process), 0);
+	assert_int_equal(mst_writer_thread(d->w, &t, &d->thread), 0);
+}
+
+static uint64_t put(struct desk *d, uint32_t thread, unsigned op, uint64_t addr, uint64_t old_addr, uint64_t size)
+{
+	struct mst_event ev = {.op = (uint8_t)op, .thread = thread, .addr = addr, .old_addr = old_addr, .size = size,
+		.time_ns = ++d->time_ns};
+
+	assert_int_equal(mst_writer_event(d->w, &ev), 0);
+	return ev.alloc;
+}
+
+/* Closes, and gives the events back. */
+static size_t desk_close(struct desk *d, struct mst_event *events, size_t max)
+{
+	struct mst_reader *r;
+	size_t n = 0;
+
+	assert_int_equal(mst_writer_close(d->w, true, 0, NULL), 0);
+	assert_int_equal(mst_reader_open_fd(d->fd, NULL, &r, NULL), 0);
+	while (n < max && mst_reader_next(r, &events[n]) > 0)
+		n++;
+	mst_reader_close(r);
+	close(d->fd);
+	return n;
+}
+
+static void a_release_names_the_block_it_ends(void **state)
+{
+	struct mst_event ev[10];
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	assert_int_equal(put(&d, 1, MST_OP_MALLOC, 0x1000, 0, 10), 1);
+	assert_int_equal(put(&d, 1, MST_OP_MALLOC, 0x2000, 0, 20), 2);
+	put(&d, 1, MST_OP_FREE, 0x1000, 0, 0);
+	assert_int_equal(put(&d, 1, MST_OP_REALLOC, 0x1000, 0x2000, 30), 3);
+	put(&d, 1, MST_OP_FREE, 0x1000, 0, 0);
+	put(&d, 1, MST_OP_FREE, 0x1000, 0, 0); /* a second time: of no known block */
+	assert_int_equal(desk_close(&d, ev, 10), 6);
+	assert_int_equal(ev[2].freed, 1);
+	assert_int_equal(ev[3].freed, 2);
+	assert_int_equal(ev[3].old_addr, 0x2000);
+	assert_int_equal(ev[4].freed, 3);
+	assert_int_equal(ev[5].freed, 0);
+	assert_int_equal(ev[5].addr, 0x1000);
+	assert_int_equal(ev[5].flags, MST_EV_FOREIGN);
+}
+
+static void a_forked_child_releases_what_it_inherited(void **state)
+{
+	struct mst_process child = {.pid = 2, .parent = 1, .origin = MST_ORIGIN_FORK};
+	struct mst_thread t = {.tid = 2, .end_ns = UINT64_MAX};
+	struct mst_event ev[10];
+	struct mst_totals totals;
+	uint64_t token, dropped;
+	uint32_t thread;
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	put(&d, 1, MST_OP_MALLOC, 0x1000, 0, 10);
+	assert_int_equal(mst_writer_fork_point(d.w, 1, &token), 0);
+	assert_int_equal(mst_writer_fork_point(d.w, 1, &dropped), 0);
+	mst_writer_fork_drop(d.w, dropped);
+	put(&d, 1, MST_OP_MALLOC, 0x2000, 0, 20); /* after the fork: the child has none of it */
+	put(&d, 1, MST_OP_FREE, 0x1000, 0, 0);
+	assert_int_equal(mst_writer_process_forked(d.w, &child, dropped, &t.process), MST_EARG);
+	assert_int_equal(mst_writer_process_forked(d.w, &child, token, &t.process), 0);
+	assert_int_equal(mst_writer_thread(d.w, &t, &thread), 0);
+	put(&d, thread, MST_OP_FREE, 0x1000, 0, 0);
+	put(&d, thread, MST_OP_FREE, 0x2000, 0, 0);
+	put(&d, thread, MST_OP_MALLOC, 0x3000, 0, 5);
+	put(&d, thread, MST_OP_FREE, 0x3000, 0, 0);
+	assert_int_equal(mst_writer_flush(d.w), 0);
+	mst_writer_totals(d.w, &totals);
+	assert_int_equal(totals.live_blocks, 1);
+	assert_int_equal(totals.live_bytes, 20);
+	assert_int_equal(desk_close(&d, ev, 10), 7);
+	assert_int_equal(ev[2].freed, 1);
+	assert_int_equal(ev[3].freed, 1); /* the same block ends in each process */
+	assert_int_equal(ev[4].freed, 0);
+	assert_int_equal(ev[6].freed, 3);
+}
+
+static void an_address_acquired_twice_is_an_overlap(void **state)
+{
+	struct mst_event ev[4];
+	struct mst_totals totals;
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	put(&d, 1, MST_OP_MALLOC, 0x1000, 0, 10);
+	put(&d, 1, MST_OP_MALLOC, 0x1000, 0, 20);
+	put(&d, 1, MST_OP_FREE, 0x1000, 0, 0);
+	assert_int_equal(mst_writer_flush(d.w), 0);
+	mst_writer_totals(d.w, &totals);
+	assert_int_equal(totals.overlaps, 1);
+	assert_int_equal(totals.live_blocks, 1); /* the first, whose release was missed */
+	assert_int_equal(totals.live_bytes, 10);
+	assert_int_equal(desk_close(&d, ev, 4), 3);
+	assert_int_equal(ev[2].freed, 2);
+}
+
+static void an_exec_starts_with_nothing(void **state)
+{
+	struct mst_process end = {.fate = MST_FATE_EXEC}, image = {.pid = 1, .parent = 1, .origin = MST_ORIGIN_EXEC};
+	struct mst_thread t = {.tid = 1, .end_ns = UINT64_MAX};
+	struct mst_event ev[4];
+	uint32_t thread;
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	put(&d, 1, MST_OP_MALLOC, 0x1000, 0, 10);
+	assert_int_equal(mst_writer_process_end(d.w, 1, &end), 0);
+	assert_int_equal(mst_writer_process(d.w, &image, &t.process), 0);
+	assert_int_equal(mst_writer_thread(d.w, &t, &thread), 0);
+	put(&d, thread, MST_OP_FREE, 0x1000, 0, 0);
+	put(&d, 1, MST_OP_FREE, 0x1000, 0, 0); /* a straggler of the image that is gone */
+	assert_int_equal(desk_close(&d, ev, 4), 3);
+	assert_int_equal(ev[1].freed, 0);
+	assert_int_equal(ev[2].freed, 0);
+}
+
+static void time_that_goes_back_is_marked_late(void **state)
+{
+	struct mst_event ev[3];
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	d.time_ns = 1000;
+	put(&d, 1, MST_OP_MALLOC, 0x1000, 0, 10);
+	d.time_ns = 500;
+	put(&d, 1, MST_OP_MALLOC, 0x2000, 0, 10);
+	assert_int_equal(desk_close(&d, ev, 3), 2);
+	assert_int_equal(ev[0].flags, 0);
+	assert_int_equal(ev[1].flags, MST_EV_LATE);
+	assert_int_equal(ev[1].time_ns, 501);
+}
+
+static void events_that_make_no_sense_are_refused_and_forgotten(void **state)
+{
+	struct mst_event bad[] = {
+		{.op = 0, .thread = 1},
+		{.op = 64, .thread = 1},
+		{.op = MST_OP_MALLOC, .thread = 0},
+		{.op = MST_OP_MALLOC, .thread = 9},
+		{.op = MST_OP_MALLOC, .thread = 1, .stack = 5},
+		{.op = MST_OP_MALLOC, .thread = 1, .size = UINT64_MAX},
+	};
+	struct mst_event ev[2];
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(mst_writer_event(d.w, &bad[i]), MST_EARG);
+		assert_true(strlen(mst_writer_problem(d.w)->text) > 0);
+	}
+	put(&d, 1, MST_OP_MALLOC, 0x1000, 0, 10);
+	assert_int_equal(desk_close(&d, ev, 2), 1);
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------ */
+
+static void two_threads_write_the_same_file_as_one(void **state)
+{
+	struct sample_options opt = {.n_events = 30000, .frame_events = 1000, .seed = 4};
+	struct sample alone, together;
+
+	(void)state;
+	sample_make(&alone, &opt);
+	opt.threaded = true;
+	sample_make(&together, &opt);
+	assert_int_equal(alone.len, together.len);
+	assert_memory_equal(alone.bytes, together.bytes, alone.len);
+	sample_release(&alone);
+	sample_release(&together);
+}
+
+static void what_is_flushed_can_be_read_at_once(void **state)
+{
+	struct mst_reader *r;
+	struct mst_event ev;
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	for (uint64_t i = 1; i <= 50; i++) {
+		uint64_t n = 0;
+
+		put(&d, 1, MST_OP_MALLOC, i * 0x1000, 0, 10);
+		assert_int_equal(mst_writer_flush(d.w), 0);
+		assert_int_equal(mst_reader_open_fd(d.fd, NULL, &r, NULL), 0);
+		while (mst_reader_next(r, &ev) > 0)
+			n++;
+		assert_int_equal(n, i);
+		mst_reader_close(r);
+	}
+	assert_int_equal(mst_writer_close(d.w, true, 0, NULL), 0);
+	close(d.fd);
+}
+
+static void a_frame_closes_after_its_span_of_time(void **state)
+{
+	struct mst_verify_result result;
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	for (uint64_t i = 0; i < 10; i++) {
+		d.time_ns = i * 600000000;
+		put(&d, 1, MST_OP_MALLOC, 0x1000 + i * 64, 0, 10);
+	}
+	assert_int_equal(mst_writer_close(d.w, true, 0, NULL), 0);
+	assert_int_equal(mst_verify(d.fd, &result, NULL, NULL, NULL, NULL), 0);
+	assert_int_equal(result.frames_by_kind[7], 5);
+	close(d.fd);
+}
+
+static void copies_of_tables_fit_one_percent_and_verify(void **state)
+{
+	struct sample_options opt = {.n_events = 60000, .frame_events = 8000, .seed = 2};
+	struct mst_verify_result result;
+	struct sample s;
+	int fd;
+
+	(void)state;
+	sample_make(&s, &opt);
+	fd = sample_fd(s.bytes, s.len);
+	assert_int_equal(mst_verify(fd, &result, NULL, NULL, NULL, NULL), 0);
+	assert_int_equal(result.frames_by_kind[1], 2);  /* HEADER */
+	assert_true(result.frames_by_kind[2] >= 3);     /* PROC: as they came, their ends, the copy */
+	close(fd);
+	sample_release(&s);
+}
+
+static void a_full_disk_is_a_clean_failure_and_leaves_a_readable_prefix(void **state)
+{
+	char path[] = "/tmp/test_writer.XXXXXX";
+	struct rlimit before, limit;
+	struct mst_reader *r;
+	struct mst_event ev;
+	struct sample s;
+	size_t n = 0;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	unlink(path);
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &before);
+	limit = (struct rlimit){40000, before.rlim_max};
+	for (unsigned threaded = 0; threaded < 2; threaded++) {
+		assert_int_equal(ftruncate(fd, 0), 0);
+		lseek(fd, 0, SEEK_SET);
+		setrlimit(RLIMIT_FSIZE, &limit);
+		assert_int_equal(sample_write(&s, &(struct sample_options){.n_events = 40000, .frame_events = 500,
+			.seed = 5, .threaded = threaded}, fd), MST_EIO);
+		setrlimit(RLIMIT_FSIZE, &before);
+		assert_int_equal(mst_reader_open_fd(fd, NULL, &r, NULL), 0);
+		for (n = 0; mst_reader_next(r, &ev) > 0; n++)
+			assert_true(sample_agrees(&s.events[n], &ev));
+		assert_true(n > 500);
+		mst_reader_close(r);
+		sample_release(&s);
+	}
+	close(fd);
+}
+
+static void a_closed_pipe_is_a_clean_failure(void **state)
+{
+	struct sample s;
+	int ends[2];
+
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	assert_int_equal(pipe(ends), 0);
+	close(ends[0]);
+	assert_int_equal(sample_write(&s, &(struct sample_options){.n_events = 100, .seed = 5}, ends[1]), MST_EIO);
+	close(ends[1]);
+	sample_release(&s);
+	assert_int_equal(mst_writer_close(NULL, true, 0, NULL), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_release_names_the_block_it_ends),
+		cmocka_unit_test(a_forked_child_releases_what_it_inherited),
+		cmocka_unit_test(an_address_acquired_twice_is_an_overlap),
+		cmocka_unit_test(an_exec_starts_with_nothing),
+		cmocka_unit_test(time_that_goes_back_is_marked_late),
+		cmocka_unit_test(events_that_make_no_sense_are_refused_and_forgotten),
+		cmocka_unit_test(two_threads_write_the_same_file_as_one),
+		cmocka_unit_test(what_is_flushed_can_be_read_at_once),
+		cmocka_unit_test(a_frame_closes_after_its_span_of_time),
+		cmocka_unit_test(copies_of_tables_fit_one_percent_and_verify),
+		cmocka_unit_test(a_full_disk_is_a_clean_failure_and_leaves_a_readable_prefix),
+		cmocka_unit_test(a_closed_pipe_is_a_clean_failure),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
