@@ -291,6 +291,7 @@ static const char style[] =
 	".frames .at rect{stroke:#000;stroke-width:1.5}\n"
 	".frames g:hover rect{stroke:#000;stroke-width:1}\n"
 	".gone{display:none}\n"
+	".backdrop{fill:var(--paper);fill-opacity:.9}\n"
 	".button{cursor:pointer;text-decoration:underline}\n"
 	"input{font:12px monospace;box-sizing:border-box;width:100%;height:100%;"
 	"border:1px solid #888;padding:0 4px;background:var(--paper);color:var(--ink)}\n";

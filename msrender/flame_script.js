@@ -3,7 +3,7 @@
 "use strict";
 (function () {
 	const SVG = "http://www.w3.org/2000/svg", HTML = "http://www.w3.org/1999/xhtml";
-	const CHAR = 7.3, ROW = 17, MARGIN = 10, LEAST = 0.1;
+	const CHAR = 7.3, ROW = 17, MARGIN = 10, FOOT = 30, LEAST = 0.1;
 	const svg = document.currentScript.closest("svg");
 	const group = svg.querySelector(".frames");
 	const width = svg.viewBox.baseVal.width - 2 * MARGIN, height = svg.viewBox.baseVal.height;
@@ -187,13 +187,25 @@
 		event.preventDefault();
 	}
 
+	/* Deep stacks make a tall picture: the controls stay at the top of what is seen, the details at its bottom. */
+	function follow() {
+		const view = svg.getScreenCTM();
+		const top = Math.max(0, -view.f / view.d), bottom = Math.min(height, (window.innerHeight - view.f) / view.d);
+		controls.setAttribute("transform", "translate(0 " + top + ")");
+		footer.setAttribute("transform", "translate(0 " + (bottom - height) + ")");
+	}
+
 	readBoxes();
 	const right = MARGIN + width;
-	const details = element(SVG, "text", svg, {x: MARGIN, y: height - 10, class: "details"});
-	const matched = element(SVG, "text", svg, {x: right, y: 44, "text-anchor": "end", class: "matched"});
-	const resetButton = element(SVG, "text", svg, {x: right, y: 62, class: "button reset gone", "text-anchor": "end"});
+	const footer = element(SVG, "g", svg, {});
+	element(SVG, "rect", footer, {x: 0, y: height - FOOT, width: right + MARGIN, height: FOOT, class: "backdrop"});
+	const details = element(SVG, "text", footer, {x: MARGIN, y: height - 10, class: "details"});
+	const controls = element(SVG, "g", svg, {});
+	element(SVG, "rect", controls, {x: right - 290, y: 0, width: 290 + MARGIN, height: 70, class: "backdrop"});
+	const matched = element(SVG, "text", controls, {x: right, y: 44, "text-anchor": "end", class: "matched"});
+	const resetButton = element(SVG, "text", controls, {x: right, y: 62, class: "button reset gone", "text-anchor": "end"});
 	resetButton.textContent = "reset zoom";
-	const holder = element(SVG, "foreignObject", svg, {x: right - 280, y: 8, width: 280, height: 22});
+	const holder = element(SVG, "foreignObject", controls, {x: right - 280, y: 8, width: 280, height: 22});
 	const input = element(HTML, "input", holder, {type: "text", placeholder: "search, or /regular expression/",
 		"aria-label": "search functions", spellcheck: "false"});
 
@@ -211,5 +223,10 @@
 	});
 	group.addEventListener("pointerleave", () => show(current));
 	document.addEventListener("keydown", onKey);
+	window.addEventListener("scroll", follow);
+	window.addEventListener("resize", follow);
 	zoom(boxes[0]);
+	if (!group.classList.contains("inverted"))
+		window.scrollTo(0, height); /* the root is at the bottom */
+	follow();
 })();

@@ -54,7 +54,7 @@ async function openPage(file) {
 	await call("Page.navigate", { url: `file://${dir}/${file}` });
 	await loaded;
 	page.evaluate = async (expression) => {
-		const { result, exceptionDetails } = await call("Runtime.evaluate", { expression, returnByValue: true });
+		const { result, exceptionDetails } = await call("Runtime.evaluate", { expression, returnByValue: true, awaitPromise: true });
 		assert.equal(exceptionDetails, undefined, expression);
 		return result.value;
 	};
@@ -148,6 +148,20 @@ async function hostileNamesDoNothing() {
 	finish(page, "hostile.svg");
 }
 
+/* Deeper than the window: the root, the search field and the details are in sight at once, and stay there. */
+async function tallPicturesOpenAtTheRoot() {
+	const page = await openPage("tall.svg");
+	const inSight = (element) => page.evaluate(`(() => { const r = ${element}.getBoundingClientRect(); return r.top >= -1 && r.bottom <= innerHeight + 1; })()`);
+	const all = async () => [await inSight("document.querySelector('input')"), await inSight("document.querySelector('.details')")];
+	assert.ok(await page.evaluate(`document.documentElement.getBoundingClientRect().height > innerHeight`));
+	assert.ok(await inSight(boxNamed("main")));
+	assert.deepEqual(await all(), [true, true]);
+	await page.evaluate(`new Promise((done) => { scrollTo(0, 0); requestAnimationFrame(() => requestAnimationFrame(() => done(0))); })`);
+	assert.equal(await inSight(boxNamed("main")), false);
+	assert.deepEqual(await all(), [true, true]);
+	finish(page, "tall.svg");
+}
+
 function finish(page, file) {
 	assert.deepEqual(page.errors, []);
 	assert.deepEqual(page.requests.filter((url) => !url.endsWith("/" + file)), []);
@@ -162,6 +176,7 @@ try {
 	await walksByKeys(page);
 	finish(page, "small.svg");
 	await hostileNamesDoNothing();
+	await tallPicturesOpenAtTheRoot();
 } finally {
 	clearTimeout(deadline);
 	killAll();

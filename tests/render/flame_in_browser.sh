@@ -16,4 +16,5 @@ trap 'rm -rf "$dir" 2>/dev/null || { sleep 1; rm -rf "$dir"; }' EXIT
 	echo '[cut stack];jit 100'
 } | "$draw" flame >"$dir/small.svg"
 "$draw" hostile >"$dir/hostile.svg"
+awk 'BEGIN { printf "main"; for (i = 0; i < 150; i++) printf ";f%d", i; print " 100" }' | "$draw" flame >"$dir/tall.svg"
 "$node" "$here/flame_in_browser.mjs" "$browser" "$dir"
