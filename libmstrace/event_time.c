@@ -87,26 +87,33 @@ static bool add_large(struct mst_event_frame *f, uint32_t n_large, uint64_t esca
 	return mst_columns_close(&f->cols, MST_COLUMN_TIME_LARGE, &large);
 }
 
-/* One difference for each event, into ev.time. Nothing is predictable here, so nothing branches. */
+/* One difference for each event, into ev.time; the events that need TIME_LARGE into large[], whose number is returned.
+ * Nothing is predictable here, so nothing branches. Called with constant bits, so that the inner loop unrolls. */
+static inline uint32_t unpack_small(struct mst_event_frame *f, const uint8_t *p, unsigned bits)
+{
+	const uint16_t *group = f->group, *end = group + f->ev.n;
+	unsigned escape = (1u << bits) - 1;
+	uint32_t n_large = 0;
+
+	for (; group < end; p++)
+		for (unsigned at = 0; at < 8 && group < end; at += bits, group++) {
+			unsigned d = *p >> at & escape;
+			f->ev.time[*group] = d;
+			f->u.time.large[n_large] = *group;
+			n_large += d == escape;
+		}
+	return n_large;
+}
+
 static bool unpack(struct mst_event_frame *f, unsigned bits)
 {
 	struct mst_cursor small = mst_columns_open(&f->cols, MST_COLUMN_TIME_SMALL);
-	uint32_t n = f->ev.n, per_byte = 8 / bits, n_large = 0;
-	unsigned escape = (1u << bits) - 1;
-	const uint8_t *p = mst_get_bytes(&small, (n + per_byte - 1) / per_byte);
+	const uint8_t *p = mst_get_bytes(&small, (f->ev.n * bits + 7) / 8);
 
 	if (!mst_columns_close(&f->cols, MST_COLUMN_TIME_SMALL, &small))
 		return false;
-	for (uint32_t g = 0; g < n; p++) {
-		unsigned byte = *p;
-		for (uint32_t end = n - g < per_byte ? n : g + per_byte; g < end; g++, byte >>= bits) {
-			uint16_t i = f->group[g];
-			f->ev.time[i] = byte & escape;
-			f->u.time.large[n_large] = i;
-			n_large += (byte & escape) == escape;
-		}
-	}
-	return add_large(f, n_large, escape);
+	uint32_t n_large = bits == 2 ? unpack_small(f, p, 2) : bits == 4 ? unpack_small(f, p, 4) : unpack_small(f, p, 8);
+	return add_large(f, n_large, (1u << bits) - 1);
 }
 
 /* Differences -> times, in place. */
