@@ -143,6 +143,8 @@ static unsigned with_dependencies(unsigned columns)
 /* Points f->ev at the arrays of what will be decoded. */
 static void lay_out(struct mst_event_decoder *d, const struct mst_events *head, unsigned columns)
 {
+	bool has_nameless = columns & MST_COL_FREED && d->f.cols.at[MST_COLUMN_REF_ADDR].raw_len > 0;
+
 	d->f.ev = (struct mst_events){
 		.n = head->n,
 		.first_alloc = head->first_alloc,
@@ -154,7 +156,7 @@ static void lay_out(struct mst_event_decoder *d, const struct mst_events *head, 
 		.size = columns & MST_COL_SIZE ? d->size : NULL,
 		.freed = columns & MST_COL_FREED ? d->freed : NULL,
 		.addr = columns & MST_COL_ADDR ? d->addr : NULL,
-		.freed_addr = columns & MST_COL_FREED ? d->freed_addr : NULL,
+		.freed_addr = columns & MST_COL_ADDR || has_nameless ? d->freed_addr : NULL,
 		.extra = columns & MST_COL_EXTRA ? d->extra : NULL,
 	};
 }
@@ -179,10 +181,11 @@ int mst_event_decode(struct mst_event_decoder *d, const void *payload, size_t le
 		*why = "the number of events or the first ordinal is out of range";
 		return MST_EDAMAGED;
 	}
-	lay_out(d, ev, with_dependencies(columns));
-	/* a fault need not end decoding at once: what is open may be read on, but nothing of it is delivered */
-	if (!mst_columns_unpack(&f->cols, payload, len, MST_EVENT_PAYLOAD_MAX(ev->n)) || !decode_parts(f) ||
-		f->cols.fault.code != 0) {
+	if (mst_columns_unpack(&f->cols, payload, len, MST_EVENT_PAYLOAD_MAX(ev->n))) {
+		lay_out(d, ev, with_dependencies(columns));
+		decode_parts(f); /* what it finds wrong is latched */
+	}
+	if (f->cols.fault.code != 0) {
 		*why = f->cols.fault.why;
 		return f->cols.fault.code;
 	}

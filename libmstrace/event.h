@@ -69,7 +69,8 @@ void mst_event_decoder_free(struct mst_event_decoder *d); /* NULL is fine */
 /* Decodes the columns asked for (enum mst_column; 0 = thread and op only) from any bytes whatever, in time linear in
  * n + len. The caller gives n, first_alloc and first_time in *ev, as the frame's header has them; the rest of *ev is
  * filled in, its arrays live in d until the next call, those not asked for are NULL (extra: n_extra 0).
- * freed_addr comes with MST_COL_FREED, then only for blocks not known by ordinal, and all of it with MST_COL_ADDR.
+ * freed_addr comes with MST_COL_ADDR; with MST_COL_FREED alone it has only blocks not known by ordinal, and is NULL if
+ * the frame has none of them.
  * MST_EDAMAGED: *why says which column is wrong (static storage, a phrase such as "column SIZE is cut short");
  * MST_EVERSION: the payload has a column this reader does not know and needs. */
 int mst_event_decode(struct mst_event_decoder *d, const void *payload, size_t len, unsigned columns,

@@ -66,8 +66,8 @@ struct mst_event_frame {
 			uint16_t own_alloc[MST_FRAME_EVENTS_MAX]; /* [its n-th acquisition] ordinal - first_alloc */
 			uint16_t own_index[MST_FRAME_EVENTS_MAX]; /* [ordinal - first_alloc] n-th of its thread */
 			uint16_t event[MST_FRAME_EVENTS_MAX];     /* events of the thread that may refer */
-			uint16_t n_own[MST_FRAME_EVENTS_MAX];     /* and its acquisitions before each */
-			uint32_t code[MST_FRAME_EVENTS_MAX];      /* [event] */
+			uint16_t n_own[MST_FRAME_EVENTS_MAX];     /* its acquisitions before each of these */
+			uint32_t code[MST_FRAME_EVENTS_MAX];      /* [event] of the encoder */
 			uint64_t last_old[MST_FRAME_EVENTS_MAX];  /* [site] ordinal */
 			uint64_t last_addr;
 		} ref;
@@ -101,7 +101,7 @@ bool mst_event_decode_time(struct mst_event_frame *f);
 bool mst_event_encode_size(struct mst_event_frame *f);
 bool mst_event_decode_size(struct mst_event_frame *f);
 
-/* freed (and freed_addr of what has no ordinal) <-> REF, REF_*. */
+/* freed (and freed_addr of what has no ordinal) <-> REF, REF_*. Decoding, freed_addr may be NULL if REF_ADDR is absent. */
 bool mst_event_encode_refs(struct mst_event_frame *f);
 bool mst_event_decode_refs(struct mst_event_frame *f);
 

@@ -24,12 +24,21 @@ static void forget(struct mst_event_frame *f)
 	f->u.ref.last_addr = 0;
 }
 
-/* Sifts a thread's events: own_alloc from its acquisitions; event, n_own from those that may refer, whose number it
- * returns. What comes next is unpredictable, so nothing branches. */
+/* Sifts a thread's events: event[] gets those that may refer, whose number it returns; n_own[] and own_alloc[] the
+ * thread's own count of acquisitions, unless it is alone and its count is the frame's. What comes next is unpredictable,
+ * so nothing branches. */
 static uint32_t sift(struct mst_event_frame *f, uint32_t begin, uint32_t end)
 {
 	uint32_t n_own = 0, n_refs = 0;
 
+	if (f->n_threads == 1) {
+		for (uint32_t i = 0; i < end; i++) {
+			f->u.ref.event[n_refs] = (uint16_t)i;
+			n_refs += (f->site_trait[f->site[i]] & MST_SITE_REFERS) != 0;
+		}
+		mst_live_reset(&f->u.ref.live, f->ev.n_alloc);
+		return n_refs;
+	}
 	for (uint32_t k = begin; k < end; k++) {
 		uint32_t i = f->order[k], trait = f->site_trait[f->site[i]];
 		f->u.ref.event[n_refs] = (uint16_t)i;
@@ -40,6 +49,12 @@ static uint32_t sift(struct mst_event_frame *f, uint32_t begin, uint32_t end)
 	}
 	mst_live_reset(&f->u.ref.live, n_own);
 	return n_refs;
+}
+
+/* Acquisitions of its thread before the r-th event sifted, which is event i. */
+static inline uint32_t own_before(const struct mst_event_frame *f, uint32_t r, uint32_t i)
+{
+	return f->n_threads == 1 ? f->allocs_before[i] : f->u.ref.n_own[r];
 }
 
 /* ---- encoding ------------------------------------------------------------------------------------------- */
@@ -106,7 +121,7 @@ static bool encode_thread(struct mst_event_frame *f, uint32_t begin, uint32_t en
 	uint32_t n_refs = sift(f, begin, end);
 
 	for (uint32_t r = 0; r < n_refs; r++)
-		if (!encode_ref(f, f->u.ref.event[r], f->u.ref.n_own[r]))
+		if (!encode_ref(f, f->u.ref.event[r], own_before(f, r, f->u.ref.event[r])))
 			return false;
 	return true;
 }
@@ -165,16 +180,18 @@ static uint32_t greatest_code(unsigned trait)
 	return trait & MST_SITE_RELEASES ? REF_RANK + MST_FRAME_EVENTS_MAX : REF_CROSS;
 }
 
-/* REF -> code by event. */
+/* REF -> ev.freed for now: decode_thread puts what each code means in its place. */
 static bool read_codes(struct mst_event_frame *f)
 {
 	struct mst_cursor c = mst_columns_open(&f->cols, MST_COLUMN_REF);
 
-	for (uint32_t s = 0, g = 0; s < f->n_sites; g = f->site_end[s++]) {
+	for (uint32_t s = 0, g = 0; s < f->n_sites; s++) {
 		uint32_t greatest = greatest_code(f->site_trait[s]);
 		if (f->site_trait[s] & MST_SITE_REFERS)
 			for (; g < f->site_end[s]; g++)
-				f->u.ref.code[f->group[g]] = (uint32_t)mst_get_varint_max(&c, greatest);
+				f->ev.freed[f->group[g]] = mst_get_varint_max(&c, greatest);
+		for (; g < f->site_end[s]; g++)
+			f->ev.freed[f->group[g]] = REF_NONE;
 	}
 	return mst_columns_close(&f->cols, MST_COLUMN_REF, &c);
 }
@@ -184,8 +201,11 @@ static bool decode_unranked(struct mst_event_frame *f, uint32_t i, uint32_t code
 {
 	uint32_t before = f->allocs_before[i];
 
+	f->ev.freed[i] = 0;
 	if (code == REF_ADDR) {
 		f->u.ref.last_addr = mst_undelta(mst_get_varint(&in->addr), f->u.ref.last_addr);
+		if (in->addr.failed) /* as it is where the column is absent, and with it the array */
+			return false;
 		f->ev.freed_addr[i] = f->u.ref.last_addr;
 	} else if (code == REF_OLD) {
 		uint64_t *last = &f->u.ref.last_old[f->site[i]];
@@ -208,7 +228,7 @@ static inline bool decode_ranked(struct mst_event_frame *f, uint32_t i, uint32_t
 	if (index == MST_LIVE_NONE)
 		return false;
 	mst_live_remove(&f->u.ref.live, index);
-	f->ev.freed[i] = f->ev.first_alloc + f->u.ref.own_alloc[index];
+	f->ev.freed[i] = f->ev.first_alloc + (f->n_threads == 1 ? index : f->u.ref.own_alloc[index]);
 	return true;
 }
 
@@ -217,8 +237,8 @@ static bool decode_thread(struct mst_event_frame *f, uint32_t begin, uint32_t en
 	uint32_t n_refs = sift(f, begin, end);
 
 	for (uint32_t r = 0; r < n_refs; r++) {
-		uint32_t i = f->u.ref.event[r], code = f->u.ref.code[i];
-		if (!(code >= REF_RANK ? decode_ranked(f, i, code - REF_RANK, f->u.ref.n_own[r])
+		uint32_t i = f->u.ref.event[r], code = (uint32_t)f->ev.freed[i];
+		if (!(code >= REF_RANK ? decode_ranked(f, i, code - REF_RANK, own_before(f, r, i))
 				       : decode_unranked(f, i, code, in)))
 			return mst_columns_bad(&f->cols, MST_COLUMN_REF);
 	}
@@ -231,8 +251,8 @@ bool mst_event_decode_refs(struct mst_event_frame *f)
 		mst_columns_open(&f->cols, MST_COLUMN_REF_OLD), mst_columns_open(&f->cols, MST_COLUMN_REF_CROSS)};
 
 	forget(f);
-	memset(f->ev.freed, 0, f->ev.n * sizeof(f->ev.freed[0]));
-	memset(f->ev.freed_addr, 0, f->ev.n * sizeof(f->ev.freed_addr[0]));
+	if (f->ev.freed_addr)
+		memset(f->ev.freed_addr, 0, f->ev.n * sizeof(f->ev.freed_addr[0]));
 	if (!read_codes(f))
 		return false;
 	for (uint32_t slot = 0, begin = 0; slot < f->n_threads; begin = f->slot_end[slot++])

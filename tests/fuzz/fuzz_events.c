@@ -46,7 +46,7 @@ static size_t build_payload(struct mst_cursor c, uint8_t *out)
 		if (len > left)
 			len = (uint16_t)left;
 		dir = mst_put8(dir, (uint8_t)(id & 0x1f));
-		dir = mst_put8(dir, id >> 5 ? (uint8_t)(1u << (id >> 5 & 3)) : 0); /* encoding */
+		dir = mst_put8(dir, (uint8_t)(id >> 5 ? 1u << (id >> 5 & 3) : 0)); /* encoding */
 		dir = mst_put16(dir, 0);
 		dir = mst_put32(dir, len);
 		dir = mst_put32(dir, len);
