@@ -125,7 +125,8 @@ static int look_up_to(struct ms_process *proc, uint32_t high)
 
 /* ---- the scan ----------------------------------------------------------------------------------------------- */
 
-/* Before which stamp nothing more comes from t, whose slot looked like this and has been drained up to it. */
+/* Before which stamp nothing more comes from t, whose slot looked like this and has been drained up to it.
+ * `has_moved`: something new had been published. */
 static uint64_t bound_of(struct ms_tenant *t, struct ms_look look, const struct ms_scan *scan, bool has_moved)
 {
 	uint64_t idle = scan->now > scan->guard ? scan->now - scan->guard : 0;
@@ -146,7 +147,7 @@ static int scan_tenant(struct ms_process *proc, struct ms_tenant *t, struct ms_s
 	struct ms_segment *seg = ms_process_segment(proc);
 	bool was_gone = t->is_gone; /* before the look: then the look is the last */
 	struct ms_look look = ms_slot_look(&seg->slots[t->cursor.slot]);
-	bool has_moved = look.committed != t->seen;
+	bool has_moved = !ms_tenant_is_drained(t, look.committed);
 	int rc = 1;
 	if (has_moved) {
 		uint64_t before = t->queue.n;

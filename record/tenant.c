@@ -20,7 +20,6 @@ struct ms_tenant *ms_tenant_new(struct ms_process *process, uint32_t slot, uint3
 	t->depth_max = depth_max;
 	t->cursor = ms_cursor_start(slot);
 	t->queue.order = slot;
-	t->seen = MS_COMMITTED(MS_NO_CHUNK, 0);
 	t->horizon = UINT64_MAX;
 	return t;
 }
@@ -172,7 +171,7 @@ static void resume_behind(struct ms_tenant *t, struct ms_segment *seg, uint64_t 
 	uint32_t chunk = MS_COMMITTED_CHUNK(committed), bytes = MS_COMMITTED_BYTES(committed);
 	t->is_stack_known = false;
 	t->is_lost = true;
-	t->seen = committed;
+	t->given_up = committed;
 	if (chunk >= seg->n_chunks || bytes > MS_CHUNK_SIZE || bytes % 8 || !is_held(seg, chunk) ||
 		atomic_load_explicit(&seg->headers[chunk].owner, memory_order_relaxed) != t->cursor.slot)
 		return;
@@ -189,7 +188,7 @@ int ms_tenant_drain(struct ms_tenant *t, struct ms_segment *seg, struct ms_stack
 	const unsigned char *bytes;
 	uint32_t len;
 	int rc = 1;
-	if (look.committed == t->seen)
+	if (ms_tenant_is_drained(t, look.committed))
 		return 1;
 	if (t->is_lost) {
 		resume_behind(t, seg, look.committed);
@@ -208,8 +207,6 @@ int ms_tenant_drain(struct ms_tenant *t, struct ms_segment *seg, struct ms_stack
 	if (rc < 0) {
 		t->faults++;
 		resume_behind(t, seg, look.committed);
-	} else if (rc == 0) {
-		t->seen = look.committed;
 	}
 	return rc <= 0;
 }

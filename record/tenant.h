@@ -33,8 +33,8 @@ struct ms_tenant {
 	uint64_t last_stamp;     /* greatest one drained */
 	uint64_t horizon;        /* no honest stamp is beyond it now; set by the scan */
 	uint64_t bound;          /* what may still come is not before it */
-	uint64_t seen;           /* slot.committed up to which all is drained */
-	uint64_t busy_since;     /* stamp at which `seen` was first found with a unit on its way; 0 = not busy */
+	uint64_t given_up;       /* with is_lost: slot.committed when it was last found to make no sense */
+	uint64_t busy_since;     /* stamp at which it was first found with its present unit on its way; 0 = not busy */
 	uint64_t next_name_ns;   /* when to ask for the thread's name again */
 	uint32_t *path;          /* path[d] = node of the latest stack's d outermost frames; path[0] = NONE or CUT */
 	uint32_t depth;          /* frames of the latest stack */
@@ -53,6 +53,13 @@ struct ms_tenant {
 struct ms_tenant *ms_tenant_new(struct ms_process *process, uint32_t slot, uint32_t depth_max);
 /* Its queue must not be in a merge. NULL is fine. */
 void ms_tenant_free(struct ms_tenant *t, struct ms_pool *pool);
+
+/* Is there nothing to drain up to `committed`? The cursor tells: its chunk is not given back before it moves on,
+ * whereas an earlier value of committed may come again with other units behind it. */
+static inline bool ms_tenant_is_drained(const struct ms_tenant *t, uint64_t committed)
+{
+	return committed == (t->is_lost ? t->given_up : MS_COMMITTED(t->cursor.chunk, t->cursor.pos));
+}
 
 /* Scratch memory of all draining. */
 struct ms_drain {

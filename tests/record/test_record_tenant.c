@@ -51,10 +51,15 @@ static void tear_down(struct fixture *f)
 	ms_pool_release(&f->drain.pool);
 }
 
+static struct ms_scan scan_with(struct fixture *f, uint64_t now, uint64_t max_items)
+{
+	return (struct ms_scan){.drain = &f->drain, .merge = &f->merge, .now = now, .guard = 10, .patience = 1000,
+		.horizon = UINT64_MAX, .max_items = max_items, .stack_depth = 64, .bound = UINT64_MAX};
+}
+
 static struct ms_scan scan_at(struct fixture *f, uint64_t now)
 {
-	struct ms_scan scan = {.drain = &f->drain, .merge = &f->merge, .now = now, .guard = 10, .patience = 1000,
-		.horizon = UINT64_MAX, .max_items = 100000, .stack_depth = 64, .bound = UINT64_MAX};
+	struct ms_scan scan = scan_with(f, now, 100000);
 	assert_int_equal(ms_process_scan(f->proc, &scan), 0);
 	return scan;
 }
@@ -130,12 +135,34 @@ static void queue_that_is_full_leaves_the_rest_for_later(void **state)
 	claim(seg, &w);
 	for (uint64_t i = 0; i < 20000; i++)
 		put_malloc(seg, &w, i + 1, i * 16, 0, 1);
-	struct ms_scan scan = {.drain = &f.drain, .merge = &f.merge, .now = 50000, .guard = 10, .patience = 1000,
-		.horizon = UINT64_MAX, .max_items = 100, .stack_depth = 64, .bound = UINT64_MAX};
+	struct ms_scan scan = scan_with(&f, 50000, 100);
 	assert_int_equal(ms_process_scan(f.proc, &scan), 0);
 	assert_true(scan.is_behind);
 	assert_true(scan.n_units < 20000);
 	assert_int_equal(scan.bound, scan.n_units); /* what was left behind bears later stamps than what was taken */
+	tear_down(&f);
+}
+
+static void chunk_filled_again_to_the_same_place_is_not_mistaken_for_the_old_one(void **state)
+{
+	enum { CHUNK_UNITS = MS_CHUNK_SIZE / 32 };
+	struct fixture f;
+	struct ms_writer w;
+	uint64_t stamp = 0, n = 0;
+	(void)state;
+	set_up(&f, 1); /* one chunk to hold and one to go on to: they take turns */
+	struct ms_segment *seg = ms_process_segment(f.proc);
+	claim(seg, &w);
+	for (int round = 0; round < 6; round++) {
+		struct ms_scan scan = scan_with(&f, 1u << 20, round % 3 == 1 ? 1 : 100000);
+		for (int i = 0; i < CHUNK_UNITS; i++)
+			put_malloc(seg, &w, ++stamp, 16, 0, 1);
+		assert_int_equal(ms_process_scan(f.proc, &scan), 0);
+		n += scan.n_units;
+		ms_merge_remove(&f.merge, &only_tenant(&f)->queue);
+		ms_queue_clear(&only_tenant(&f)->queue, &f.drain.pool);
+	}
+	assert_int_equal(n, stamp);
 	tear_down(&f);
 }
 
@@ -168,8 +195,8 @@ static void stamp_from_the_future_is_a_fault_and_later_units_still_come(void **s
 	struct ms_segment *seg = ms_process_segment(f.proc);
 	claim(seg, &w);
 	put_malloc(seg, &w, 1ull << 50, 16, 0, 1);
-	struct ms_scan scan = {.drain = &f.drain, .merge = &f.merge, .now = 500, .guard = 10, .patience = 1000,
-		.horizon = 1000, .max_items = 100, .stack_depth = 64, .bound = UINT64_MAX};
+	struct ms_scan scan = scan_with(&f, 500, 100);
+	scan.horizon = 1000;
 	assert_int_equal(ms_process_scan(f.proc, &scan), 0);
 	assert_int_equal(only_tenant(&f)->faults, 1);
 	assert_int_equal(only_tenant(&f)->queue.n, 0);
@@ -375,6 +402,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(units_over_many_chunks_come_out_in_order_with_their_stacks),
 		cmocka_unit_test(queue_that_is_full_leaves_the_rest_for_later),
+		cmocka_unit_test(chunk_filled_again_to_the_same_place_is_not_mistaken_for_the_old_one),
 		cmocka_unit_test(unit_on_its_way_holds_the_bound_until_patience_ends),
 		cmocka_unit_test(stamp_from_the_future_is_a_fault_and_later_units_still_come),
 		cmocka_unit_test(kept_frames_that_were_never_sent_are_a_fault),
