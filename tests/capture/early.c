@@ -8,7 +8,7 @@ static int implementation(void)
 	return 1;
 }
 
-static int (*resolve(void))(void)
+__attribute__((used)) static int (*resolve(void))(void)
 {
 	for (int i = 0; i < 10; i++)
 		keep = malloc(1000); /* never freed: some come before any hook can record */
