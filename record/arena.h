@@ -26,7 +26,7 @@
  * process killed between any two instructions leaves each unit wholly published or not at all.
  *
  * The other side may be broken or hostile. A reader checks every index it follows; a writer keeps its position
- * in private memory and believes nothing but counters, which at worst make it drop.
+ * in private memory and checks what else it reads, which at worst makes it drop.
  *
  * Rejected: a ring per thread (memory times threads, wrap checks on each unit), per-CPU buffers with
  * reserve/commit counters (two atomics a unit, a dead writer blocks its buffer), a free list of chunks (one
@@ -116,7 +116,7 @@ struct ms_writer {
 	uint64_t *pos, *end;   /* next free word of the chunk and the chunk's end; both NULL: no chunk yet */
 	uint64_t bias;         /* committed = bias + address of the first word not published */
 	struct ms_slot *slot;
-	uint32_t chunk, seq;   /* chunk written to (MS_NO_CHUNK: none yet) and its place in the chain */
+	uint32_t chunk;        /* written to; MS_NO_CHUNK: none yet */
 	uint32_t index;        /* of the slot */
 };
 
@@ -157,32 +157,63 @@ static inline bool ms_writer_fits(const struct ms_writer *w, size_t words)
 	return (size_t)(w->end - w->pos) >= words;
 }
 
+/* Puts the writer at byte `pos` of a chunk that is its own. */
+static inline void ms_writer_enter(const struct ms_segment *seg, struct ms_writer *w, uint32_t chunk, uint32_t pos)
+{
+	unsigned char *base = ms_chunk_bytes(seg, chunk);
+	w->chunk = chunk;
+	w->pos = (uint64_t *)(void *)(base + pos);
+	w->end = (uint64_t *)(void *)(base + MS_CHUNK_SIZE);
+	w->bias = MS_COMMITTED(chunk, 0) - (uintptr_t)base;
+}
+
+/* The chunk that `link`, the last word of the chain, leads to already, since ms_writer_advance was left by a jump
+ * when it had just set it; else a claimed one. */
+static inline uint32_t ms_writer_next_chunk(const struct ms_segment *seg, const struct ms_writer *w,
+	_Atomic uint32_t *link, uint32_t seq)
+{
+	uint32_t left = atomic_load_explicit(link, memory_order_relaxed);
+	if (left < seg->n_chunks && atomic_load_explicit(&seg->headers[left].owner, memory_order_relaxed) == w->index &&
+		atomic_load_explicit(&seg->headers[left].seq, memory_order_relaxed) == seq)
+		return left;
+	return ms_chunk_claim(seg);
+}
+
 /* Goes on to a fresh chunk. False: none may be claimed now; the writer is unchanged. */
 static inline bool ms_writer_advance(const struct ms_segment *seg, struct ms_writer *w)
 {
-	uint32_t fresh = ms_chunk_claim(seg);
+	_Atomic uint32_t *link = &w->slot->first_chunk;
+	uint32_t seq = 0;
+	if (w->chunk != MS_NO_CHUNK) {
+		struct ms_chunk_header *old = &seg->headers[w->chunk];
+		link = &old->next;
+		seq = atomic_load_explicit(&old->seq, memory_order_relaxed) + 1;
+		atomic_store_explicit(&old->used, MS_COMMITTED_BYTES(w->bias + (uintptr_t)w->pos), memory_order_relaxed);
+	}
+	uint32_t fresh = ms_writer_next_chunk(seg, w, link, seq);
 	if (fresh == MS_NO_CHUNK)
 		return false;
 	struct ms_chunk_header *h = &seg->headers[fresh];
-	uint32_t seq = w->chunk == MS_NO_CHUNK ? 0 : w->seq + 1;
 	atomic_store_explicit(&h->owner, w->index, memory_order_relaxed);
 	atomic_store_explicit(&h->seq, seq, memory_order_relaxed);
 	atomic_store_explicit(&h->used, 0, memory_order_relaxed);
 	atomic_store_explicit(&h->next, MS_NO_CHUNK, memory_order_relaxed);
-	if (w->chunk == MS_NO_CHUNK) {
-		atomic_store_explicit(&w->slot->first_chunk, fresh, memory_order_relaxed);
-	} else {
-		struct ms_chunk_header *old = &seg->headers[w->chunk];
-		uint32_t used = MS_COMMITTED_BYTES(w->bias + (uintptr_t)w->pos);
-		atomic_store_explicit(&old->used, used, memory_order_relaxed);
-		atomic_store_explicit(&old->next, fresh, memory_order_release);
-	}
-	w->chunk = fresh;
-	w->seq = seq;
-	w->pos = (uint64_t *)(void *)ms_chunk_bytes(seg, fresh);
-	w->bias = MS_COMMITTED(fresh, 0) - (uintptr_t)w->pos;
-	w->end = w->pos + MS_CHUNK_SIZE / sizeof(uint64_t);
+	atomic_store_explicit(link, fresh, memory_order_release);
+	ms_writer_enter(seg, w, fresh, 0);
 	return true;
+}
+
+/* After a jump out of any of the above: back to the last word published. */
+static inline void ms_writer_recover(const struct ms_segment *seg, struct ms_writer *w)
+{
+	uint64_t committed = atomic_load_explicit(&w->slot->committed, memory_order_relaxed);
+	uint32_t chunk = MS_COMMITTED_CHUNK(committed), bytes = MS_COMMITTED_BYTES(committed);
+	if (chunk < seg->n_chunks && bytes <= MS_CHUNK_SIZE && bytes % 8 == 0) {
+		ms_writer_enter(seg, w, chunk, bytes);
+	} else {
+		w->chunk = MS_NO_CHUNK;
+		w->pos = w->end = NULL;
+	}
 }
 
 /* Says that a stamp is about to be taken. The compiler barrier keeps the stamp's instruction after the store. */

@@ -331,6 +331,7 @@ static COLD void settle_side(struct ms_thread *t, uintptr_t guard)
 
 void ms_emit_recover(struct ms_thread *t)
 {
+	ms_writer_recover(&ms_session.segment, &t->writer);
 	t->needs_whole_stack = true;
 	move_side(t, 0);
 	ms_writer_idle(&t->writer);

@@ -144,7 +144,7 @@ static void every_unit_arrives_whole_and_in_order(void **state)
 
 static void the_backlog_and_one_chunk_for_each_slot_can_be_claimed(void **state)
 {
-	struct ms_writer w;
+	struct ms_writer w = {0};
 	(void)state;
 	for (uint32_t i = 0; i < 6; i++)
 		assert_int_equal(ms_chunk_claim(&seg), i);
@@ -243,6 +243,26 @@ static void a_cursor_follows_no_wrong_link(void **state)
 	assert_int_equal(read_all(w.index, s->committed), -1);
 }
 
+/* A jump out of ms_writer_advance after it linked a chunk and before it entered it; and one out of a unit. */
+static void a_writer_left_by_a_jump_recovers(void **state)
+{
+	struct ms_writer w = three_chunks();
+	(void)state;
+	struct ms_writer before = w;
+	w.pos[0] = 77; /* half a unit */
+	ms_writer_recover(&seg, &w);
+	assert_memory_equal(&w, &before, sizeof(w));
+	assert_true(ms_writer_advance(&seg, &w));
+	uint32_t linked = w.chunk, in_use = seg.control->chunks_in_use;
+	ms_writer_recover(&seg, &w); /* nothing was published in the new chunk */
+	assert_int_equal(w.chunk, before.chunk);
+	assert_true(ms_writer_advance(&seg, &w));
+	assert_int_equal(w.chunk, linked);
+	assert_int_equal(seg.control->chunks_in_use, in_use);
+	write_unit(&w, 6, 10);
+	assert_int_equal(read_all(w.index, seg.slots[w.index].committed), 0);
+}
+
 static void absurd_control_pages_are_refused(void **state)
 {
 	struct ms_segment other;
@@ -268,6 +288,7 @@ int main(void)
 		TEST(slots_run_out),
 		TEST(a_cursor_notices_what_makes_no_sense),
 		TEST(a_cursor_follows_no_wrong_link),
+		TEST(a_writer_left_by_a_jump_recovers),
 		TEST(absurd_control_pages_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -418,7 +418,8 @@ static void check_goes_on(const char *victim, uint64_t size, uint32_t stack_dept
 	struct run r = run_victim(o, victim, NULL);
 	struct tap_image *image = r.tap->images[0];
 	CHECK(!image->is_broken && image->n_disorder == 0, "disorder %lu", image->n_disorder);
-	CHECK(n_of_size(image, size) == 1000, "%lu of 1000 afterwards", n_of_size(image, size));
+	CHECK(n_of_size(image, size) == 1000, "%lu of 1000 afterwards, %lu lost, depth %u", n_of_size(image, size),
+		image->lost_events, stack_depth);
 	CHECK(image->lost_events * 100 <= image->n_events, "%lu lost", image->lost_events);
 	run_close(&r);
 }
