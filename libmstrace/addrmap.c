@@ -6,9 +6,9 @@
 #include "format.h"
 #include "mstrace.h"
 
-#define SLOTS 255u      /* with the segment's head: 4096 bytes */
-#define SLOTS_FULL 228u /* split here: 89 % keeps the probes of linear probing short */
-#define DEPTH_MAX 28u   /* more bits of the hash than this are never used for the directory */
+#define SLOTS 255u    /* with the segment's head: 4096 bytes */
+#define PROBE_MAX 40u /* an address that would stand further behind its place makes the segment split */
+#define DEPTH_MAX 28u /* more bits of the hash than this are never used for the directory */
 
 #define ADDR_BITS 48
 #define ADDR_MASK (((uint64_t)1 << ADDR_BITS) - 1)
@@ -22,10 +22,9 @@ struct slot {
 };
 
 struct segment {
-	uint32_t refs;   /* maps that use it */
-	uint32_t count;  /* slots in use, <= SLOTS_FULL */
-	uint32_t depth;  /* bits of the hash that all its addresses share, <= the directory's */
-	uint32_t unused; /* keeps the slots on 16-byte places, so that none lies across two cache lines */
+	uint32_t refs;      /* maps that use it */
+	uint32_t depth;     /* bits of the hash that all its addresses share, <= the directory's */
+	uint32_t unused[2]; /* keeps the slots on 16-byte places */
 	struct slot slots[SLOTS];
 };
 _Static_assert(sizeof(struct segment) == 4096, "a segment is a page");
@@ -41,24 +40,21 @@ struct mst_addrmap {
 	unsigned depth;
 	uint64_t count;
 	size_t n_segments;
+	bool has_shared; /* some segments may have refs > 1; else no one looks at their heads */
 	struct odd *odd; /* grows by doubling */
 	size_t n_odd, cap_odd;
 };
 
-/* Two multiplications spread every input bit over all output bits: the directory takes them from the top, the
- * place in the segment from the bottom. */
+/* A product's bits are the better mixed the higher they are: the directory takes its bits from the top, the place in
+ * the segment comes from the 32 bits below the middle of what the directory may ever use. */
 static uint64_t hash_of(uint64_t addr)
 {
-	uint64_t h = addr * UINT64_C(0x9e3779b97f4a7c15);
-
-	h ^= h >> 29;
-	h *= UINT64_C(0xbf58476d1ce4e5b9);
-	return h ^ (h >> 32);
+	return (addr >> 3) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 static unsigned place_of(uint64_t hash)
 {
-	return (unsigned)(((hash & UINT32_MAX) * SLOTS) >> 32);
+	return (unsigned)(((hash >> 8 & UINT32_MAX) * SLOTS) >> 32);
 }
 
 static size_t directory_index(const struct mst_addrmap *m, uint64_t hash)
@@ -66,14 +62,12 @@ static size_t directory_index(const struct mst_addrmap *m, uint64_t hash)
 	return m->depth == 0 ? 0 : (size_t)(hash >> (64 - m->depth));
 }
 
-static struct slot slot_of(uint64_t addr, struct mst_live b)
+static void slot_set(struct slot *s, uint64_t addr, uint64_t ordinal, uint64_t size)
 {
-	uint64_t size = b.size < SIZE_BIG ? b.size : SIZE_BIG;
-
-	return (struct slot){
-		.addr_size = addr | (size >> SIZE_LO_BITS) << ADDR_BITS,
-		.ordinal_size = b.ordinal << SIZE_LO_BITS | (size & SIZE_LO_MASK),
-	};
+	if (size > SIZE_BIG)
+		size = SIZE_BIG;
+	s->addr_size = addr | (size >> SIZE_LO_BITS) << ADDR_BITS;
+	s->ordinal_size = ordinal << SIZE_LO_BITS | (size & SIZE_LO_MASK);
 }
 
 static uint64_t slot_addr(const struct slot *s)
@@ -138,14 +132,17 @@ static void segment_unref(struct segment *s)
 		free(s);
 }
 
-/* The slot that holds addr, or the empty one where it would go. */
-static struct slot *segment_probe(struct segment *s, uint64_t addr, uint64_t hash)
+/* The slot that holds addr, or the empty one where it would go; NULL if neither is found within so many probes. */
+static struct slot *segment_probe(struct segment *s, uint64_t addr, uint64_t hash, unsigned max)
 {
 	unsigned i = place_of(hash);
 
-	while (s->slots[i].addr_size != 0 && slot_addr(&s->slots[i]) != addr)
+	for (unsigned probes = 0; probes < max; probes++) {
+		if (s->slots[i].addr_size == 0 || slot_addr(&s->slots[i]) == addr)
+			return &s->slots[i];
 		i = i + 1 == SLOTS ? 0 : i + 1;
-	return &s->slots[i];
+	}
+	return NULL;
 }
 
 /* Empties a slot and closes the hole: whatever behind it would no longer be reached moves forward. */
@@ -168,7 +165,6 @@ static void segment_erase(struct segment *s, struct slot *gone)
 		hole = i;
 	}
 	s->slots[hole] = (struct slot){0};
-	s->count--;
 }
 
 /* Points the directory entries of the segments that share hash's first s->depth bits at s. */
@@ -187,7 +183,7 @@ static struct segment *own_segment(struct mst_addrmap *m, uint64_t hash)
 	struct segment *shared = m->directory[directory_index(m, hash)];
 	struct segment *own;
 
-	if (shared->refs == 1)
+	if (!m->has_shared || shared->refs == 1)
 		return shared;
 	own = malloc(sizeof(*own));
 	if (!own)
@@ -217,6 +213,16 @@ static bool directory_double(struct mst_addrmap *m)
 	return true;
 }
 
+/* The first free slot for hash in a segment that has one. */
+static struct slot *segment_place(struct segment *s, uint64_t hash)
+{
+	unsigned i = place_of(hash);
+
+	while (s->slots[i].addr_size != 0)
+		i = i + 1 == SLOTS ? 0 : i + 1;
+	return &s->slots[i];
+}
+
 /* Distributes the full segment `s`, which is this map's own, over two by its next bit. */
 static bool segment_split(struct mst_addrmap *m, struct segment *s, uint64_t hash)
 {
@@ -237,10 +243,8 @@ static bool segment_split(struct mst_addrmap *m, struct segment *s, uint64_t has
 		uint64_t h = hash_of(addr);
 		struct segment *to = h >> (64 - depth) & 1 ? one : zero;
 
-		if (s->slots[i].addr_size == 0)
-			continue;
-		*segment_probe(to, addr, h) = s->slots[i];
-		to->count++;
+		if (s->slots[i].addr_size != 0)
+			*segment_place(to, h) = s->slots[i];
 	}
 	hash &= ~((uint64_t)1 << (64 - depth));
 	directory_set(m, hash, zero);
@@ -290,13 +294,14 @@ static void segment_ref(struct segment *s)
 	s->refs++;
 }
 
-struct mst_addrmap *mst_addrmap_clone(const struct mst_addrmap *m)
+struct mst_addrmap *mst_addrmap_clone(struct mst_addrmap *m)
 {
 	size_t n = (size_t)1 << m->depth;
 	struct mst_addrmap *c = malloc(sizeof(*c));
 
 	if (!c)
 		return NULL;
+	m->has_shared = true;
 	*c = *m;
 	c->directory = malloc(n * sizeof(struct segment *));
 	c->odd = m->n_odd ? malloc(m->n_odd * sizeof(*c->odd)) : NULL;
@@ -329,7 +334,6 @@ void mst_addrmap_prefetch(const struct mst_addrmap *m, uint64_t addr)
 	uint64_t hash = hash_of(addr);
 	const struct segment *s = m->directory[directory_index(m, hash)];
 
-	__builtin_prefetch(s, 1);
 	__builtin_prefetch(&s->slots[place_of(hash)], 1);
 }
 
@@ -362,7 +366,7 @@ static struct mst_live take_block(struct mst_addrmap *m, const struct slot *s)
 	return b;
 }
 
-int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, struct mst_live block, struct mst_live *old)
+int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old)
 {
 	uint64_t hash = hash_of(addr);
 	struct segment *s;
@@ -370,15 +374,19 @@ int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, struct mst_live blo
 	int had_one = 0;
 
 	if (addr > ADDR_MASK)
-		return insert_high(m, addr, block, old);
-	if (block.size >= SIZE_BIG && !odd_reserve(m))
+		return insert_high(m, addr, (struct mst_live){ordinal, size}, old);
+	if (size >= SIZE_BIG && !odd_reserve(m))
 		return MST_ENOMEM;
 	for (;;) {
 		s = own_segment(m, hash);
 		if (!s)
 			return MST_ENOMEM;
-		slot = segment_probe(s, addr, hash);
-		if (slot->addr_size != 0 || s->count < SLOTS_FULL)
+		slot = segment_probe(s, addr, hash, PROBE_MAX);
+		if (!slot) { /* too far away to be added, but it may be there already */
+			slot = segment_probe(s, addr, hash, SLOTS);
+			slot = slot && slot->addr_size != 0 ? slot : NULL;
+		}
+		if (slot)
 			break;
 		if (!segment_split(m, s, hash))
 			return MST_ENOMEM;
@@ -387,12 +395,11 @@ int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, struct mst_live blo
 		*old = take_block(m, slot);
 		had_one = 1;
 	} else {
-		s->count++;
 		m->count++;
 	}
-	*slot = slot_of(addr, block);
-	if (block.size >= SIZE_BIG)
-		m->odd[m->n_odd++] = (struct odd){addr, block};
+	slot_set(slot, addr, ordinal, size);
+	if (size >= SIZE_BIG)
+		m->odd[m->n_odd++] = (struct odd){addr, {ordinal, size}};
 	return had_one;
 }
 
@@ -416,14 +423,14 @@ int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *bl
 
 	if (addr > ADDR_MASK)
 		return remove_high(m, addr, block);
-	slot = segment_probe(s, addr, hash);
-	if (slot->addr_size == 0)
+	slot = segment_probe(s, addr, hash, SLOTS);
+	if (!slot || slot->addr_size == 0)
 		return 0;
-	if (s->refs != 1) {
+	if (m->has_shared && s->refs != 1) {
 		s = own_segment(m, hash);
 		if (!s)
 			return MST_ENOMEM;
-		slot = segment_probe(s, addr, hash);
+		slot = segment_probe(s, addr, hash, SLOTS);
 	}
 	*block = take_block(m, slot);
 	segment_erase(s, slot);

@@ -4,12 +4,12 @@
  * at tens of nanoseconds, in <= 30 bytes per block, and it can be cloned at a fork in O(live / 250).
  *
  * Shape: extendible hashing. A directory of 2^depth pointers, indexed by the top bits of the address's hash,
- * leads to segments: 4-KiB open-addressing tables of 16-byte slots. A full segment is split in two by one more bit;
- * the directory doubles only when that segment used all of its bits. So growth moves one page at a time (no
+ * leads to segments: 4-KiB open-addressing tables of 16-byte slots. A segment in which something would stand too far
+ * from its place is split in two by one more bit (so no one counts, and an operation touches one cache line); the directory doubles only when that segment used all of its bits. So growth moves one page at a time (no
  * pause, no moment with two copies), and a clone shares all segments: they carry a reference count and are
  * copied when first changed.
  *
- *     hash 0b 1011.... --top bits--> directory[0b1011] --> segment { refs, count, depth | slot slot slot ... }
+ *     hash 0b 1011.... --top bits--> directory[0b1011] --> segment { refs, depth | slot slot slot ... }
  *     slot = { addr:48 | size_hi:16, ordinal:40 | size_lo:24 }                 an empty slot is all zero
  *
  * What does not fit a slot (a size of 2^40 - 1 or more, an address of 2^48 or more) stands in a short side list.
@@ -33,15 +33,15 @@ struct mst_live {
 struct mst_addrmap *mst_addrmap_new(void);
 /* A second map with the same content; either may then change alone. NULL when memory is short. Both maps must
  * stay on one thread. */
-struct mst_addrmap *mst_addrmap_clone(const struct mst_addrmap *m);
+struct mst_addrmap *mst_addrmap_clone(struct mst_addrmap *m);
 void mst_addrmap_free(struct mst_addrmap *m); /* NULL is fine */
 
 /* Fetches the cache lines that an insert or remove of addr will touch; worth calling some events ahead. */
 void mst_addrmap_prefetch(const struct mst_addrmap *m, uint64_t addr);
 
-/* Notes a block at addr (> 0). Returns 1 if there was one already: it is replaced and handed out in *old; 0 if
+/* Notes a block at addr (> 0) with its ordinal (<= MST_ORDINAL_MAX) and size. Returns 1 if there was one already: it is replaced and handed out in *old; 0 if
  * not; MST_ENOMEM with the map unchanged. */
-int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, struct mst_live block, struct mst_live *old);
+int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old);
 
 /* Takes out the block at addr. Returns 1 and *block, 0 if there is none, or MST_ENOMEM (a shared segment could not
  * be copied) with the map unchanged. */

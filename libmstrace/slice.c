@@ -18,28 +18,42 @@ void mst_slicer_begin(struct mst_slicer *s, const struct mst_events *ev, const s
 		s->traits[op] = traits_of(op);
 }
 
-/* The fields that are always there, and the ordinals. */
+/* What a column that was not asked for looks like. */
+static const uint64_t no_numbers[MST_SLICE_EVENTS];
+static const uint32_t no_ids[MST_SLICE_EVENTS];
+
+/* All but addresses and extras. */
 static void make_base(struct mst_slicer *s, uint32_t n, struct mst_event *out)
 {
+	const struct mst_events *ev = &s->ev;
+	const uint64_t *time = ev->time ? ev->time + s->at : no_numbers;
+	const uint64_t *freed = ev->freed ? ev->freed + s->at : no_numbers;
+	const uint64_t *size = ev->size ? ev->size + s->at : no_numbers;
+	const uint32_t *stack = ev->stack ? ev->stack + s->at : no_ids;
+	const uint32_t *thread = ev->thread + s->at;
+	const uint8_t *op = ev->op + s->at;
+	uint64_t number = s->evt.first_event + s->at, ordinal = s->ordinal;
+	unsigned shift = s->evt.time_shift;
+
 	for (uint32_t k = 0; k < n; k++) {
-		uint32_t i = s->at + k;
-		unsigned op = s->ev.op[i], trait = s->traits[op];
+		uint64_t acquires = s->traits[op[k]] & ACQUIRES;
 
 		out[k] = (struct mst_event){
-			.number = s->evt.first_event + i,
-			.time_ns = s->ev.time ? s->ev.time[i] << s->evt.time_shift : 0,
-			.alloc = trait & ACQUIRES ? s->ordinal : 0,
-			.freed = s->ev.freed ? s->ev.freed[i] : 0,
-			.size = s->ev.size ? s->ev.size[i] : 0,
-			.stack = s->ev.stack ? s->ev.stack[i] : 0,
-			.thread = s->ev.thread[i],
-			.op = (uint8_t)(op & MST_OP_MAX),
-			.flags = (uint8_t)((op & MST_OPBIT_FAILED ? MST_EV_FAILED : 0u) |
-				(op & MST_OPBIT_LATE ? MST_EV_LATE : 0u)),
+			.number = number + k,
+			.time_ns = time[k] << shift,
+			.alloc = ordinal & (0 - acquires),
+			.freed = freed[k],
+			.size = size[k],
+			.stack = stack[k],
+			.thread = thread[k],
+			.op = op[k] & MST_OP_MAX,
+			.flags = (uint8_t)(op[k] >> 7 | (op[k] >> 5 & MST_EV_LATE)),
 		};
-		s->ordinal += trait & ACQUIRES;
+		ordinal += acquires;
 	}
+	s->ordinal = ordinal;
 }
+_Static_assert(MST_OPBIT_FAILED >> 7 == MST_EV_FAILED && MST_OPBIT_LATE >> 5 == MST_EV_LATE, "flags by shifting");
 
 /* A pure release has its address in addr, every other call what it was given in old_addr. */
 static void add_addresses(const struct mst_slicer *s, uint32_t n, struct mst_event *out)

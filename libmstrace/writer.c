@@ -39,6 +39,8 @@ struct batch {
 	uint32_t *owner; /* process of each event, 0 = nothing to look up */
 };
 
+enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1 };
+
 struct thread_state {
 	uint32_t process;
 	uint32_t frame;        /* number of the last frame the thread had an event in (low bits) */
@@ -66,6 +68,8 @@ struct mst_writer {
 	uint32_t resolved;       /* events of it that went through the live map */
 	uint64_t resolve_ordinal;
 	uint32_t frame;          /* counts batches with events */
+	uint32_t n_threads, n_stacks; /* greatest ids in use, for the check of every event */
+	uint8_t traits[MST_OP_MAX + 1]; /* by op: ACQUIRES, RELEASES */
 	int rc;                  /* latched */
 	struct mst_problem problem;
 
@@ -248,18 +252,19 @@ static int fail(struct mst_writer *w, int rc, const char *what)
 /* An acquisition: event i gets the next ordinal and lives at its address. */
 static int resolve_acquire(struct mst_writer *w, struct batch *b, uint32_t i, struct mst_image *image)
 {
-	struct mst_live block = {.ordinal = w->resolve_ordinal++, .size = b->ev.size[i]}, old;
+	uint64_t ordinal = w->resolve_ordinal++, size = b->ev.size[i];
+	struct mst_live old;
 	int rc;
 
 	w->totals.live_blocks++;
-	w->totals.live_bytes += block.size;
-	w->totals.allocated_bytes += block.size;
-	b->evt.alloc_bytes += block.size;
+	w->totals.live_bytes += size;
+	w->totals.allocated_bytes += size;
+	b->evt.alloc_bytes += size;
 	if (image->has_ended || b->ev.addr[i] == 0)
 		return 0;
 	if (!image->map && !(image->map = mst_addrmap_new()))
 		return MST_ENOMEM;
-	rc = mst_addrmap_insert(image->map, b->ev.addr[i], block, &old);
+	rc = mst_addrmap_insert(image->map, b->ev.addr[i], ordinal, size, &old);
 	if (rc > 0)
 		w->totals.overlaps++;
 	return rc < 0 ? rc : 0;
@@ -309,7 +314,7 @@ static int resolve(struct mst_writer *w, uint32_t i)
 		if (op == MST_OP_REALLOC_BEGIN)
 			t->begun = b->ev.freed[i];
 	}
-	if (rc == 0 && mst_op_acquires(op))
+	if (rc == 0 && w->traits[op] & ACQUIRES)
 		rc = resolve_acquire(w, b, i, image);
 	return rc;
 }
@@ -387,9 +392,9 @@ static const char *event_fault(const struct mst_writer *w, const struct mst_even
 {
 	if (ev->op == 0 || ev->op > MST_OP_MAX)
 		return "an event's op is out of range";
-	if (ev->thread == 0 || ev->thread > mst_table_last(&w->ledger.dict.threads))
+	if (ev->thread == 0 || ev->thread > w->n_threads)
 		return "an event's thread is unknown";
-	if (ev->stack > mst_table_last(&w->ledger.dict.stacks) && ev->stack > MST_STACK_CUT)
+	if (ev->stack > w->n_stacks)
 		return "an event's stack is unknown";
 	if (ev->time_ns > MST_NUMBER_MAX || ev->size > MST_NUMBER_MAX)
 		return "an event's time or size is out of range";
@@ -402,7 +407,7 @@ static int store_event(struct mst_writer *w, struct batch *b, const struct mst_e
 	uint32_t i = b->ev.n;
 	bool failed = ev->flags & MST_EV_FAILED;
 	bool late = ev->flags & MST_EV_LATE || units < w->clock_units;
-	bool acquires = mst_op_acquires(ev->op), releases = mst_op_releases(ev->op);
+	bool acquires = w->traits[ev->op] & ACQUIRES, releases = w->traits[ev->op] & RELEASES;
 	struct thread_state *t = &w->threads[ev->thread];
 
 	if (ev->align != 0 && batch_add_extra(b, MST_EXTRA_ALIGN, ev->align) < 0)
@@ -463,7 +468,7 @@ int mst_writer_event(struct mst_writer *w, struct mst_event *ev)
 		return fail(w, MST_EARG, fault);
 	if (frame_is_due(w, w->fill, units) && close_batch(w) < 0)
 		return w->rc;
-	acquired = mst_op_acquires(ev->op) && !(ev->flags & MST_EV_FAILED);
+	acquired = w->traits[ev->op] & ACQUIRES && !(ev->flags & MST_EV_FAILED);
 	if (acquired && w->next_ordinal > MST_ORDINAL_MAX)
 		return fail(w, MST_ENOMEM, "");
 	b = w->fill;
@@ -501,7 +506,11 @@ int mst_writer_code(struct mst_writer *w, uint32_t module, uint64_t offset, uint
 
 int mst_writer_stack(struct mst_writer *w, uint32_t parent, uint32_t code, uint32_t *id)
 {
-	return fail(w, mst_ledger_stack(&w->ledger, parent, code, id), "a stack's parent or code is unknown");
+	int rc = mst_ledger_stack(&w->ledger, parent, code, id);
+
+	if (rc == 0 && *id > w->n_stacks)
+		w->n_stacks = *id;
+	return fail(w, rc, "a stack's parent or code is unknown");
 }
 
 /* A process with an empty image. */
@@ -625,8 +634,10 @@ int mst_writer_thread(struct mst_writer *w, const struct mst_thread *t, uint32_t
 
 	if (rc == 0)
 		rc = mst_ledger_thread(&w->ledger, &entry, id);
-	if (rc == 0)
+	if (rc == 0) {
 		w->threads[*id].process = t->process;
+		w->n_threads = *id;
+	}
 	return fail(w, rc, "a thread's process is unknown");
 }
 
@@ -785,6 +796,9 @@ int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_wri
 	w->frame_ns = opt->frame_ns ? opt->frame_ns : DEFAULT_FRAME_NS;
 	w->copy_stacks = opt->copy_stacks;
 	w->next_ordinal = w->resolve_ordinal = 1;
+	w->n_stacks = MST_STACK_CUT;
+	for (unsigned op = 0; op <= MST_OP_MAX; op++)
+		w->traits[op] = (uint8_t)((mst_op_acquires(op) ? ACQUIRES : 0u) | (mst_op_releases(op) ? RELEASES : 0u));
 	w->fill = &w->batches[0];
 	rc = keep_header(w, &opt->header);
 	if (rc == 0)

@@ -76,18 +76,20 @@ static void follow_names(const struct mst_reader *r, const struct mst_event *ev)
 	}
 }
 
-static uint64_t read_events(struct mst_reader *r)
+static int read_events(struct mst_reader *r, uint64_t *n)
 {
 	struct mst_event ev;
-	uint64_t n = 0, next = 0;
+	uint64_t next = 0;
+	int rc;
 
-	while (mst_reader_next(r, &ev) > 0) {
+	*n = 0;
+	while ((rc = mst_reader_next(r, &ev)) > 0) {
 		must(ev.number >= next);
 		next = ev.number + 1;
 		follow_names(r, &ev);
-		n++;
+		++*n;
 	}
-	return n;
+	return rc;
 }
 
 static void read_file(int fd)
@@ -95,15 +97,15 @@ static void read_file(int fd)
 	struct mst_problem problem;
 	struct mst_reader *r;
 	struct mst_event ev;
-	uint64_t n;
+	uint64_t n, again;
 
 	if (mst_reader_open_fd(fd, NULL, &r, &problem) < 0) {
 		must(problem.code < 0 && problem.text[0] != 0);
 		return;
 	}
-	n = read_events(r);
-	if (mst_reader_load_tables(r) == 0)
-		must(read_events(r) == n);
+	/* A table that needs a newer reader ends the first pass; the second has no need of it. */
+	if (read_events(r, &n) == 0 && mst_reader_load_tables(r) == 0 && read_events(r, &again) == 0)
+		must(again == n);
 	if (mst_reader_seek_time(r, 1000000) == 0 && mst_reader_next(r, &ev) > 0)
 		must(ev.time_ns >= 1000000);
 	mst_reader_close(r);
@@ -112,6 +114,7 @@ static void read_file(int fd)
 static void read_pipe(const uint8_t *p, size_t len)
 {
 	struct mst_reader *r;
+	uint64_t n;
 	int ends[2];
 
 	if (len > 60000) /* what a pipe holds */
@@ -119,7 +122,7 @@ static void read_pipe(const uint8_t *p, size_t len)
 	must(pipe(ends) == 0 && write(ends[1], p, len) == (ssize_t)len);
 	close(ends[1]);
 	if (mst_reader_open_fd(ends[0], NULL, &r, NULL) == 0) {
-		read_events(r);
+		read_events(r, &n);
 		mst_reader_close(r);
 	}
 	close(ends[0]);

@@ -40,8 +40,8 @@ static void churn(struct mst_addrmap *m, uint64_t *model, unsigned rounds, uint6
 		struct mst_live block = {0, 0};
 
 		if (draw() % 5 < 3) {
-			struct mst_live fresh = {++*ordinal, size_of(*ordinal)};
-			int rc = mst_addrmap_insert(m, address_of(i), fresh, &block);
+			uint64_t fresh = ++*ordinal;
+			int rc = mst_addrmap_insert(m, address_of(i), fresh, size_of(fresh), &block);
 
 			assert_int_equal(rc, model[i] != 0);
 			if (rc) {
@@ -135,7 +135,7 @@ static void a_block_costs_thirty_bytes_on_average(void **state)
 
 	(void)state;
 	for (uint64_t i = 1; i <= 400000; i++) {
-		assert_int_equal(mst_addrmap_insert(m, 0x10000 + i * 48, (struct mst_live){i, 40}, &old), 0);
+		assert_int_equal(mst_addrmap_insert(m, 0x10000 + i * 48, i, 40, &old), 0);
 		if (i > 100000 && i % 1000 == 0) {
 			sum += (double)mst_addrmap_memory(m) / (double)i;
 			n++;
