@@ -21,7 +21,7 @@
 #include "bytes.h"
 #include "format.h"
 #include "mstrace.h"
-#include "table.h"
+#include "idtable.h"
 
 /* Where the symbols of one code address stand in mst_dict.symbols. */
 struct mst_symbol_list {

@@ -1,10 +1,10 @@
-/* table.h - entries of one size by dense id.
+/* idtable.h - entries of one size by dense id.
  *
  * Ids are dense in a sound file, so a table is one growing array. After damage it has holes: it is then a few
  * contiguous pieces in ascending order, never an array as large as the greatest id a hostile file cares to name.
  * Memory stays within 1.5 times the entries there are. */
-#ifndef MST_TABLE_H
-#define MST_TABLE_H
+#ifndef MST_IDTABLE_H
+#define MST_IDTABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

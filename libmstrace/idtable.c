@@ -1,4 +1,4 @@
-#include "table.h"
+#include "idtable.h"
 
 #include <stdlib.h>
 #include <string.h>
