@@ -1,4 +1,4 @@
-/* replay.c - runs a fuzz target over the files named, once each: the corpus as an ordinary test. */
+/* replay_corpus.c - runs a fuzz target over the files named, once each: the corpus as an ordinary test. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ int main(int argc, char **argv)
 		size_t len;
 		uint8_t *data = read_file(argv[i], &len);
 		if (!data) {
-			fprintf(stderr, "replay: cannot read '%s'\n", argv[i]);
+			fprintf(stderr, "replay_corpus: cannot read '%s'\n", argv[i]);
 			return 1;
 		}
 		uint8_t *exact = malloc(len ? len : 1); /* of exactly that size, so that sanitizers see every overrun */
