@@ -161,7 +161,7 @@ static void fields_out_of_range_are_no_header_even_if_hashed(void **state)
 	} cases[] = {
 		{MST_AT_STORED_LEN, MST_STORED_MAX + 1u, 4},
 		{MST_AT_RAW_LEN, 6, 4},               /* stored: must equal Stored_Len */
-		{MST_AT_SEQ, UINT64_C(1) << 63, 8},
+		{MST_AT_SEQ, UINT64_C(1) << 62, 8},
 		{MST_AT_FILE_ID, 0, 8},
 	};
 
