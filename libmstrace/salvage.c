@@ -2,7 +2,8 @@
  *
  * Frames are copied as they are, numbers and all: what is missing stays visible as gaps in the numbering, and a reader
  * of the salvaged file names the same loss as a reader of the damaged one. */
-#include "output.h"
+#include "salvage.h"
+
 #include "problem.h"
 #include "verify.h"
 
@@ -14,6 +15,8 @@ struct salvage {
 	uint64_t tail_seq;  /* ... and this was its number: what the new one gets */
 	struct mst_check check;
 	struct mst_problem problem;
+	int (*add)(void *ctx, const struct mst_reader *r, struct mst_output *out); /* NULL: nothing is added */
+	void *add_ctx;
 };
 
 static int start_output(struct salvage *s, const struct mst_frame *f)
@@ -79,6 +82,14 @@ static struct mst_totals totals_of(const struct salvage *s, const struct mst_rea
 	return t;
 }
 
+/* What has been amended and is complete is as clean as it was; what has been salvaged is not. */
+static uint32_t flags_of(const struct salvage *s, const struct mst_reader *r)
+{
+	bool is_whole = r->end_known && s->has_tail && s->check.result->loss.places == 0;
+
+	return s->add && is_whole ? r->end.flags : MST_END_SALVAGED;
+}
+
 static int close_output(void *ctx, const struct mst_reader *r)
 {
 	struct salvage *s = ctx;
@@ -88,15 +99,23 @@ static int close_output(void *ctx, const struct mst_reader *r)
 		return mst_problem_set(&s->problem, MST_ENOTRACE, 0, MST_NO_FRAME, "no frame is worth keeping");
 	if (s->has_tail && s->tail_seq > s->out.seq)
 		s->out.seq = s->tail_seq;
-	mst_output_end(&s->out, &totals, MST_END_SALVAGED);
+	if (s->add) {
+		int rc = s->add(s->add_ctx, r, &s->out);
+
+		if (rc < 0)
+			return mst_problem_set(&s->problem, rc, s->out.offset, s->out.seq, "what was to be added is invalid");
+	}
+	mst_output_end(&s->out, &totals, flags_of(s, r));
 	if (mst_output_write(&s->out) < 0)
 		s->problem = s->out.problem;
 	return s->out.rc;
 }
 
-int mst_salvage(int in, int out, struct mst_verify_result *result, struct mst_problem *problem)
+int mst_salvage_and_add(int in, int out,
+	int (*add)(void *ctx, const struct mst_reader *r, struct mst_output *out), void *ctx,
+	struct mst_verify_result *result, struct mst_problem *problem)
 {
-	struct salvage s = {.fd = out};
+	struct salvage s = {.fd = out, .add = add, .add_ctx = ctx};
 	int rc;
 
 	s.check = (struct mst_check){
@@ -108,4 +127,9 @@ int mst_salvage(int in, int out, struct mst_verify_result *result, struct mst_pr
 		mst_output_release(&s.out);
 	/* Damage in the input is what salvage is for. */
 	return rc == MST_EDAMAGED ? 0 : rc;
+}
+
+int mst_salvage(int in, int out, struct mst_verify_result *result, struct mst_problem *problem)
+{
+	return mst_salvage_and_add(in, out, NULL, NULL, result, problem);
 }

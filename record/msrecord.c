@@ -19,13 +19,14 @@
 #include "report.h"
 #include "session.h"
 #include "recording_summary.h"
+#include "resolve.h"
 #include "target.h"
 #include "tracefile.h"
 
 enum { STATUS_OWN_FAILURE = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
 
 struct options {
-	const char *output;
+	const char *output, *resolved;
 	bool is_forced;
 	int follow, on_full;
 	uint64_t stack_depth;
@@ -59,6 +60,10 @@ static const struct ms_opt option_table[] = {
 	MS_OPT_ENUM(0, "on-full", struct options, on_full, full_names,
 		"when the program is faster than the recorder: block it until there is room, or drop events and count "
 		"them (default {})"),
+	MS_OPT_GROUP("Afterwards"),
+	MS_OPT_STRING(0, "resolve", struct options, resolved, "TRACE",
+		"run nothing: look up the function names that TRACE lacks, in the files it names, and replace it by the "
+		"completed trace, or write that to FILE"),
 	MS_OPT_GROUP("Messages"),
 	MS_OPT_FLAG('q', "quiet", struct options, is_quiet, "say nothing unless something is wrong"),
 	MS_OPT_END,
@@ -68,6 +73,7 @@ static const struct ms_example examples[] = {
 	{"msrecord -- ./app --its-own options", "record ./app into app.PID.mst"},
 	{"msrecord -o build.mst make -j4", "record make and all it starts"},
 	{"msrecord -q -o - ./app | msanalyze leaks -", "analyse without a file"},
+	{"msrecord --resolve app.1234.mst", "add names after a crash, or with debug files installed since"},
 	{NULL, NULL},
 };
 
@@ -93,7 +99,7 @@ static const struct ms_tool tool = {
 		"can be read up to its last second.\n\n"
 		"COMMAND must be dynamically linked with glibc. The environment variable MSTRACE_CAPTURE_LIB may name the "
 		"capture library.",
-	.self = {.operands = "[--] COMMAND [ARG...]", .min_operands = 1, .max_operands = -1},
+	.self = {.operands = "[--] COMMAND [ARG...]", .min_operands = 0, .max_operands = -1},
 	.options = option_table,
 	.examples = examples,
 	.exit_codes = exit_codes,
@@ -334,7 +340,8 @@ static int add_names(const struct recording *r)
 	struct ms_names_result names;
 	if (isatty(STDERR_FILENO))
 		ms_info("looking up function names");
-	int rc = ms_names_add(r->writer, &names);
+	const struct ms_names_trace trace = ms_names_of_writer(r->writer);
+	int rc = ms_names_add(&trace, &names);
 	if (rc >= 0 && names.problem[0])
 		ms_info("no names for %u of %u files: %s", names.n_unread, names.n_modules, names.problem);
 	return rc;
@@ -426,6 +433,13 @@ out:
 	return status;
 }
 
+static int resolve(const struct options *o, int n_operands)
+{
+	if (n_operands)
+		ms_die("--resolve runs no command");
+	return ms_resolve(o->resolved, o->output, o->is_forced) ? STATUS_OWN_FAILURE : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct recording recording; /* too large for the stack */
@@ -437,6 +451,10 @@ int main(int argc, char **argv)
 		return status;
 	ms_report_quiet(options.is_quiet);
 	check_options(&options);
+	if (options.resolved)
+		return resolve(&options, parsed.n_operands);
+	if (parsed.n_operands == 0)
+		ms_die("which command is to be recorded? (see msrecord --help)");
 	status = check_target(parsed.operands[0]);
 	if (status)
 		return status;

@@ -28,14 +28,93 @@ static void release(struct request *rq)
 	free(rq->codes);
 }
 
+/* ---- the two kinds of traces ------------------------------------------------------------------------------------ */
+
+static uint32_t writer_n_codes(const void *trace)
+{
+	return mst_writer_n_code(trace);
+}
+
+static const struct mst_code *writer_code(const void *trace, uint32_t id)
+{
+	return mst_writer_get_code(trace, id);
+}
+
+static const struct mst_module *writer_module(const void *trace, uint32_t id)
+{
+	return mst_writer_get_module(trace, id);
+}
+
+static const char *writer_string(const void *trace, uint32_t id, size_t *len)
+{
+	return mst_writer_get_string(trace, id, len);
+}
+
+static int writer_add_string(void *trace, const char *s, size_t len, uint32_t *id)
+{
+	return mst_writer_string(trace, s, len, id);
+}
+
+static int writer_add_symbols(void *trace, uint32_t code, const struct mst_symbol *s, size_t n)
+{
+	return mst_writer_symbols(trace, code, s, n);
+}
+
+struct ms_names_trace ms_names_of_writer(struct mst_writer *w)
+{
+	return (struct ms_names_trace){
+		w, writer_n_codes, writer_code, writer_module, writer_string, writer_add_string, writer_add_symbols};
+}
+
+static uint32_t old_n_codes(const void *trace)
+{
+	return mst_reader_n_codes(mst_amendment_reader(trace));
+}
+
+static const struct mst_code *old_code(const void *trace, uint32_t id)
+{
+	const struct mst_reader *r = mst_amendment_reader(trace);
+	size_t n_known;
+	mst_reader_symbols(r, id, &n_known);
+	return n_known ? NULL : mst_reader_code(r, id);
+}
+
+static const struct mst_module *old_module(const void *trace, uint32_t id)
+{
+	return mst_reader_module(mst_amendment_reader(trace), id);
+}
+
+static const char *old_string(const void *trace, uint32_t id, size_t *len)
+{
+	return mst_reader_string(mst_amendment_reader(trace), id, len);
+}
+
+static int old_add_string(void *trace, const char *s, size_t len, uint32_t *id)
+{
+	return mst_amendment_string(trace, s, len, id);
+}
+
+static int old_add_symbols(void *trace, uint32_t code, const struct mst_symbol *s, size_t n)
+{
+	return mst_amendment_symbols(trace, code, s, n);
+}
+
+struct ms_names_trace ms_names_of_amendment(struct mst_amendment *a)
+{
+	return (struct ms_names_trace){
+		a, old_n_codes, old_code, old_module, old_string, old_add_string, old_add_symbols};
+}
+
+/* ---- question and answer ---------------------------------------------------------------------------------------- */
+
 /* The index of a module in the request, made if it is new. UINT32_MAX: there is no file to read. */
-static uint32_t ask_module(const struct mst_writer *w, struct request *rq, uint32_t id)
+static uint32_t ask_module(const struct ms_names_trace *t, struct request *rq, uint32_t id)
 {
 	if (rq->index_of[id])
 		return rq->index_of[id] - 1;
-	const struct mst_module *m = mst_writer_get_module(w, id);
+	const struct mst_module *m = t->module(t->trace, id);
 	size_t len = 0;
-	const char *path = m && m->path ? mst_writer_get_string(w, m->path, &len) : NULL;
+	const char *path = m && m->path ? t->string(t->trace, m->path, &len) : NULL;
 	if (!path || path[0] != '/') /* "[vdso]" and the like */
 		return UINT32_MAX;
 	rq->modules[rq->n_modules] = (struct ms_symbol_module){path, m->build_id, m->build_id_len};
@@ -43,23 +122,30 @@ static uint32_t ask_module(const struct mst_writer *w, struct request *rq, uint3
 	return rq->n_modules - 1;
 }
 
-static int make_request(const struct mst_writer *w, struct request *rq)
+static uint32_t greatest_module(const struct ms_names_trace *t, uint32_t n_codes)
 {
-	uint32_t n = mst_writer_n_code(w), max_module = 0;
-	for (uint32_t id = 1; id <= n; id++) {
-		const struct mst_code *code = mst_writer_get_code(w, id);
-		if (code->module > max_module)
-			max_module = code->module;
+	uint32_t greatest = 0;
+	for (uint32_t id = 1; id <= n_codes; id++) {
+		const struct mst_code *code = t->code(t->trace, id);
+		if (code && code->module > greatest)
+			greatest = code->module;
 	}
-	rq->modules = calloc((size_t)max_module + 1, sizeof *rq->modules);
-	rq->index_of = calloc((size_t)max_module + 1, sizeof *rq->index_of);
+	return greatest;
+}
+
+static int make_request(const struct ms_names_trace *t, struct request *rq)
+{
+	uint32_t n = t->n_codes(t->trace);
+	size_t n_modules = (size_t)greatest_module(t, n) + 1;
+	rq->modules = calloc(n_modules, sizeof *rq->modules);
+	rq->index_of = calloc(n_modules, sizeof *rq->index_of);
 	rq->queries = calloc((size_t)n + 1, sizeof *rq->queries);
 	rq->codes = calloc((size_t)n + 1, sizeof *rq->codes);
 	if (!rq->modules || !rq->index_of || !rq->queries || !rq->codes)
 		return MST_ENOMEM;
 	for (uint32_t id = 1; id <= n; id++) {
-		const struct mst_code *code = mst_writer_get_code(w, id);
-		uint32_t module = code->module ? ask_module(w, rq, code->module) : UINT32_MAX;
+		const struct mst_code *code = t->code(t->trace, id);
+		uint32_t module = code && code->module ? ask_module(t, rq, code->module) : UINT32_MAX;
 		if (module == UINT32_MAX)
 			continue;
 		rq->queries[rq->n_queries] = (struct ms_symbol_query){module, code->offset};
@@ -68,29 +154,29 @@ static int make_request(const struct mst_writer *w, struct request *rq)
 	return 0;
 }
 
-static int intern(struct mst_writer *w, const char *s, uint32_t *id)
+static int intern(const struct ms_names_trace *t, const char *s, uint32_t *id)
 {
 	*id = 0;
-	return s && *s ? mst_writer_string(w, s, strlen(s), id) : 0;
+	return s && *s ? t->add_string(t->trace, s, strlen(s), id) : 0;
 }
 
-static int add_symbols(struct mst_writer *w, uint32_t code, const struct ms_symbol_frame *frames, size_t n)
+static int add_symbols(const struct ms_names_trace *t, uint32_t code, const struct ms_symbol_frame *frames, size_t n)
 {
 	struct mst_symbol symbols[FRAMES_MAX];
 	if (n > FRAMES_MAX)
 		n = FRAMES_MAX;
 	for (size_t i = 0; i < n; i++) {
 		symbols[i] = (struct mst_symbol){.line = frames[i].line, .is_inlined = frames[i].is_inlined};
-		int rc = intern(w, frames[i].function, &symbols[i].function);
+		int rc = intern(t, frames[i].function, &symbols[i].function);
 		if (rc >= 0)
-			rc = intern(w, frames[i].file, &symbols[i].file);
+			rc = intern(t, frames[i].file, &symbols[i].file);
 		if (rc < 0)
 			return rc;
 	}
-	return mst_writer_symbols(w, code, symbols, n);
+	return t->add_symbols(t->trace, code, symbols, n);
 }
 
-static int add_answers(struct mst_writer *w, const struct request *rq, const struct ms_symbols *symbols,
+static int add_answers(const struct ms_names_trace *t, const struct request *rq, const struct ms_symbols *symbols,
 	struct ms_names_result *result)
 {
 	for (uint32_t i = 0; i < rq->n_queries; i++) {
@@ -99,7 +185,7 @@ static int add_answers(struct mst_writer *w, const struct request *rq, const str
 		if (n == 0)
 			continue;
 		result->n_named++;
-		int rc = add_symbols(w, rq->codes[i], frames, n);
+		int rc = add_symbols(t, rq->codes[i], frames, n);
 		if (rc < 0)
 			return rc;
 	}
@@ -118,12 +204,12 @@ static void note_problems(const struct request *rq, const struct ms_symbols *sym
 	}
 }
 
-int ms_names_add(struct mst_writer *w, struct ms_names_result *result)
+int ms_names_add(const struct ms_names_trace *trace, struct ms_names_result *result)
 {
 	struct request rq = {0};
 	struct ms_symbols *symbols = NULL;
 	memset(result, 0, sizeof *result);
-	int rc = make_request(w, &rq);
+	int rc = make_request(trace, &rq);
 	if (rc < 0)
 		goto out;
 	result->n_codes = rq.n_queries;
@@ -133,7 +219,7 @@ int ms_names_add(struct mst_writer *w, struct ms_names_result *result)
 		goto out;
 	}
 	note_problems(&rq, symbols, result);
-	rc = add_answers(w, &rq, symbols, result);
+	rc = add_answers(trace, &rq, symbols, result);
 out:
 	ms_symbols_free(symbols);
 	release(&rq);

@@ -407,6 +407,18 @@ int mst_verify(int fd, struct mst_verify_result *out, void (*on_frame)(void *ctx
  * not clean. *result says what was found in `in`. */
 int mst_salvage(int in, int out, struct mst_verify_result *result, struct mst_problem *problem);
 
+/* Symbols for a trace that has been written: what is added to it. */
+struct mst_amendment;
+/* The same copy, with what `amend` adds behind the last frame; END is clean if that of `in` was and nothing is
+ * missing. amend is called once, when all of `in` has been read; a negative result ends it all and is passed on. */
+int mst_amend(int in, int out, int (*amend)(void *ctx, struct mst_amendment *a), void *ctx,
+	struct mst_verify_result *result, struct mst_problem *problem);
+/* For use by `amend`. The trace: its dictionaries, which are complete. */
+const struct mst_reader *mst_amendment_reader(const struct mst_amendment *a);
+/* As mst_writer_string and mst_writer_symbols: for code addresses of the trace, known ones replaced. */
+int mst_amendment_string(struct mst_amendment *a, const char *s, size_t len, uint32_t *id);
+int mst_amendment_symbols(struct mst_amendment *a, uint32_t code, const struct mst_symbol *s, size_t n);
+
 /* ---- replay ------------------------------------------------------------------------------------------- */
 
 /* The live set at a place in the order. Memory: O(live blocks + stacks), never O(events). A block's release is

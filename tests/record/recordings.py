@@ -142,6 +142,37 @@ def without_symbols_or_stacks_there_are_none():
     check(0 < f["unstacked"] < f["events"], "only releases are without a stack")
 
 
+def resolved_later_a_trace_has_the_names_it_would_have_had():
+    equal(record([target("calls")], "--no-symbols").returncode, 0, "status")
+    bare = open("t.mst", "rb").read()
+    events = facts()["events"]
+    r = run([MSRECORD, "--resolve", "t.mst", "-o", "full.mst"])
+    equal(r.returncode, 0, "status: %r" % r.stderr)
+    equal(open("t.mst", "rb").read(), bare, "the old file")
+    f = facts("full.mst")
+    sound(f)
+    equal((f["events"], f["end"]["exit"]), (events, 0), "events and status")
+    check("main" in f["functions"] and "acquire_in_every_way" in f["functions"], "functions: %r" % f["functions"])
+    equal(run([MSRECORD, "--resolve", "t.mst"]).returncode, 0, "in its own place")
+    equal(facts()["functions"], f["functions"], "functions")
+    equal(run([MSRECORD, "--resolve", "t.mst", "-o", "full.mst"]).returncode, 125, "an existing file is kept")
+    equal(run([MSRECORD, "--resolve", "t.mst", "touch", "ran"]).returncode, 125, "a command beside --resolve")
+
+
+def cut_trace_is_resolved_as_far_as_it_goes():
+    equal(record([target("threads"), "1", "100000"], "--no-symbols").returncode, 0, "status")
+    data = open("t.mst", "rb").read()
+    open("cut.mst", "wb").write(data[:len(data) * 2 // 3])
+    r = run([MSRECORD, "--resolve", "cut.mst"])
+    equal(r.returncode, 0, "status: %r" % r.stderr)
+    check(b"'cut.mst' is cut off" in r.stderr or b"'cut.mst' is damaged" in r.stderr, "warning: %r" % r.stderr)
+    f = facts("cut.mst")
+    check("main" in f["functions"] and f["events"] > 0 and not f["end"]["clean"], "names, events, not clean")
+    open("text", "w").write("no trace\n" * 100)
+    equal(run([MSRECORD, "--resolve", "text"]).returncode, 125, "something else")
+    equal(open("text").read(), "no trace\n" * 100, "its content")
+
+
 # ---- processes ---------------------------------------------------------------------------------------------------
 
 def family(how, n, *options):
