@@ -7,10 +7,13 @@
 #include "real.h"
 
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define HOOK __attribute__((visibility("default"), noinline))
 #define ENTER(call) MS_LIKELY(ms_enter(call, __builtin_frame_address(0)))
@@ -277,6 +280,32 @@ HOOK int dlclose(void *handle)
 	if (ENTER(&call)) {
 		ms_emit_unloaded_modules(&call);
 		ms_leave(&call);
+	}
+	return rc;
+}
+
+/* A thread may be about to lose its clock: to PR_SET_TSC, or to the strict sandbox, which takes the TSC away and kills
+ * for any system call, so that nothing else can be asked either. Its further calls are counted, not recorded. */
+HOOK int prctl(int operation, ...)
+{
+	static void *_Atomic real_prctl;
+	unsigned long arg[4];
+	va_list args;
+	va_start(args, operation);
+	for (int i = 0; i < 4; i++)
+		arg[i] = va_arg(args, unsigned long);
+	va_end(args);
+	int (*real)(int, ...) = (int (*)(int, ...))ms_real_find(&real_prctl, "prctl");
+	bool is_last = (operation == PR_SET_TSC && arg[0] == PR_TSC_SIGSEGV) ||
+		(operation == PR_SET_SECCOMP && arg[0] == SECCOMP_MODE_STRICT);
+	uint32_t slotless_calls = ms_tls.slotless_calls;
+	struct ms_thread *thread = ms_tls.thread;
+	if (is_last)
+		ms_thread_retire();
+	int rc = real(operation, arg[0], arg[1], arg[2], arg[3]);
+	if (is_last && rc < 0) {
+		ms_tls.thread = thread;
+		ms_tls.slotless_calls = slotless_calls;
 	}
 	return rc;
 }

@@ -159,7 +159,8 @@ static bool let_through(struct ms_call *call)
 static bool lose_unslotted(struct ms_call *call)
 {
 	enum { RETRY_AFTER = 1000 };
-	ms_tls.slotless_calls = ms_tls.slotless_calls ? ms_tls.slotless_calls - 1 : RETRY_AFTER;
+	if (ms_tls.slotless_calls != UINT32_MAX)
+		ms_tls.slotless_calls = ms_tls.slotless_calls ? ms_tls.slotless_calls - 1 : RETRY_AFTER;
 	count_unrecorded();
 	return let_through(call);
 }

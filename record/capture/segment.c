@@ -107,7 +107,7 @@ static void *map_segment(int fd)
 	return (void *)at;
 }
 
-static bool may_read_tsc(void)
+bool ms_session_may_read_tsc(void)
 {
 	int mode = PR_TSC_ENABLE;
 	return ms_rawcall(SYS_prctl, PR_GET_TSC, (long)&mode, 0, 0, 0, 0) < 0 || mode == PR_TSC_ENABLE;
@@ -125,7 +125,7 @@ static bool adopt(void *base)
 	s.is_blocking = ctl->on_full == MS_FULL_BLOCK;
 	s.has_free_stacks = ctl->free_stacks != 0;
 	s.stack_depth = ctl->stack_depth < MS_MAX_STACK_DEPTH ? ctl->stack_depth : MS_MAX_STACK_DEPTH;
-	bool usable = !s.is_tsc || may_read_tsc();
+	bool usable = !s.is_tsc || ms_session_may_read_tsc();
 	atomic_store(&s.segment.control->attached, usable ? MS_ATTACHED : MS_ATTACH_NO_TSC);
 	if (usable)
 		ms_session = s;
@@ -137,7 +137,7 @@ bool ms_session_open(const char *socket_path, enum ms_image image, uint64_t fork
 	struct ms_hello hello = {.magic = MS_WIRE_MAGIC, .abi = MS_WIRE_ABI, .image = image, .fork_id = fork_id};
 	hello.pid = (uint32_t)ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	hello.ppid = (uint32_t)ms_rawcall(SYS_getppid, 0, 0, 0, 0, 0, 0);
-	hello.stamp = may_read_tsc() ? ms_clock_raw(true, MS_RELEASING) : 0;
+	hello.stamp = ms_session_may_read_tsc() ? ms_clock_raw(true, MS_RELEASING) : 0;
 	int sock = dial(socket_path), fd = -1;
 	void *base = NULL;
 	bool is_open = false;

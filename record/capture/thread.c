@@ -154,6 +154,10 @@ struct ms_thread *ms_thread_claim(uintptr_t frame)
 	if (ms_session.stack_depth && (frame < stack.lo || frame >= stack.hi))
 		stack = ms_unwind_find_stack(frame);
 	uint32_t tid = (uint32_t)ms_rawcall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	if (ms_session.is_tsc && !ms_session_may_read_tsc()) {
+		ms_thread_retire();
+		return NULL;
+	}
 	if (!ms_slot_claim(&ms_session.segment, &writer, tid, ms_session_stamp(MS_RELEASING)))
 		return NULL;
 	struct ms_thread *t = block_of(writer.index);
@@ -172,4 +176,10 @@ struct ms_thread *ms_thread_claim(uintptr_t frame)
 	ms_unwind_init(&t->unwind, storage, ms_session.stack_depth ? ms_session.stack_depth : 1, stack);
 	ms_tls.thread = t;
 	return t;
+}
+
+void ms_thread_retire(void)
+{
+	ms_tls.slotless_calls = UINT32_MAX;
+	ms_tls.thread = NULL;
 }

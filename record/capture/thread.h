@@ -69,7 +69,7 @@ struct ms_tls {
 	struct ms_thread *thread; /* NULL: none claimed yet */
 	uintptr_t guard;
 	uint64_t fork_id;         /* of the fork under way, 0 = none */
-	uint32_t slotless_calls;  /* calls to let through before a slot is looked for again */
+	uint32_t slotless_calls;  /* calls to let through before a slot is looked for again; UINT32_MAX: never again */
 };
 extern __thread struct ms_tls ms_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
 _Static_assert(sizeof(struct ms_tls) <= 48, "static TLS is scarce");
@@ -146,5 +146,8 @@ void ms_thread_inherit(void);
 /* Claims a slot for the calling thread, which runs on the stack that `frame` is on, and sets ms_tls.thread. NULL:
  * no slot or no memory. */
 struct ms_thread *ms_thread_claim(uintptr_t frame);
+
+/* The calling thread has no clock any more: it is recorded no further. */
+void ms_thread_retire(void);
 
 #endif

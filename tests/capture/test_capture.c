@@ -359,6 +359,14 @@ static void short_threads_reuse_slots(void)
 	run_close(&r);
 }
 
+static void a_thousand_threads_at_once_are_recorded(void)
+{
+	struct run r = run_victim(with_oracle(), "many_threads", "1000");
+	check_oracle(&r);
+	CHECK(r.tap->images[0]->n_threads == 1001, "%u", r.tap->images[0]->n_threads);
+	run_close(&r);
+}
+
 static void thread_destructors_may_allocate(void)
 {
 	exact("thread_destructors", NULL);
@@ -801,6 +809,23 @@ static void a_forbidden_clock_goes_unrecorded(void)
 	run_close(&r);
 }
 
+static void recording_needs_no_system_calls(void)
+{
+	struct run r = run_victim(with_stacks(), "sandboxed", "0");
+	check_sound(r.tap);
+	CHECK(n_of_size(r.tap->images[0], 1403) == 200000, "%lu", n_of_size(r.tap->images[0], 1403));
+	run_close(&r);
+}
+
+static void a_sandbox_without_clock_ends_the_recording(void)
+{
+	struct run r = run_victim(with_stacks(), "sandboxed", "1");
+	struct tap_image *image = r.tap->images[0];
+	CHECK(n_of_size(image, 1402) == 1 && n_of_size(image, 1403) == 0, "%lu", n_of_size(image, 1403));
+	CHECK(image->untold_events == 400000, "%lu calls counted", image->untold_events);
+	run_close(&r);
+}
+
 static void a_scribbled_arena_hurts_nobody(void)
 {
 	struct run r = run_victim(with_stacks(), "scribbles", NULL);
@@ -868,6 +893,7 @@ static const struct {
 	TEST(threads_free_each_others_blocks),
 	TEST(threads_are_ordered_by_monotonic_too),
 	TEST(short_threads_reuse_slots),
+	TEST(a_thousand_threads_at_once_are_recorded),
 	TEST(thread_destructors_may_allocate),
 	TEST(small_stacks_suffice),
 	TEST(coroutine_stacks_may_vanish),
@@ -899,6 +925,8 @@ static const struct {
 	TEST(the_program_sees_no_difference),
 	TEST(a_small_address_space_goes_unrecorded),
 	TEST(a_forbidden_clock_goes_unrecorded),
+	TEST(recording_needs_no_system_calls),
+	TEST(a_sandbox_without_clock_ends_the_recording),
 	TEST(a_scribbled_arena_hurts_nobody),
 	TEST(calls_before_any_constructor_are_recorded),
 	TEST(an_allocator_that_calls_itself_is_counted_once),

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -200,6 +202,35 @@ static int short_threads(char **argv)
 	long n = number(argv, 0, 2000);
 	for (long i = 0; i < n; i += 50)
 		in_threads(50, die_young);
+	return 0;
+}
+
+static _Atomic long n_here;
+
+static void *stay(void *arg)
+{
+	void *p = grab(101);
+	atomic_fetch_add(&n_here, 1);
+	while (atomic_load(&n_here) < per_thread)
+		usleep(1000);
+	free(p);
+	return arg;
+}
+
+/* All alive at once. */
+static int many_threads(char **argv)
+{
+	pthread_attr_t attr;
+	per_thread = number(argv, 0, 1000);
+	pthread_t *t = calloc((size_t)per_thread, sizeof(*t));
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 65536);
+	for (long i = 0; i < per_thread; i++)
+		if (pthread_create(&t[i], &attr, stay, NULL) != 0)
+			abort();
+	for (long i = 0; i < per_thread; i++)
+		pthread_join(t[i], NULL);
+	free(t);
 	return 0;
 }
 
@@ -808,6 +839,32 @@ static int no_tsc(char **argv)
 	return reap(pid) == 6 ? 0 : 1;
 }
 
+/* From here on the kernel kills for any system call but write and exit: by a filter, or (1) by the strict mode, which
+ * forbids the clock as well. */
+static int sandboxed(char **argv)
+{
+	long n = 200000;
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {4, filter};
+	free(grab(1402));
+	if (number(argv, 0, 0)) {
+		if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) < 0)
+			return 1;
+	} else if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) {
+		return 1;
+	}
+	for (long i = 0; i < n; i++)
+		free(grab(1403));
+	syscall(SYS_exit, 0);
+	return 1;
+}
+
 /* Random words over the shared arena, as a broken program might. */
 static int scribbles(char **argv)
 {
@@ -874,7 +931,7 @@ static const struct {
 	{"signals_alternate", signals_alternate}, {"jumps", jumps}, {"async_cancel", async_cancel}, {"forks", forks},
 	{"fork_storm", fork_storm}, {"vforks", vforks}, {"spawns", spawns}, {"daemons", daemons}, {"execs", execs},
 	{"closes_all", closes_all}, {"fork_in_handler", fork_in_handler}, {"ends", ends}, {"killed", killed},
-	{"observes", observes}, {"limited", limited}, {"no_tsc", no_tsc}, {"scribbles", scribbles},
+	{"observes", observes}, {"limited", limited}, {"no_tsc", no_tsc}, {"sandboxed", sandboxed}, {"scribbles", scribbles}, {"many_threads", many_threads},
 	{"stepped", stepped}, {"stepped_jump", stepped_jump}, {"stepped_fork", stepped_fork}, {"plugins", plugins}, {"pairs", pairs},
 };
 
