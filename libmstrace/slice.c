@@ -99,6 +99,8 @@ uint32_t mst_slicer_next(struct mst_slicer *s, struct mst_event *out)
 {
 	uint32_t n = s->ev.n - s->at < MST_SLICE_EVENTS ? s->ev.n - s->at : MST_SLICE_EVENTS;
 
+	if (n == 0)
+		return 0; /* also before the first frame, when there are no columns at all */
 	make_base(s, n, out);
 	if (s->ev.addr)
 		add_addresses(s, n, out);
