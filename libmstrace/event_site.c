@@ -65,7 +65,7 @@ static uint32_t sum_up(struct mst_event_frame *f)
 
 /* ---- encoding ------------------------------------------------------------------------------------------- */
 
-/* Open addressing over site numbers + 1, grown to stay at most half full; lives behind the guesses. */
+/* Open addressing over site numbers + 1, grown to stay at most half full. */
 struct site_table {
 	uint32_t *slots;
 	uint32_t bits;

@@ -346,7 +346,13 @@ static void assert_lawful_or_refused(const uint8_t *payload, size_t len, struct 
 
 static void every_cut_is_refused(void **state)
 {
-	struct sample_options opt = {.seed = 3, .n = 300, .n_threads = 2, .n_stacks = 30, .first_alloc = 9, .has_addresses = true, .has_rarities = true};
+	struct sample_options opt = {.seed = 3,
+		.n = 300,
+		.n_threads = 2,
+		.n_stacks = 30,
+		.first_alloc = 9,
+		.has_addresses = true,
+		.has_rarities = true};
 	struct mst_events ev = sample_arrays(opt.n);
 	const uint8_t *payload;
 	size_t len;
@@ -364,7 +370,13 @@ static void every_cut_is_refused(void **state)
 
 static void every_flipped_bit_is_survived(void **state)
 {
-	struct sample_options opt = {.seed = 4, .n = 400, .n_threads = 3, .n_stacks = 30, .first_alloc = 9, .has_addresses = true, .has_rarities = true};
+	struct sample_options opt = {.seed = 4,
+		.n = 400,
+		.n_threads = 3,
+		.n_stacks = 30,
+		.first_alloc = 9,
+		.has_addresses = true,
+		.has_rarities = true};
 	struct mst_events ev = sample_arrays(opt.n);
 	const uint8_t *payload;
 	size_t len;
