@@ -113,8 +113,13 @@ static void judge_file(struct ms_target *t)
 			return; /* executable but not readable: exec will tell */
 		if (e.kind != MS_FILE_SCRIPT)
 			break;
-		if (!e.interpreter[0] || access(e.interpreter, X_OK))
+		if (!e.interpreter[0])
 			return; /* the same */
+		if (access(e.interpreter, X_OK)) {
+			judge(t, errno == ENOENT ? MS_TARGET_NOT_FOUND : MS_TARGET_NOT_EXECUTABLE,
+				"cannot run '%s': its interpreter '%s': %s", t->path, e.interpreter, strerror(errno));
+			return;
+		}
 		snprintf(t->path, sizeof t->path, "%s", e.interpreter);
 	}
 	if (e.kind == MS_FILE_ELF)

@@ -134,6 +134,7 @@ void ms_clock_sample_at(struct ms_clock_map *c, uint64_t ticks, uint64_t ns)
 	next.rate = (uint64_t)(bent / STEER_NS);
 	next.rate += next.rate == 0;
 	c->segments[c->n++ % MS_CLOCK_SEGMENTS] = next;
+	c->until = 0;
 	c->sampled_ns = ns;
 }
 
@@ -157,7 +158,7 @@ uint64_t ms_clock_ticks(const struct ms_clock_map *c, uint64_t ns)
 	return (uint64_t)(((unsigned __int128)ns << 32) / rate);
 }
 
-uint64_t ms_clock_ns(struct ms_clock_map *c, uint64_t ticks)
+uint64_t ms_clock_ns_elsewhere(struct ms_clock_map *c, uint64_t ticks)
 {
 	if (c->kind != MS_CLOCK_TSC)
 		return ticks;
@@ -168,6 +169,7 @@ uint64_t ms_clock_ns(struct ms_clock_map *c, uint64_t ticks)
 	while (at > oldest && ticks < c->segments[at % MS_CLOCK_SEGMENTS].ticks)
 		at--;
 	c->at = at;
-	const struct ms_clock_segment *s = &c->segments[at % MS_CLOCK_SEGMENTS];
-	return ticks < s->ticks ? s->ns : along(s, ticks);
+	c->here = c->segments[at % MS_CLOCK_SEGMENTS];
+	c->until = at + 1 < c->n ? c->segments[(at + 1) % MS_CLOCK_SEGMENTS].ticks : UINT64_MAX;
+	return ticks < c->here.ticks ? c->here.ns : along(&c->here, ticks);
 }

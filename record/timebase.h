@@ -33,7 +33,9 @@ struct ms_clock_map {
 	uint64_t rate;         /* as measured, 32.32; 0 = not yet */
 	uint64_t steps;        /* samples that were more than 1 ms off: suspend, migration */
 	unsigned n;            /* segments ever made; the newest is segments[(n - 1) % MS_CLOCK_SEGMENTS] */
-	unsigned at;           /* segment of the last conversion */
+	unsigned at;           /* segment of the last conversion ... */
+	struct ms_clock_segment here; /* ... a copy of it ... */
+	uint64_t until;        /* ... and where the next one begins; 0 = not looked up */
 	struct ms_clock_segment segments[MS_CLOCK_SEGMENTS];
 };
 
@@ -53,8 +55,15 @@ void ms_clock_sample_at(struct ms_clock_map *c, uint64_t ticks, uint64_t ns);
 uint64_t ms_ticks_now(const struct ms_clock_map *c);
 /* How many ticks go into ns, by the newest rate. */
 uint64_t ms_clock_ticks(const struct ms_clock_map *c, uint64_t ns);
+/* ms_clock_ns for ticks outside the segment of the last conversion. */
+uint64_t ms_clock_ns_elsewhere(struct ms_clock_map *c, uint64_t ticks);
 /* Nanoseconds since the start. Never decreases along increasing ticks. */
-uint64_t ms_clock_ns(struct ms_clock_map *c, uint64_t ticks);
+static inline uint64_t ms_clock_ns(struct ms_clock_map *c, uint64_t ticks)
+{
+	if (ticks < c->here.ticks || ticks >= c->until)
+		return ms_clock_ns_elsewhere(c, ticks);
+	return c->here.ns + (uint64_t)(((unsigned __int128)(ticks - c->here.ticks) * c->here.rate) >> 32);
+}
 
 /* CLOCK_MONOTONIC, absolute. */
 uint64_t ms_monotonic_ns(void);

@@ -1,0 +1,1 @@
+msrecord --help

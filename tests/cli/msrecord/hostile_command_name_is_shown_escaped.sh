@@ -1,0 +1,1 @@
+msrecord "$(printf 'a\033]0;title\007\nb\xff')"; echo $?
