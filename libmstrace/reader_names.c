@@ -58,7 +58,9 @@ const struct mst_module *mst_reader_module(const struct mst_reader *r, uint32_t 
 
 uint32_t mst_reader_n_codes(const struct mst_reader *r)
 {
-	return mst_table_last(&r->dict.codes);
+	uint32_t last = mst_table_last(&r->dict.codes), named = mst_table_last(&r->dict.symbol_lists);
+
+	return last > named ? last : named; /* the last codes may be lost, and their symbols not */
 }
 
 const struct mst_code *mst_reader_code(const struct mst_reader *r, uint32_t id)

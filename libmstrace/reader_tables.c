@@ -78,6 +78,8 @@ static int load_index(struct mst_reader *r)
 
 	if (rc > 0)
 		rc = index_chain(r, &chain, &n);
+	if (rc > 0 && n == 0)
+		rc = 0; /* an END that names no index: nothing may be taken for complete */
 	while (rc > 0 && n-- > 0) {
 		struct mst_frame f;
 		const uint8_t *raw;
@@ -147,22 +149,34 @@ static int tables_by_index(struct mst_reader *r)
 	return 1;
 }
 
-/* Walks all headers; tables are taken as they come. */
+/* Walks all headers; tables are taken as they come. The payloads of events are stepped over by their length, which
+ * leads astray where bytes were added or removed: from the frame before such a gap on, all are read. */
 static int tables_by_walk(struct mst_reader *r)
 {
 	struct mst_scan scan;
 	struct mst_frame f;
 	struct mst_gap gap;
+	uint64_t stepped_over = 0; /* offset of the last such frame */
 	int rc;
 
 	mst_scan_init(&scan, &r->source);
 	scan.file_id = r->scan.file_id;
 	scan.skip_payloads = 1u << MST_KIND_EVT | 1u << MST_KIND_INDEX;
 	while ((rc = mst_scan_next(&scan, &f, &gap, &r->problem)) > 0) {
-		if (rc == MST_SCAN_GAP || f.offset < r->tables_upto)
+		if (rc == MST_SCAN_GAP) {
+			if (scan.skip_payloads != 0)
+				scan.pos = stepped_over;
+			scan.skip_payloads = 0;
 			continue;
-		if (is_ahead_kind(r, f.kind) || f.kind == MST_KIND_END)
+		}
+		if (f.kind < MST_KIND_LIMIT && scan.skip_payloads >> f.kind & 1)
+			stepped_over = f.offset;
+		if (f.offset < r->tables_upto)
+			continue;
+		if (is_ahead_kind(r, f.kind) || f.kind == MST_KIND_END) {
 			rc = take_ahead(r, &f);
+			r->tables_upto = f.offset + mst_frame_size(&f);
+		}
 		if (rc < 0)
 			break;
 	}

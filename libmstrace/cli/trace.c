@@ -160,8 +160,9 @@ int ms_trace_report_gaps(const struct mst_reader *r, const char *path, uint64_t 
 const char *ms_trace_string(const struct mst_reader *r, uint32_t id)
 {
 	size_t len;
+	const char *s = id ? mst_reader_string(r, id, &len) : NULL;
 
-	return id ? mst_reader_string(r, id, &len) : NULL;
+	return s && len ? s : NULL; /* an id whose entry was lost reads as the empty string */
 }
 
 const char *ms_trace_module_path(const struct mst_reader *r, uint32_t module)
