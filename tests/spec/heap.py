@@ -1,0 +1,149 @@
+"""What events do to the heap: FORMAT.md §7. Completes the events of a trace with what earlier ones tell."""
+import collections
+
+from event_frame import FAILED, LATE, OPS, REALLOC_BEGIN, REALLOC_END, REALLOCS, RELEASES
+
+Block = collections.namedtuple("Block", "addr size process")
+
+
+class Heap:
+    """The blocks that have been acquired and not released by the process that acquired them, by ordinal.
+
+    Of a block that a forked child inherits no more is kept than its parent keeps: when the parent has released it, the
+    child's release tells the ordinal alone (§7).
+    """
+
+    def __init__(self, tables):
+        self.blocks, self.last_alloc, self.inherits_below = {}, 0, {}
+        self.forks = collections.deque(
+            sorted((p.start_event, p.id) for p in tables.processes.values() if p.origin == 2)
+        )
+
+    def pass_forks(self, event):
+        while self.forks and self.forks[0][0] <= event:
+            self.inherits_below[self.forks.popleft()[1]] = self.last_alloc + 1
+
+    def acquire(self, ordinal, block):
+        self.blocks[ordinal], self.last_alloc = block, ordinal
+
+    def release(self, process, ordinal):
+        """The block if it is known, and "own", "inherited" or "foreign"."""
+        block = self.blocks.get(ordinal)
+        if block and (block.process == process or 0 in (block.process, process)):
+            del self.blocks[ordinal]  # what a lost table does not tell is taken for the owner
+            return block, "own"
+        return block, "inherited" if ordinal < self.inherits_below.get(process, 0) else "foreign"
+
+
+class Player:
+    """Turns the columns of event frames into what msdump prints, and adds up what --check compares."""
+
+    def __init__(self, trace, is_check=False):
+        self.is_check = is_check
+        self.trace, self.tables, self.heap = trace, trace.tables, Heap(trace.tables)
+        self.begun = {}  # thread -> (ordinal, block) between realloc_begin and realloc_end
+        self.unowned = self.freed_bytes = 0  # in this frame
+
+    def who(self, thread_id):
+        """(process id, pid, tid) of a thread, as far as known."""
+        thread = self.tables.threads.get(thread_id)
+        process = self.tables.processes.get(thread.process) if thread else None
+        return (
+            thread.process if process else 0,
+            process.pid if process else None,
+            thread.tid if thread else None,
+        )
+
+    def released(self, frame, i, process):
+        """(address, ordinal, size, what the release is) of the block to which event i refers."""
+        ref, op, thread = frame.ref[i], frame.op[i], frame.thread[i]
+        if ref is None:
+            return None, None, None, "none"
+        if ref[0] == "addr":
+            is_release = op in RELEASES and not frame.flags[i] & FAILED
+            return ref[1], None, None, "foreign" if is_release else "none"
+        ordinal, kind = ref[1], "none"
+        if op == REALLOC_END:
+            begun, block = self.begun.pop(thread, (0, None))
+            block = block if begun == ordinal else None
+        else:
+            block, kind = self.heap.release(process, ordinal)
+            if op == REALLOC_BEGIN:
+                self.begun[thread] = ordinal, block
+        if (
+            block is None and ordinal >= frame.header.first_alloc
+        ):  # its address is in the frame itself (§6.4.6)
+            block = Block(frame.addr[frame.acquirer[ordinal - frame.header.first_alloc]], None, process)
+        return (block.addr, ordinal, block.size, kind) if block else (None, ordinal, None, kind)
+
+    def event(self, frame, i):
+        op, flags = frame.op[i], frame.flags[i]
+        self.heap.pass_forks(frame.header.first_event + i)
+        process, pid, tid = self.who(frame.thread[i])
+        old_addr, old_alloc, old_size, kind = self.released(frame, i, process)
+        event = {
+            "event": frame.header.first_event + i,
+            "time_ns": frame.time[i],
+            "pid": pid,
+            "tid": tid,
+            "op": OPS.get(op, "op-%d" % op),
+            "addr": frame.addr[i],
+            "size": frame.size[i],
+            "alloc": frame.alloc[i],
+            "stack": frame.stack[i],
+        }
+        if op in REALLOCS:
+            event.update(old_addr=old_addr, old_alloc=old_alloc)
+        elif op in RELEASES and not flags & FAILED:
+            event.update(addr=old_addr, alloc=old_alloc, size=old_size if kind == "own" else old_size or None)
+        if frame.alloc[i] is not None:
+            self.heap.acquire(frame.alloc[i], Block(frame.addr[i], frame.size[i], process))
+        for key in ("addr", "old_addr"):
+            if key in event:
+                event[key] = "0x%x" % event[key] if event[key] else None
+        extras, failed, late = frame.extras.get(i, {}), flags & FAILED, flags & LATE
+        for name, value in (
+            ("align", extras.get(1)),
+            ("failed", failed and True),
+            ("errno", extras.get(2)),
+            ("late", late and True),
+            ("foreign", kind == "foreign"),
+            ("inherited", kind == "inherited"),
+        ):
+            if value:
+                event[name] = value
+        self.unowned += kind in ("foreign", "inherited")
+        self.freed_bytes += old_size if kind == "own" else 0
+        return event
+
+    def add_up(self, f, frame):
+        sums, e, trace = self.trace.sums, frame.header, self.trace
+        sums.update(
+            allocs=e.n_alloc,
+            frees=e.n_free,
+            alloc_bytes=e.alloc_bytes,
+            failed=sum(flags & FAILED != 0 for flags in frame.flags),
+        )
+        sums["duration"] = max(sums["duration"], *frame.time)
+        sums["live_blocks"], sums["live_bytes"] = (
+            e.live_blocks + e.n_alloc - e.n_free + e.n_unowned,
+            e.live_bytes + e.alloc_bytes - e.freed_bytes,
+        )
+        found = frame.disagreement()
+        if not found and not trace.lost_events and not trace.damage:  # else the heap is not known
+            if (self.unowned, self.freed_bytes) != (e.n_unowned, e.freed_bytes):
+                found = "%d releases of blocks not owned and %d bytes, not %d and %d" % (
+                    self.unowned,
+                    self.freed_bytes,
+                    e.n_unowned,
+                    e.freed_bytes,
+                )
+        if found and self.is_check:
+            trace.report(f.offset, f.end - f.offset, found)
+
+    def events(self):
+        for f, frame in self.trace.decoded():
+            self.unowned = self.freed_bytes = 0
+            for i in range(frame.n):
+                yield self.event(frame, i)
+            self.add_up(f, frame)
