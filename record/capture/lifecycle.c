@@ -207,7 +207,8 @@ static bool enter_nested(struct ms_call *call)
 
 bool ms_enter_slow(struct ms_call *call)
 {
-	if (!ms_real_prepare() || atomic_load_explicit(&ms_is_silent, memory_order_relaxed))
+	/* First, for an unrecorded process comes here with every call. */
+	if (atomic_load_explicit(&ms_is_silent, memory_order_relaxed) || !ms_real_prepare())
 		return let_through(call);
 	if (ms_tls.guard)
 		return enter_nested(call);

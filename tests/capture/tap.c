@@ -318,7 +318,8 @@ static void *serve(void *arg)
 			did |= drain(tap, tap->images[i], pass % 16 == 0, false);
 			check_gone(tap, tap->images[i]);
 		}
-		if (!did) {
+		/* Looking without pause would take the writers' cache lines away with every look. */
+		if (!did || tap->options.discard) {
 			p.revents = 0;
 			poll(&p, 1, 1);
 		}
