@@ -126,7 +126,7 @@ class Tables:
                 raise Unsupported("it was written for a newer reader (§12)")
             demand(name != "Time_Shift" or facts[name][0] <= 30, "a unit of time out of range")
         c.finish()
-        self.facts = facts
+        self.facts = self.facts or facts  # the first one counts
 
     @staticmethod
     def string(c, n):  # §5.2
