@@ -125,21 +125,23 @@ class Player:
             failed=sum(flags & FAILED != 0 for flags in frame.flags),
         )
         sums["duration"] = max(sums["duration"], *frame.time)
-        sums["live_blocks"], sums["live_bytes"] = (
-            e.live_blocks + e.n_alloc - e.n_free + e.n_unowned,
-            e.live_bytes + e.alloc_bytes - e.freed_bytes,
-        )
-        found = frame.disagreement()
-        if not found and not trace.lost_events and not trace.damage:  # else the heap is not known
-            if (self.unowned, self.freed_bytes) != (e.n_unowned, e.freed_bytes):
-                found = "%d releases of blocks not owned and %d bytes, not %d and %d" % (
-                    self.unowned,
-                    self.freed_bytes,
-                    e.n_unowned,
-                    e.freed_bytes,
-                )
-        if found and self.is_check:
+        sums["live_blocks"] = e.live_blocks + e.n_alloc - e.n_free + e.n_unowned
+        sums["live_bytes"] = e.live_bytes + e.alloc_bytes - e.freed_bytes
+        found = self.is_check and (frame.disagreement() or self.whole_disagreement(frame))
+        if found:
             trace.report(f.offset, f.end - f.offset, found)
+
+    def whole_disagreement(self, frame):
+        """What holds only while nothing is lost: all ids are explained (§1), and the heap is known (§6.1)."""
+        e, tables = frame.header, self.tables
+        if self.trace.lost_events or self.trace.damage:
+            return None
+        if set(frame.thread) - tables.threads.keys() or set(frame.stack) - tables.stacks.keys() - {0, 1}:
+            return "a thread or stack that is in no table"
+        found, stated = (self.unowned, self.freed_bytes), (e.n_unowned, e.freed_bytes)
+        return (
+            "blocks not owned and bytes released: %s, not %s" % (found, stated) if found != stated else None
+        )
 
     def events(self):
         for f, frame in self.trace.decoded():
