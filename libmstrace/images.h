@@ -14,6 +14,7 @@
 struct mst_image {
 	struct mst_addrmap *map; /* NULL: nothing lives here (yet, or any more) */
 	uint64_t first_own;      /* blocks with a smaller ordinal were inherited */
+	uint64_t live_bytes;     /* of its own blocks */
 	bool has_ended;
 };
 

@@ -58,6 +58,7 @@ struct mst_writer {
 	struct mst_images images;
 	struct thread_state *threads; /* by thread id; grows by doubling */
 	size_t cap_threads;
+	uint64_t now_bytes; /* live in running processes */
 	struct mst_totals totals;
 	uint64_t next_ordinal;   /* of the next successful acquisition */
 	uint64_t clock_units;    /* greatest time of an event that is not LATE */
@@ -260,7 +261,13 @@ static int resolve_acquire(struct mst_writer *w, struct batch *b, uint32_t i, st
 	w->totals.live_bytes += size;
 	w->totals.allocated_bytes += size;
 	b->evt.alloc_bytes += size;
-	if (image->has_ended || b->ev.addr[i] == 0)
+	if (image->has_ended)
+		return 0;
+	image->live_bytes += size;
+	w->now_bytes += size;
+	if (w->now_bytes > w->totals.peak_bytes)
+		w->totals.peak_bytes = w->now_bytes;
+	if (b->ev.addr[i] == 0)
 		return 0;
 	if (!image->map && !(image->map = mst_addrmap_new()))
 		return MST_ENOMEM;
@@ -289,6 +296,8 @@ static int resolve_release(struct mst_writer *w, struct batch *b, uint32_t i, st
 	}
 	w->totals.live_blocks--;
 	w->totals.live_bytes -= block.size;
+	image->live_bytes -= block.size;
+	w->now_bytes -= block.size;
 	b->evt.freed_bytes += block.size;
 	return 0;
 }
@@ -593,6 +602,8 @@ int mst_writer_process_end(struct mst_writer *w, uint32_t id, const struct mst_p
 	entry->lost_bytes = p->lost_bytes;
 	entry->stall_ns = p->stall_ns;
 	entry->end_event = w->totals.events;
+	w->now_bytes -= mst_images_get(&w->images, id)->live_bytes;
+	mst_images_get(&w->images, id)->live_bytes = 0;
 	mst_images_end(&w->images, id);
 	return 0;
 }

@@ -53,7 +53,9 @@ static void say_events(struct ms_out *o, const struct ms_summary *s)
 
 static void say_heap(struct ms_out *o, const struct ms_summary *s)
 {
-	ms_out_str(o, "never freed: ");
+	ms_out_str(o, "peak: ");
+	ms_print_size(o, s->totals.peak_bytes);
+	ms_out_str(o, "; never freed: ");
 	ms_print_size(o, s->totals.live_bytes);
 	ms_out_str(o, " in ");
 	put_counted(o, s->totals.live_blocks, "block", "blocks");

@@ -571,7 +571,7 @@ def summary_is_five_lines_with_the_next_commands():
     lines = r.stderr.decode().splitlines()
     equal(len(lines), 5, "lines: %r" % lines)
     check("24 events of 1 process" in lines[0] and "14 allocations" in lines[0] and "8 frees" in lines[0], lines[0])
-    check("6 blocks" in lines[1] and "no event lost" in lines[1], lines[1])
+    check("peak: 98.1 KiB" in lines[1] and "6 blocks" in lines[1] and "no event lost" in lines[1], lines[1])
     check("t.mst" in lines[2] and "bytes per event" in lines[2], lines[2])
     check("msanalyze leaks t.mst" in lines[3] and "msrender flamegraph t.mst" in lines[4], "commands")
 
