@@ -186,7 +186,7 @@ int ms_elf_file_attach(struct ms_elf_file *f, int fd, uint64_t size)
 
 int ms_elf_file_open(struct ms_elf_file *f, const char *path)
 {
-	uint64_t size;
+	uint64_t size = 0;
 	int fd = ms_elf_open_regular(path, INT64_MAX, &size);
 	int rc;
 
