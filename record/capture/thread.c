@@ -5,10 +5,12 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <gnu/libc-version.h>
 #include <link.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 __thread struct ms_tls ms_tls;
 struct ms_image_page ms_image_page;
@@ -38,7 +40,7 @@ static bool find_libc_code(uintptr_t *start, uintptr_t *end)
 	*start = atomic_load(&known_start);
 	if (*end)
 		return true;
-	if (_dl_find_object((void *)(uintptr_t)dlsym, &found) < 0)
+	if (_dl_find_object((void *)(uintptr_t)gnu_get_libc_version, &found) < 0)
 		return false;
 	const Elf64_Ehdr *eh = found.dlfo_map_start;
 	if (memcmp(eh->e_ident, ELFMAG, SELFMAG) != 0)
@@ -56,45 +58,66 @@ static bool find_libc_code(uintptr_t *start, uintptr_t *end)
 	return false;
 }
 
+/* Copies words of the stack. The thread's own is there for sure; what lies between two places on another may have been
+ * unmapped, or never was one stack: that is asked of the kernel, which fails where a load would crash. */
+static size_t copy_stack(uintptr_t from, uintptr_t *to, size_t n)
+{
+	const struct ms_thread *t = ms_tls.thread;
+	struct iovec local = {to, n * sizeof(*to)}, remote = {(void *)from, n * sizeof(*to)};
+	if (t && from >= t->unwind.stack.lo && from < t->unwind.stack.hi &&
+		t->unwind.stack.hi - from >= n * sizeof(*to)) {
+		memcpy(to, (const void *)from, n * sizeof(*to));
+		return n;
+	}
+	long pid = ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	long got = ms_rawcall(SYS_process_vm_readv, pid, (long)&local, 1, (long)&remote, 1, 0);
+	return got > 0 ? (size_t)got / sizeof(*to) : 0;
+}
+
 /* Does a word in [from, to) of the stack look like the return address of a signal frame? */
 static bool has_signal_frame(uintptr_t from, uintptr_t to)
 {
+	enum { PIECE = 64 };
 	static const unsigned char restorer[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05}; /* rt_sigreturn */
-	uintptr_t start, end;
+	uintptr_t start, end, words[PIECE];
 	if (!find_libc_code(&start, &end))
 		return false;
-	for (uintptr_t at = (from + 7) & ~(uintptr_t)7; at < to; at += 8) {
-		uintptr_t word = *(const uintptr_t *)at;
-		if (word >= start && word < end - sizeof(restorer) &&
-			memcmp((const void *)word, restorer, sizeof(restorer)) == 0)
-			return true;
+	for (from &= ~(uintptr_t)7; from < to; from += sizeof(words)) {
+		size_t left = (to - from) / sizeof(*words), n = copy_stack(from, words, left < PIECE ? left : PIECE);
+		for (size_t i = 0; i < n; i++) {
+			if (words[i] >= start && words[i] < end - sizeof(restorer) &&
+				memcmp((const void *)words[i], restorer, sizeof(restorer)) == 0)
+				return true;
+		}
+		if (n < PIECE)
+			return false;
 	}
 	return false;
 }
 
-/* Is a hook that was interrupted while recording really below the one at `frame`? Only a signal handler can come in
- * between, so the unwinder must meet our own code; but a stack that it can not follow to the end proves nothing. */
+/* Is there no hook any more on the way out from the one at `frame`? A stack that can not be followed to its end proves
+ * nothing. */
 static bool is_abandoned(uintptr_t frame)
 {
-	enum { DEPTH = 48 };
+	enum { NEAR = 8, FAR = 48 };
 	static const char here;
 	struct dl_find_object us;
 	struct ms_thread *t = ms_tls.thread;
 	const uintptr_t *words = (const uintptr_t *)frame;
 	struct ms_unwind_regs at = {words[1], frame + 16, words[0]};
-	uintptr_t ips[DEPTH];
-	unsigned flags;
+	uintptr_t ips[FAR], guard = ms_tls.guard;
+	unsigned flags = 0;
+	bool is_met = false;
 	if (!t || _dl_find_object((void *)(uintptr_t)&here, &us) < 0)
 		return false;
-	uintptr_t guard = ms_tls.guard;
 	ms_tls.guard = frame | MS_GUARD_ASIDE | MS_GUARD_RECORDING; /* a module met now goes to the side buffer */
-	uint32_t n = ms_unwind_fresh(&t->unwind, &at, ips, DEPTH, &flags);
-	ms_tls.guard = guard;
-	for (uint32_t i = 0; i < n; i++) {
-		if (ips[i] >= (uintptr_t)us.dlfo_map_start && ips[i] < (uintptr_t)us.dlfo_map_end)
-			return false;
+	for (uint32_t depth = NEAR; !is_met && depth <= FAR; depth += FAR - NEAR) {
+		uint32_t n = ms_unwind_fresh(&t->unwind, &at, ips, depth, &flags);
+		for (uint32_t i = 0; i < n && !is_met; i++)
+			is_met = ips[i] >= (uintptr_t)us.dlfo_map_start && ips[i] < (uintptr_t)us.dlfo_map_end;
 	}
-	return flags == 0;
+	ms_tls.guard = guard;
+	return !is_met && flags == 0;
 }
 
 enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame)
@@ -102,13 +125,15 @@ enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame)
 	enum { SCAN_MAX = 256 * 1024 };
 	uintptr_t outer = guard & ~(uintptr_t)MS_GUARD_PHASE;
 	bool is_alternate = on_alternate_stack(frame);
-	if (frame > outer && !is_alternate)
+	if (frame >= outer && !is_alternate)
 		return MS_NEST_LEFTOVER;
-	if (guard & MS_GUARD_RECORDING) /* nothing that we call while recording calls a hook */
-		return is_abandoned(frame) ? MS_NEST_LEFTOVER : MS_NEST_SIGNAL;
+	if (is_abandoned(frame))
+		return MS_NEST_LEFTOVER;
+	if (guard & MS_GUARD_RECORDING)
+		return MS_NEST_SIGNAL; /* nothing that we call while recording calls a hook */
 	if (is_alternate && !on_alternate_stack(outer))
 		return MS_NEST_SIGNAL;
-	if (frame > outer || outer - frame > SCAN_MAX)
+	if (frame >= outer || outer - frame > SCAN_MAX)
 		return MS_NEST_SIGNAL; /* no allocator uses that much stack */
 	return has_signal_frame(frame, outer) ? MS_NEST_SIGNAL : MS_NEST_ALLOCATOR;
 }
@@ -147,6 +172,12 @@ void ms_thread_inherit(void)
 	ms_tls.thread = NULL;
 }
 
+void ms_thread_retire(void)
+{
+	ms_tls.slotless_calls = UINT32_MAX;
+	ms_tls.thread = NULL;
+}
+
 struct ms_thread *ms_thread_claim(uintptr_t frame)
 {
 	struct ms_unwind_bounds stack = forked_stack;
@@ -161,8 +192,10 @@ struct ms_thread *ms_thread_claim(uintptr_t frame)
 	if (!ms_slot_claim(&ms_session.segment, &writer, tid, ms_session_stamp(MS_RELEASING)))
 		return NULL;
 	struct ms_thread *t = block_of(writer.index);
-	if (!t)
-		return NULL; /* the slot is given back with the thread */
+	if (!t) {
+		ms_thread_retire(); /* or every try would take another slot */
+		return NULL;
+	}
 	t->writer = writer;
 	t->attention = atomic_exchange(&modules_are_due, false) ? MS_ATTEND_MODULES : 0;
 	t->needs_whole_stack = true;
@@ -176,10 +209,4 @@ struct ms_thread *ms_thread_claim(uintptr_t frame)
 	ms_unwind_init(&t->unwind, storage, ms_session.stack_depth ? ms_session.stack_depth : 1, stack);
 	ms_tls.thread = t;
 	return t;
-}
-
-void ms_thread_retire(void)
-{
-	ms_tls.slotless_calls = UINT32_MAX;
-	ms_tls.thread = NULL;
 }
