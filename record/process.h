@@ -75,6 +75,7 @@ struct ms_scan {
 	uint64_t horizon;    /* stamps beyond it are no clock's */
 	uint64_t max_items;  /* about so many may wait per thread */
 	uint32_t stack_depth;
+	uint64_t n_tenants;  /* of all processes, about */
 	uint64_t n_units;    /* out: items taken */
 	bool is_behind;      /* out: some thread has more than was taken */
 	uint64_t bound;      /* in and out: lowered to the stamp before which nothing more comes from this image */

@@ -254,9 +254,11 @@ static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid
 	if (ms_share_open(&s->options.segments, &a->share, &memfd))
 		goto no_room;
 	a->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (a->pidfd < 0 && errno != ESRCH)
+		goto no_room; /* its end would go unnoticed */
 	describe(a);
 	ms_share_beat(&a->share, ms_monotonic_ns());
-	if (!is_connected(fd)) { /* died waiting */
+	if (a->pidfd < 0 || !is_connected(fd)) { /* died waiting */
 		close(memfd);
 		ms_arrival_free(a);
 		return;
@@ -268,6 +270,8 @@ static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid
 	close(memfd);
 	return;
 no_room:
+	if (memfd >= 0)
+		close(memfd);
 	atomic_fetch_add(&s->no_room, 1);
 	answer(fd, MS_REFUSED_FULL, -1);
 	ms_arrival_free(a);

@@ -26,7 +26,7 @@ struct ms_arrival {
 	struct ms_share share;
 	pid_t pid;            /* as we see it */
 	uint64_t stamp;       /* when it was let in: before its first event */
-	int pidfd;            /* -1 if none could be had */
+	int pidfd;
 	uint64_t exe_id[2];   /* device and inode; zeros = unknown */
 	size_t exe_len, cmdline_len;
 	char *exe, *cmdline;  /* not terminated; NULL if empty */

@@ -18,6 +18,7 @@
 #define MS 1000000u
 #define SLEEP_MIN_NS (1u * MS)
 #define SLEEP_MAX_NS (20u * MS)
+#define SLEEP_PER_THREAD_NS 2000u
 #define CLOCK_SAMPLE_NS (100u * MS)
 #define FLUSH_NS (1000u * MS)
 #define GUARD_NS 100000u         /* a store leaves the store buffer sooner than this */
@@ -126,10 +127,8 @@ static int take_arrivals(struct ms_session *s)
 		s->translator.processes = proc;
 		s->n_processes++;
 		struct epoll_event event = {.events = EPOLLIN, .data.ptr = proc};
-		if (a->pidfd >= 0)
-			epoll_ctl(s->poller, EPOLL_CTL_ADD, a->pidfd, &event);
-		else
-			ms_process_die(proc, MST_FATE_GONE, 0, ms_ticks_now(&s->clock)); /* it was gone before we could look */
+		if (epoll_ctl(s->poller, EPOLL_CTL_ADD, a->pidfd, &event))
+			return MST_ENOMEM;
 		end_predecessor(s, proc);
 		if (add_live(s, proc))
 			return MST_ENOMEM;
@@ -233,6 +232,7 @@ static int scan_all(struct ms_session *s, struct ms_scan *scan, uint64_t now)
 		.patience = ms_clock_ticks(&s->clock, PATIENCE_NS),
 		.max_items = ITEMS_WAITING / n_tenants > ITEMS_PER_THREAD ? ITEMS_WAITING / n_tenants : ITEMS_PER_THREAD,
 		.stack_depth = s->options.stack_depth,
+		.n_tenants = n_tenants,
 	};
 	scan->bound = scan->now > scan->guard ? scan->now - scan->guard : 0;
 	uint64_t beat = ms_monotonic_ns();
@@ -271,8 +271,7 @@ static int finish_process(struct ms_session *s, struct ms_process *proc)
 	if (proc->faults && !s->n_faults)
 		s->first_fault_pid = proc->pid;
 	s->n_faults += proc->faults;
-	if (proc->arrival->pidfd >= 0)
-		epoll_ctl(s->poller, EPOLL_CTL_DEL, proc->arrival->pidfd, NULL);
+	epoll_ctl(s->poller, EPOLL_CTL_DEL, proc->arrival->pidfd, NULL);
 	ms_process_close(proc, &s->drain.pool);
 	return rc;
 }
@@ -434,8 +433,13 @@ static void adapt_sleep(struct ms_session *s, const struct ms_scan *scan)
 {
 	if (scan->n_units)
 		s->sleep_ns = SLEEP_MIN_NS;
-	else if (s->sleep_ns < SLEEP_MAX_NS)
-		s->sleep_ns = s->sleep_ns * 2 < SLEEP_MAX_NS ? s->sleep_ns * 2 : SLEEP_MAX_NS;
+	else
+		s->sleep_ns *= 2;
+	/* A pass looks at every thread, so many of them are looked at less often. */
+	if (s->sleep_ns < scan->n_tenants * SLEEP_PER_THREAD_NS)
+		s->sleep_ns = scan->n_tenants * SLEEP_PER_THREAD_NS;
+	if (s->sleep_ns > SLEEP_MAX_NS)
+		s->sleep_ns = SLEEP_MAX_NS;
 }
 
 int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)

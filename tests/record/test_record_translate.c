@@ -1,0 +1,402 @@
+/* Items in order → the trace: what msrecord makes of them is read back from the file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mstrace.h"
+#include "translate.h"
+
+#define EVENTS_MAX 64
+
+/* A trace in the making: two processes, the second may be a child of the first; two threads in the first. */
+struct fixture {
+	FILE *file;
+	struct mst_writer *w;
+	struct ms_clock_map clock;
+	struct ms_translator tr;
+	struct ms_process *proc[2];
+	struct ms_tenant *t[3]; /* 0 and 1 of the first process, 2 of the second */
+	struct ms_pool pool;
+	uint64_t now;
+};
+
+static struct ms_process *new_process(uint32_t pid, uint32_t image, uint64_t fork_id)
+{
+	struct ms_arrival *a = calloc(1, sizeof *a);
+	a->pid = (pid_t)pid;
+	a->pidfd = -1;
+	a->hello = (struct ms_hello){.image = image, .pid = pid, .ppid = 100, .fork_id = fork_id};
+	a->exe = strdup("/bin/program");
+	a->exe_len = strlen(a->exe);
+	struct ms_process *p = ms_process_new(a);
+	assert_non_null(p);
+	return p;
+}
+
+static void set_up(struct fixture *f, uint32_t second_image, uint64_t fork_id)
+{
+	const struct mst_writer_options opt = {.header = {.has_addresses = true, .tool = "test"}};
+	memset(f, 0, sizeof *f);
+	f->file = tmpfile();
+	assert_non_null(f->file);
+	assert_int_equal(mst_writer_open(fileno(f->file), &opt, &f->w), 0);
+	ms_clock_start(&f->clock, MS_CLOCK_MONOTONIC);
+	ms_translator_init(&f->tr, f->w, &f->clock, 100);
+	f->proc[0] = new_process(100, MS_IMAGE_NEW, 0);
+	f->proc[1] = new_process(200, second_image, fork_id);
+	f->proc[1]->next = f->proc[0];
+	f->tr.processes = f->proc[1];
+	for (uint32_t i = 0; i < 3; i++) {
+		f->t[i] = ms_tenant_new(f->proc[i == 2], i, 64);
+		f->t[i]->tid = 1000 + i;
+	}
+}
+
+static void put(struct fixture *f, int thread, struct ms_item item)
+{
+	item.key = MS_ITEM_KEY(++f->now, false);
+	assert_int_equal(ms_translate(&f->tr, &f->t[thread]->queue, &item), 0);
+}
+
+static void put_malloc(struct fixture *f, int thread, uint64_t addr)
+{
+	put(f, thread, (struct ms_item){.kind = MST_OP_MALLOC, .addr = addr, .size = 10});
+}
+
+static void put_free(struct fixture *f, int thread, uint64_t addr)
+{
+	put(f, thread, (struct ms_item){.kind = MST_OP_FREE, .addr = addr});
+}
+
+static void put_begin(struct fixture *f, int thread, uint64_t old)
+{
+	put(f, thread, (struct ms_item){.kind = MST_OP_REALLOC_BEGIN, .addr = old});
+}
+
+static void put_outcome(struct fixture *f, int thread, unsigned op, uint64_t old, uint64_t addr, uint8_t flags)
+{
+	put(f, thread, (struct ms_item){.kind = (uint8_t)op, .addr = addr, .size = addr ? 20 : 0, .old_addr = old,
+		.flags = MS_UF_OLD | flags, .err = flags & MS_UF_FAILED ? 12 : 0});
+}
+
+static void put_note(struct fixture *f, int thread, const uint64_t *words, uint32_t n)
+{
+	struct ms_note *note = malloc(sizeof *note + n * 8);
+	memcpy(note->words, words, n * 8);
+	note->n_words = n;
+	put(f, thread, (struct ms_item){.kind = (uint8_t)MS_UNIT_KIND(words[0]), .note = note});
+}
+
+/* Closes the trace and reads it. */
+struct outcome {
+	struct mst_reader *r;
+	struct mst_replay *replay;
+	struct mst_event ev[EVENTS_MAX];
+	size_t n;
+};
+
+static void finish(struct fixture *f, struct outcome *o)
+{
+	struct mst_problem problem;
+	struct mst_event ev;
+	memset(o, 0, sizeof *o);
+	ms_translator_release(&f->tr);
+	assert_int_equal(mst_writer_close(f->w, true, 0, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		ms_tenant_free(f->t[i], &f->pool);
+	ms_process_free(f->proc[0], &f->pool);
+	ms_process_free(f->proc[1], &f->pool);
+	assert_int_equal(mst_reader_open_fd(fileno(f->file), NULL, &o->r, &problem), 0);
+	assert_int_equal(mst_replay_new(o->r, &(struct mst_replay_options){0}, &o->replay), 0);
+	while (mst_reader_next(o->r, &ev) > 0) {
+		assert_true(o->n < EVENTS_MAX);
+		assert_int_equal(mst_replay_apply(o->replay, &ev), 0);
+		o->ev[o->n++] = ev;
+	}
+}
+
+static void done(struct fixture *f, struct outcome *o)
+{
+	mst_replay_free(o->replay);
+	mst_reader_close(o->r);
+	fclose(f->file);
+}
+
+static void both_halves_of_a_realloc_are_one_event(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	put_malloc(&f, 0, 0x1000);
+	put_begin(&f, 0, 0x1000);
+	put_malloc(&f, 1, 0x5000); /* of another thread, elsewhere */
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
+	finish(&f, &o);
+	assert_int_equal(o.n, 3);
+	assert_int_equal(o.ev[2].op, MST_OP_REALLOC);
+	assert_int_equal(o.ev[2].freed, 1);
+	assert_int_equal(o.ev[2].alloc, 3);
+	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 2);
+	done(&f, &o);
+}
+
+static void realloc_is_split_when_its_old_place_is_taken_in_between(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	put_malloc(&f, 0, 0x1000);
+	put_begin(&f, 0, 0x1000);
+	put_malloc(&f, 1, 0x1000);
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
+	put_free(&f, 1, 0x1000);
+	finish(&f, &o);
+	assert_int_equal(o.n, 5);
+	assert_int_equal(o.ev[1].op, MST_OP_REALLOC_BEGIN);
+	assert_int_equal(o.ev[1].thread, o.ev[0].thread);
+	assert_int_equal(o.ev[1].freed, 1);
+	assert_int_equal(o.ev[2].alloc, 2);
+	assert_int_equal(o.ev[3].op, MST_OP_REALLOC_END);
+	assert_int_equal(o.ev[3].alloc, 3);
+	assert_int_equal(o.ev[4].freed, 2);
+	assert_int_equal(mst_reader_end(o.r)->overlaps, 0);
+	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 1);
+	done(&f, &o);
+}
+
+static void realloc_to_nothing_is_split_as_well(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	put_malloc(&f, 0, 0x1000);
+	put_malloc(&f, 0, 0x3000);
+	put_begin(&f, 0, 0x1000);
+	put_outcome(&f, 0, MST_OP_REALLOC_FREE, 0x1000, 0, 0);
+	put_begin(&f, 0, 0x3000);
+	put_malloc(&f, 1, 0x3000);
+	put_outcome(&f, 0, MST_OP_REALLOC_FREE, 0x3000, 0, 0);
+	finish(&f, &o);
+	assert_int_equal(o.n, 5);
+	assert_int_equal(o.ev[2].op, MST_OP_REALLOC_FREE);
+	assert_int_equal(o.ev[2].freed, 1);
+	assert_int_equal(o.ev[3].op, MST_OP_REALLOC_BEGIN);
+	assert_int_equal(o.ev[3].freed, 2);
+	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 1);
+	done(&f, &o);
+}
+
+static void failed_or_unfinished_realloc_leaves_its_block(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	put_malloc(&f, 0, 0x1000);
+	put_begin(&f, 0, 0x1000);
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x1000, 0, MS_UF_FAILED);
+	put_begin(&f, 0, 0x1000); /* and then it is killed */
+	finish(&f, &o);
+	assert_int_equal(o.n, 2);
+	assert_true(o.ev[1].flags & MST_EV_FAILED);
+	assert_int_equal(o.ev[1].err, 12);
+	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 1);
+	done(&f, &o);
+}
+
+static void realloc_within_a_realloc_of_one_thread_keeps_them_apart(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	put_malloc(&f, 0, 0x1000);
+	put_malloc(&f, 0, 0x2000);
+	put_begin(&f, 0, 0x1000);
+	put_begin(&f, 0, 0x2000); /* a signal handler's */
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x2000, 0x3000, 0);
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
+	finish(&f, &o);
+	assert_int_equal(o.n, 4);
+	assert_int_equal(o.ev[2].freed, 2);
+	assert_int_equal(o.ev[3].freed, 1);
+	done(&f, &o);
+}
+
+/* A module unit for [start, start + 0x1000) with the path. */
+static void put_module(struct fixture *f, int thread, uint64_t start, const char *path)
+{
+	struct {
+		struct ms_unit_module m;
+		char path[32];
+	} unit = {.m = {.head = MS_UNIT_HEAD(MS_U_MODULE, 0), .map_start = start, .map_end = start + 0x1000, .bias = start}};
+	uint64_t words[sizeof unit / 8];
+	unit.m.words = sizeof unit / 8;
+	unit.m.path_len = (uint16_t)strlen(path);
+	memcpy(unit.path, path, strlen(path));
+	memcpy(words, &unit, sizeof words);
+	put_note(f, thread, words, sizeof words / 8);
+}
+
+static const char *module_of(const struct outcome *o, size_t event)
+{
+	static char name[64];
+	size_t len;
+	const struct mst_stack *stack = mst_reader_stack(o->r, o->ev[event].stack);
+	const struct mst_code *code = mst_reader_code(o->r, stack->code);
+	if (!code->module)
+		return "none";
+	const char *s = mst_reader_string(o->r, mst_reader_module(o->r, code->module)->path, &len);
+	snprintf(name, sizeof name, "%.*s+%llx", (int)len, s, (unsigned long long)code->offset);
+	return name;
+}
+
+static void put_with_stack(struct fixture *f, int thread, uint64_t addr, uint64_t ip)
+{
+	uint32_t node = ms_stacktree_child(&f->t[thread]->process->tree, MS_NODE_NONE, ip);
+	put(f, thread, (struct ms_item){.kind = MST_OP_MALLOC, .addr = addr, .size = 1, .node = node});
+}
+
+static void same_address_belongs_to_the_module_loaded_at_that_time(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	const uint64_t gone[] = {MS_UNIT_HEAD(MS_U_UNMODULE, 0), 0x40000};
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	put_with_stack(&f, 0, 0x10, 0x40123); /* before any module is known there */
+	put_module(&f, 0, 0x40000, "/lib/first.so");
+	put_with_stack(&f, 0, 0x20, 0x40123);
+	put_note(&f, 0, gone, 2);
+	put_with_stack(&f, 0, 0x30, 0x40123);
+	put_module(&f, 1, 0x40000, "/lib/second.so");
+	put_with_stack(&f, 1, 0x40, 0x40123);
+	put_module(&f, 1, 0x3f800, "/lib/over.so"); /* an unload nobody told of */
+	put_with_stack(&f, 1, 0x50, 0x40123);
+	finish(&f, &o);
+	assert_int_equal(o.n, 5);
+	assert_string_equal(module_of(&o, 0), "none");
+	assert_string_equal(module_of(&o, 1), "/lib/first.so+123");
+	assert_string_equal(module_of(&o, 2), "none");
+	assert_string_equal(module_of(&o, 3), "/lib/second.so+123");
+	assert_string_equal(module_of(&o, 4), "/lib/over.so+923");
+	done(&f, &o);
+}
+
+static void forked_child_has_blocks_and_modules_of_the_fork_point(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	const uint64_t fork_unit[] = {MS_UNIT_HEAD(MS_U_FORK, 0), 99}, gone[] = {MS_UNIT_HEAD(MS_U_UNMODULE, 0), 0x40000};
+	(void)state;
+	set_up(&f, MS_IMAGE_FORKED, 99);
+	put_module(&f, 0, 0x40000, "/lib/first.so");
+	put_malloc(&f, 0, 0x1000);
+	put_note(&f, 0, fork_unit, 2);
+	put_free(&f, 0, 0x1000); /* the parent goes on before the child is heard of */
+	put_note(&f, 0, gone, 2);
+	put_malloc(&f, 0, 0x2000);
+	put_free(&f, 2, 0x1000);
+	put_with_stack(&f, 2, 0x3000, 0x40123);
+	put_note(&f, 2, gone, 2); /* an inherited mapping ends in the child */
+	put_with_stack(&f, 2, 0x4000, 0x40123);
+	put_free(&f, 2, 0x2000); /* acquired by the parent after the fork: unknown here */
+	finish(&f, &o);
+	assert_int_equal(o.n, 7);
+	assert_int_equal(o.ev[3].freed, 1);
+	assert_true(o.ev[3].flags & MST_EV_INHERITED);
+	assert_string_equal(module_of(&o, 4), "/lib/first.so+123");
+	assert_string_equal(module_of(&o, 5), "none");
+	assert_int_equal(o.ev[6].freed, 0);
+	const struct mst_process *child = mst_reader_process(o.r, 2);
+	assert_int_equal(child->origin, MST_ORIGIN_FORK);
+	assert_int_equal(child->parent, 1);
+	assert_int_equal(child->start_event, 1);
+	done(&f, &o);
+}
+
+static void earlier_stamp_than_what_was_told_is_marked_late(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	f.now = 1000;
+	put_malloc(&f, 0, 0x1000);
+	f.now = 500;
+	put_malloc(&f, 1, 0x2000);
+	f.now = 1000;
+	put_malloc(&f, 1, 0x3000);
+	finish(&f, &o);
+	assert_int_equal(o.n, 3);
+	assert_false(o.ev[0].flags & MST_EV_LATE);
+	assert_true(o.ev[1].flags & MST_EV_LATE);
+	assert_int_equal(o.ev[1].time_ns, 501);
+	assert_false(o.ev[2].flags & MST_EV_LATE);
+	done(&f, &o);
+}
+
+static void losses_and_names_are_told(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	uint64_t name[3] = {MS_UNIT_HEAD(MS_U_NAME, 0)};
+	const uint64_t loss[] = {MS_UNIT_HEAD(MS_U_LOSS, 0), 7, 700, 1, 2};
+	const uint64_t absurd[] = {MS_UNIT_HEAD(MS_U_LOSS, 0), UINT64_MAX, UINT64_MAX, UINT64_MAX, 0};
+	size_t len;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	memcpy(&name[1], "worker", 6);
+	put_malloc(&f, 0, 0x1000);
+	put_note(&f, 0, name, 3);
+	put_note(&f, 0, loss, 5);
+	put_note(&f, 0, absurd, 5);
+	finish(&f, &o);
+	assert_int_equal(mst_reader_end(o.r)->lost_events, 7);
+	assert_int_equal(mst_reader_end(o.r)->lost_bytes, 700);
+	assert_string_equal(mst_reader_string(o.r, mst_reader_thread(o.r, 1)->name, &len), "worker");
+	done(&f, &o);
+}
+
+static void unclaimed_fork_points_are_few(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	put_malloc(&f, 0, 0x1000);
+	for (uint64_t id = 1; id <= 100; id++) {
+		const uint64_t fork_unit[] = {MS_UNIT_HEAD(MS_U_FORK, 0), id};
+		put_note(&f, 0, fork_unit, 2);
+	}
+	assert_int_equal(f.proc[0]->n_fork_points, 32);
+	finish(&f, &o);
+	done(&f, &o);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(both_halves_of_a_realloc_are_one_event),
+		cmocka_unit_test(realloc_is_split_when_its_old_place_is_taken_in_between),
+		cmocka_unit_test(realloc_to_nothing_is_split_as_well),
+		cmocka_unit_test(failed_or_unfinished_realloc_leaves_its_block),
+		cmocka_unit_test(realloc_within_a_realloc_of_one_thread_keeps_them_apart),
+		cmocka_unit_test(same_address_belongs_to_the_module_loaded_at_that_time),
+		cmocka_unit_test(forked_child_has_blocks_and_modules_of_the_fork_point),
+		cmocka_unit_test(earlier_stamp_than_what_was_told_is_marked_late),
+		cmocka_unit_test(losses_and_names_are_told),
+		cmocka_unit_test(unclaimed_fork_points_are_few),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
