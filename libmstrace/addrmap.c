@@ -6,26 +6,30 @@
 #include "format.h"
 #include "mstrace.h"
 
-#define SLOTS 255u    /* with the segment's head: 4096 bytes */
-#define PROBE_MAX 40u /* an address that would stand further behind its place makes the segment split */
+#define LINE 4u       /* slots of a cache line */
+#define LINES 63u     /* with the segment's head: 4096 bytes */
+#define REACH_MAX 6u  /* a block that would stand more lines behind its own makes the segment split */
 #define DEPTH_MAX 28u /* more bits of the hash than this are never used for the directory */
 
 #define ADDR_BITS 48
 #define ADDR_MASK (((uint64_t)1 << ADDR_BITS) - 1)
-#define SIZE_LO_BITS 24
+#define SIZE_LO_BITS 23
 #define SIZE_LO_MASK (((uint64_t)1 << SIZE_LO_BITS) - 1)
-#define SIZE_BIG (((uint64_t)1 << 40) - 1) /* in a slot: the size stands in the side list */
+#define SIZE_BIG (((uint64_t)1 << 39) - 1) /* in a slot: the size stands in the side list */
+#define STRAY_BIT ((uint64_t)1 << SIZE_LO_BITS)
+#define STRAYS_MAX 15u /* what four bits count; then they stay so */
 
 struct slot {
-	uint64_t addr_size; /* address in the low 48 bits, size bits 24..39 above; 0 = empty */
-	uint64_t ordinal_size; /* ordinal in the high 40 bits, size bits 0..23 below */
+	uint64_t addr_size;    /* address in the low 48 bits, size bits 23..38 above; 0 = empty */
+	uint64_t ordinal_size; /* ordinal in the high 40 bits, a bit of the line's strays, size bits 0..22 */
 };
 
 struct segment {
-	uint32_t refs;      /* maps that use it */
-	uint32_t depth;     /* bits of the hash that all its addresses share, <= the directory's */
-	uint32_t unused[2]; /* keeps the slots on 16-byte places */
-	struct slot slots[SLOTS];
+	uint32_t refs;  /* maps that use it */
+	uint32_t depth; /* bits of the hash that all its addresses share, <= the directory's */
+	uint32_t reach; /* no block stands more lines behind its own */
+	uint32_t unused[13];
+	struct slot slots[LINES * LINE];
 };
 _Static_assert(sizeof(struct segment) == 4096, "a segment is a page");
 
@@ -45,16 +49,17 @@ struct mst_addrmap {
 	size_t n_odd, cap_odd;
 };
 
-/* A product's bits are the better mixed the higher they are: the directory takes its bits from the top, the place in
- * the segment comes from the 32 bits below the middle of what the directory may ever use. */
+/* A product's bits are the better mixed the higher they are: the directory takes its bits from the top, the line in
+ * the segment from 32 bits further down. */
 static uint64_t hash_of(uint64_t addr)
 {
 	return (addr >> 3) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static unsigned place_of(uint64_t hash)
+/* Number of the line an address belongs to. */
+static unsigned home_of(uint64_t hash)
 {
-	return (unsigned)(((hash >> 8 & UINT32_MAX) * SLOTS) >> 32);
+	return (unsigned)(((hash >> 8 & UINT32_MAX) * LINES) >> 32);
 }
 
 static size_t directory_index(const struct mst_addrmap *m, uint64_t hash)
@@ -62,12 +67,13 @@ static size_t directory_index(const struct mst_addrmap *m, uint64_t hash)
 	return m->depth == 0 ? 0 : (size_t)(hash >> (64 - m->depth));
 }
 
+/* Fills a slot, or empties it (all zero); the line's strays stay as they are. */
 static void slot_set(struct slot *s, uint64_t addr, uint64_t ordinal, uint64_t size)
 {
 	if (size > SIZE_BIG)
 		size = SIZE_BIG;
 	s->addr_size = addr | (size >> SIZE_LO_BITS) << ADDR_BITS;
-	s->ordinal_size = ordinal << SIZE_LO_BITS | (size & SIZE_LO_MASK);
+	s->ordinal_size = ordinal << (SIZE_LO_BITS + 1) | (s->ordinal_size & STRAY_BIT) | (size & SIZE_LO_MASK);
 }
 
 static uint64_t slot_addr(const struct slot *s)
@@ -78,7 +84,7 @@ static uint64_t slot_addr(const struct slot *s)
 static struct mst_live slot_block(const struct slot *s)
 {
 	return (struct mst_live){
-		.ordinal = s->ordinal_size >> SIZE_LO_BITS,
+		.ordinal = s->ordinal_size >> (SIZE_LO_BITS + 1),
 		.size = (s->addr_size >> ADDR_BITS) << SIZE_LO_BITS | (s->ordinal_size & SIZE_LO_MASK),
 	};
 }
@@ -117,9 +123,10 @@ static void odd_remove(struct mst_addrmap *m, struct odd *o)
 
 static struct segment *segment_new(unsigned depth)
 {
-	struct segment *s = calloc(1, sizeof(*s));
+	struct segment *s = aligned_alloc(LINE * sizeof(struct slot), sizeof(*s));
 
 	if (s) {
+		memset(s, 0, sizeof(*s));
 		s->refs = 1;
 		s->depth = depth;
 	}
@@ -132,39 +139,82 @@ static void segment_unref(struct segment *s)
 		free(s);
 }
 
-/* The slot that holds addr, or the empty one where it would go; NULL if neither is found within so many probes. */
-static struct slot *segment_probe(struct segment *s, uint64_t addr, uint64_t hash, unsigned max)
+/* Which slots of a line hold addr (0: which are empty), as a mask. No branches: they would not be foreseen. */
+static unsigned line_match(const struct slot *line, uint64_t addr)
 {
-	unsigned i = place_of(hash);
+	unsigned mask = 0;
 
-	for (unsigned probes = 0; probes < max; probes++) {
-		if (s->slots[i].addr_size == 0 || slot_addr(&s->slots[i]) == addr)
-			return &s->slots[i];
-		i = i + 1 == SLOTS ? 0 : i + 1;
+	for (unsigned i = 0; i < LINE; i++)
+		mask |= (unsigned)(slot_addr(&line[i]) == addr) << i;
+	return mask;
+}
+
+/* Strays: blocks that belong to this line and stand in a later one. */
+static unsigned line_strays(const struct slot *line)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < LINE; i++)
+		n |= (unsigned)(line[i].ordinal_size >> SIZE_LO_BITS & 1) << i;
+	return n;
+}
+
+static void line_set_strays(struct slot *line, unsigned n)
+{
+	for (unsigned i = 0; i < LINE; i++)
+		line[i].ordinal_size = (line[i].ordinal_size & ~STRAY_BIT) | (n >> i & 1 ? STRAY_BIT : 0);
+}
+
+static struct slot *line_behind(struct segment *s, unsigned home, unsigned distance)
+{
+	unsigned line = home + distance;
+
+	return &s->slots[LINE * (line < LINES ? line : line - LINES)];
+}
+
+/* The slot that holds addr, NULL if none does. */
+static struct slot *segment_find(struct segment *s, uint64_t addr, uint64_t hash)
+{
+	unsigned home = home_of(hash);
+	struct slot *line = &s->slots[LINE * home];
+	unsigned mask = line_match(line, addr);
+
+	if (mask == 0 && line_strays(line) != 0)
+		for (unsigned d = 1; d <= s->reach && mask == 0; d++) {
+			line = line_behind(s, home, d);
+			mask = line_match(line, addr);
+		}
+	return mask ? &line[__builtin_ctz(mask)] : NULL;
+}
+
+/* An empty slot for hash at most `reach` lines behind its own, where it is noted as a stray; NULL if there is none. */
+static struct slot *segment_room(struct segment *s, uint64_t hash, unsigned reach)
+{
+	unsigned home = home_of(hash);
+
+	for (unsigned d = 0; d <= reach; d++) {
+		struct slot *line = line_behind(s, home, d), *own = &s->slots[LINE * home];
+		unsigned mask = line_match(line, 0), strays = line_strays(own);
+
+		if (mask == 0)
+			continue;
+		if (d != 0 && strays < STRAYS_MAX)
+			line_set_strays(own, strays + 1);
+		if (d > s->reach)
+			s->reach = d;
+		return &line[__builtin_ctz(mask)];
 	}
 	return NULL;
 }
 
-/* Empties a slot and closes the hole: whatever behind it would no longer be reached moves forward. */
-static void segment_erase(struct segment *s, struct slot *gone)
+static void segment_erase(struct segment *s, struct slot *gone, uint64_t hash)
 {
-	unsigned hole = (unsigned)(gone - s->slots);
-	unsigned i = hole;
+	struct slot *own = &s->slots[LINE * home_of(hash)];
+	unsigned strays = line_strays(own);
 
-	for (;;) {
-		unsigned home;
-
-		i = i + 1 == SLOTS ? 0 : i + 1;
-		if (s->slots[i].addr_size == 0)
-			break;
-		home = place_of(hash_of(slot_addr(&s->slots[i])));
-		/* It may move unless its home lies (cyclically) behind the hole. */
-		if (hole <= i ? (home > hole && home <= i) : (home > hole || home <= i))
-			continue;
-		s->slots[hole] = s->slots[i];
-		hole = i;
-	}
-	s->slots[hole] = (struct slot){0};
+	slot_set(gone, 0, 0, 0);
+	if ((gone < own || gone >= own + LINE) && strays < STRAYS_MAX)
+		line_set_strays(own, strays - 1);
 }
 
 /* Points the directory entries of the segments that share hash's first s->depth bits at s. */
@@ -185,7 +235,7 @@ static struct segment *own_segment(struct mst_addrmap *m, uint64_t hash)
 
 	if (!m->has_shared || shared->refs == 1)
 		return shared;
-	own = malloc(sizeof(*own));
+	own = segment_new(0);
 	if (!own)
 		return NULL;
 	memcpy(own, shared, sizeof(*own));
@@ -213,16 +263,6 @@ static bool directory_double(struct mst_addrmap *m)
 	return true;
 }
 
-/* The first free slot for hash in a segment that has one. */
-static struct slot *segment_place(struct segment *s, uint64_t hash)
-{
-	unsigned i = place_of(hash);
-
-	while (s->slots[i].addr_size != 0)
-		i = i + 1 == SLOTS ? 0 : i + 1;
-	return &s->slots[i];
-}
-
 /* Distributes the full segment `s`, which is this map's own, over two by its next bit. */
 static bool segment_split(struct mst_addrmap *m, struct segment *s, uint64_t hash)
 {
@@ -238,13 +278,13 @@ static bool segment_split(struct mst_addrmap *m, struct segment *s, uint64_t has
 		free(one);
 		return false;
 	}
-	for (unsigned i = 0; i < SLOTS; i++) {
+	for (unsigned i = 0; i < LINES * LINE; i++) {
 		uint64_t addr = slot_addr(&s->slots[i]);
 		uint64_t h = hash_of(addr);
-		struct segment *to = h >> (64 - depth) & 1 ? one : zero;
+		struct mst_live b = slot_block(&s->slots[i]);
 
-		if (s->slots[i].addr_size != 0)
-			*segment_place(to, h) = s->slots[i];
+		if (addr != 0)
+			slot_set(segment_room(h >> (64 - depth) & 1 ? one : zero, h, LINES - 1), addr, b.ordinal, b.size);
 	}
 	hash &= ~((uint64_t)1 << (64 - depth));
 	directory_set(m, hash, zero);
@@ -334,7 +374,7 @@ void mst_addrmap_prefetch(const struct mst_addrmap *m, uint64_t addr)
 	uint64_t hash = hash_of(addr);
 	const struct segment *s = m->directory[directory_index(m, hash)];
 
-	__builtin_prefetch(&s->slots[place_of(hash)], 1);
+	__builtin_prefetch(&s->slots[LINE * home_of(hash)], 1);
 }
 
 static int insert_high(struct mst_addrmap *m, uint64_t addr, struct mst_live block, struct mst_live *old)
@@ -381,21 +421,19 @@ int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, u
 		s = own_segment(m, hash);
 		if (!s)
 			return MST_ENOMEM;
-		slot = segment_probe(s, addr, hash, PROBE_MAX);
-		if (!slot) { /* too far away to be added, but it may be there already */
-			slot = segment_probe(s, addr, hash, SLOTS);
-			slot = slot && slot->addr_size != 0 ? slot : NULL;
-		}
-		if (slot)
+		slot = segment_find(s, addr, hash);
+		if (slot) {
+			*old = take_block(m, slot);
+			had_one = 1;
 			break;
+		}
+		slot = segment_room(s, hash, REACH_MAX);
+		if (slot) {
+			m->count++;
+			break;
+		}
 		if (!segment_split(m, s, hash))
 			return MST_ENOMEM;
-	}
-	if (slot->addr_size != 0) {
-		*old = take_block(m, slot);
-		had_one = 1;
-	} else {
-		m->count++;
 	}
 	slot_set(slot, addr, ordinal, size);
 	if (size >= SIZE_BIG)
@@ -423,17 +461,17 @@ int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *bl
 
 	if (addr > ADDR_MASK)
 		return remove_high(m, addr, block);
-	slot = segment_probe(s, addr, hash, SLOTS);
-	if (!slot || slot->addr_size == 0)
+	slot = segment_find(s, addr, hash);
+	if (!slot)
 		return 0;
 	if (m->has_shared && s->refs != 1) {
 		s = own_segment(m, hash);
 		if (!s)
 			return MST_ENOMEM;
-		slot = segment_probe(s, addr, hash, SLOTS);
+		slot = segment_find(s, addr, hash);
 	}
 	*block = take_block(m, slot);
-	segment_erase(s, slot);
+	segment_erase(s, slot, hash);
 	m->count--;
 	return 1;
 }

@@ -4,17 +4,21 @@
  * at tens of nanoseconds, in <= 30 bytes per block, and it can be cloned at a fork in O(live / 250).
  *
  * Shape: extendible hashing. A directory of 2^depth pointers, indexed by the top bits of the address's hash,
- * leads to segments: 4-KiB open-addressing tables of 16-byte slots. A segment in which something would stand too far
- * from its place is split in two by one more bit (so no one counts, and an operation touches one cache line); the directory doubles only when that segment used all of its bits. So growth moves one page at a time (no
- * pause, no moment with two copies), and a clone shares all segments: they carry a reference count and are
- * copied when first changed.
+ * leads to segments: 4-KiB tables of 63 cache lines of four 16-byte slots. An address belongs to one line; it stands there
+ * or, if that is full, in one of the next few (a stray, which its own line counts, so that a lookup knows when one
+ * line is enough). A segment without room there is split in two by one more bit; the directory doubles only
+ * when that segment used all of its bits. So growth moves one page at a time (no pause, no moment with two copies),
+ * and a clone shares all segments: they carry a reference count and are copied when first changed.
  *
- *     hash 0b 1011.... --top bits--> directory[0b1011] --> segment { refs, depth | slot slot slot ... }
- *     slot = { addr:48 | size_hi:16, ordinal:40 | size_lo:24 }                 an empty slot is all zero
+ *     hash 0b 1011.... --top bits--> directory[0b1011] --> segment { refs depth reach | line line line ... }
+ *     line = slot slot slot slot
+ *     slot = { addr:48 | size_hi:16, ordinal:40 | stray:1 | size_lo:23 }   empty: zero but for `stray`, of which the four
+ *                                                                          of a line make one number
  *
- * What does not fit a slot (a size of 2^40 - 1 or more, an address of 2^48 or more) stands in a short side list.
+ * What does not fit a slot (a size of 2^39 - 1 or more, an address of 2^48 or more) stands in a short side list.
  * Rejected: one big open-addressing table (a rehash stops the recorder for seconds at 100 M blocks, and a clone
- * copies everything) and trees (3-4 dependent misses per lookup instead of 1-2). */
+ * copies everything), trees (3-4 dependent misses per lookup instead of 1-2), and linear probing slot by slot (at
+ * this load a pair of insert and remove took twice the time). */
 #ifndef MST_ADDRMAP_H
 #define MST_ADDRMAP_H
 

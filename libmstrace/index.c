@@ -59,7 +59,7 @@ uint32_t mst_index_encode(const struct mst_index *x, size_t first, struct mst_bu
 	for (size_t i = first; i < first + n; i++) {
 		const struct mst_index_entry *e = &x->entries[i];
 
-		mst_buffer_put8(out, e->kind);
+		mst_buffer_put8(out, (uint8_t)e->kind);
 		mst_buffer_put_varint(out, e->n_items);
 		mst_buffer_put_varint(out, e->offset - end);
 		mst_buffer_put_varint(out, e->size);

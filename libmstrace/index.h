@@ -1,7 +1,7 @@
 /* index.h - where each frame is: the convenience at the end of a file (FORMAT.md "INDEX").
  *
  * Nothing depends on it: a reader without one finds the same frames by walking their headers, and with one it still
- * checks every frame it goes to. Memory: one entry of 64 bytes per frame, i.e. per 65,536 events. */
+ * checks every frame it goes to. Memory: one entry of 56 bytes per frame, i.e. per 65,536 events. */
 #ifndef MST_INDEX_H
 #define MST_INDEX_H
 
@@ -19,7 +19,7 @@ struct mst_index_entry {
 	uint64_t first_event;             /* EVT only, else 0 */
 	uint64_t t_first_ns, t_last_ns;   /* EVT only, else 0 */
 	uint32_t n_items;
-	uint8_t kind;
+	uint32_t kind;
 };
 
 struct mst_index {

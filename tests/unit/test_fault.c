@@ -34,12 +34,14 @@ static bool blows(enum fault kind)
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
+void *__real_aligned_alloc(size_t align, size_t n);
 ssize_t __real_write(int fd, const void *p, size_t n);
 ssize_t __real_read(int fd, void *p, size_t n);
 ssize_t __real_pread(int fd, void *p, size_t n, off_t at);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
+void *__wrap_aligned_alloc(size_t align, size_t n);
 ssize_t __wrap_write(int fd, const void *p, size_t n);
 ssize_t __wrap_read(int fd, void *p, size_t n);
 ssize_t __wrap_pread(int fd, void *p, size_t n, off_t at);
@@ -57,6 +59,11 @@ void *__wrap_calloc(size_t n, size_t size)
 void *__wrap_realloc(void *p, size_t n)
 {
 	return blows(ALLOCATION) ? NULL : __real_realloc(p, n);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t n)
+{
+	return blows(ALLOCATION) ? NULL : __real_aligned_alloc(align, n);
 }
 
 /* Interrupts every other call; what goes through is cut to a few bytes. */

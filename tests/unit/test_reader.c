@@ -317,7 +317,7 @@ struct feeder {
 	int fd;
 	const struct sample *sample;
 	size_t piece;
-	bool slowly;
+	bool slowly, closes;
 };
 
 static void *feed(void *arg)
@@ -334,6 +334,8 @@ static void *feed(void *arg)
 		if (f->slowly)
 			nanosleep(&(struct timespec){0, 1000000}, NULL);
 	}
+	if (f->closes)
+		close(f->fd);
 	return NULL;
 }
 
@@ -351,14 +353,13 @@ static void a_pipe_gives_the_same_events(void **state)
 
 		sample_make(&s, &usual);
 		assert_int_equal(pipe(ends), 0);
-		feeder = (struct feeder){.fd = ends[1], .sample = &s, .piece = pieces[i]};
+		feeder = (struct feeder){.fd = ends[1], .sample = &s, .piece = pieces[i], .closes = true};
 		assert_int_equal(pthread_create(&thread, NULL, feed, &feeder), 0);
 		assert_int_equal(mst_reader_open_fd(ends[0], NULL, &r, NULL), 0);
 		assert_int_equal(mst_reader_load_tables(r), MST_EARG);
 		assert_int_equal(mst_reader_rewind(r), MST_EARG);
-		pthread_join(thread, NULL);
-		close(ends[1]);
 		read_all(r, &s, 0);
+		pthread_join(thread, NULL);
 		no_damage(r);
 		check_names(r);
 		mst_reader_close(r);
