@@ -5,28 +5,30 @@
  *	chunk A  [u u u u u u u u|used]--next-->  chunk B [u u u u|used]--next-->  chunk C [u u u n......]
  *	              ^p                                                                          ^published
  *
- * One thread writes a chunk, msrecord alone reads it, and msrecord alone gives it back. A unit never straddles
- * two chunks, so every span a cursor yields is a run of whole units.
+ * One thread writes a chunk, msrecord alone reads it, and msrecord alone gives it back. A unit never
+ * straddles two chunks, so every span a cursor yields is a run of whole units.
  *
  * Memory order, argued once:
  *  1. A unit's words, and the header words (owner, seq, used, next) that lead to it, are written before the
- *     release store of slot.committed. Whoever loads that value with acquire sees them all, and none of them is
- *     written again before the reader gives the chunk back. So unit words may be plain memory on both ends.
+ *     release store of slot.committed. Whoever loads that value with acquire sees them all, and none of them
+ *     is written again before the reader gives the chunk back. So unit words may be plain memory on both
+ *     ends.
  *  2. A chunk given back (fetch_and with release) was read before that; the writer that claims it (CAS with
  *     acquire) writes after that. So reader and next writer never touch a chunk at the same time.
- *  3. intent is stored before the stamp is taken and cleared, with release, after committed. A reader takes the
- *     time T first, then intent, then committed (both acquire). intent == 0: either no stamp was being taken, so
- *     any later one is >= T (less the time a store may linger in the store buffer: the reader subtracts a guard
- *     or issues MEMBARRIER_CMD_GLOBAL_EXPEDITED first), or the unit was finished and the committed that is read
- *     after it includes it. intent != 0: one unit with a stamp > the last committed one may be on its way.
- *  4. A slot is claimed by a CAS of tid from 0 to the claimer's (acquire), filled, then state = LIVE (release).
- *     msrecord stores state = FREE, then tid = 0 (release), when the thread is gone and its chunks are drained.
- *     A slot with tid != 0 and state FREE is being claimed (or its claimer died on the way).
+ *  3. intent is stored before the stamp is taken and cleared, with release, after committed. A reader takes
+ *     the time T first, then intent, then committed (both acquire). intent == 0: either no stamp was being
+ *     taken, so any later one is >= T (less the time a store may linger in the store buffer: the reader
+ *     subtracts a guard or issues MEMBARRIER_CMD_GLOBAL_EXPEDITED first), or the unit was finished and the
+ *     committed that is read after it includes it. intent != 0: one unit with a stamp > the last committed
+ *     one may be on its way.
+ *  4. A slot is claimed by a CAS of tid from 0 to the claimer's (acquire), filled, then state = LIVE
+ *     (release). msrecord stores state = FREE, then tid = 0 (release), when the thread is gone and its chunks
+ *     are drained. A slot with tid != 0 and state FREE is being claimed (or its claimer died on the way).
  * The kernel of it is one writer, one reader, one release store: no read-modify-write on the hot path, and a
  * process killed between any two instructions leaves each unit wholly published or not at all.
  *
- * The other side may be broken or hostile. A reader checks every index it follows; a writer keeps its position
- * in private memory and checks what else it reads, which at worst makes it drop.
+ * The other side may be broken or hostile. A reader checks every index it follows; a writer keeps its
+ * position in private memory and checks what else it reads, which at worst makes it drop.
  *
  * Rejected: a ring per thread (memory times threads, wrap checks on each unit), per-CPU buffers with
  * reserve/commit counters (two atomics a unit, a dead writer blocks its buffer), a free list of chunks (one
@@ -42,14 +44,15 @@
 struct ms_segment {
 	struct ms_control *control;
 	struct ms_slot *slots;
-	_Atomic uint64_t *bitmap;        /* bit set = chunk in use */
+	_Atomic uint64_t *bitmap; /* bit set = chunk in use */
 	struct ms_chunk_header *headers;
 	unsigned char *chunks;
-	uint32_t n_chunks, n_slots;      /* <= MS_MAX_CHUNKS, MS_MAX_SLOTS */
-	uint32_t backlog;                /* chunks beyond one per live slot that may be in use */
+	uint32_t n_chunks, n_slots; /* <= MS_MAX_CHUNKS, MS_MAX_SLOTS */
+	uint32_t backlog;	    /* chunks beyond one per live slot that may be in use */
 };
 
-/* Describes the MS_SEGMENT_SIZE bytes at base. False: the control page is not of this ABI or its limits are absurd. */
+/* Describes the MS_SEGMENT_SIZE bytes at base. False: the control page is not of this ABI or its limits are
+ * absurd. */
 static inline bool ms_segment_view(struct ms_segment *seg, void *base)
 {
 	unsigned char *b = base;
@@ -62,9 +65,9 @@ static inline bool ms_segment_view(struct ms_segment *seg, void *base)
 	seg->n_slots = seg->control->n_slots;
 	seg->backlog = seg->control->backlog;
 	return seg->control->magic == MS_WIRE_MAGIC && seg->control->abi == MS_WIRE_ABI &&
-		seg->control->size == sizeof(struct ms_control) && seg->n_chunks > 0 &&
-		seg->n_chunks <= MS_MAX_CHUNKS && seg->n_slots > 0 && seg->n_slots <= MS_MAX_SLOTS &&
-		seg->backlog <= MS_MAX_CHUNKS;
+	       seg->control->size == sizeof(struct ms_control) && seg->n_chunks > 0 &&
+	       seg->n_chunks <= MS_MAX_CHUNKS && seg->n_slots > 0 && seg->n_slots <= MS_MAX_SLOTS &&
+	       seg->backlog <= MS_MAX_CHUNKS;
 }
 
 static inline unsigned char *ms_chunk_bytes(const struct ms_segment *seg, uint32_t chunk)
@@ -76,7 +79,7 @@ static inline unsigned char *ms_chunk_bytes(const struct ms_segment *seg, uint32
 #define MS_COMMITTED_CHUNK(c) ((uint32_t)((c) >> 32))
 #define MS_COMMITTED_BYTES(c) ((uint32_t)(c))
 
-/* ---- chunks: claimed by writers, given back by msrecord --------------------------------------------------- */
+/* ---- chunks: claimed by writers, given back by msrecord ---- */
 
 /* The lowest free chunk (so that few pages are ever touched), or MS_NO_CHUNK if the backlog is full. */
 static inline uint32_t ms_chunk_claim(const struct ms_segment *seg)
@@ -109,27 +112,29 @@ static inline void ms_chunk_release(const struct ms_segment *seg, uint32_t chunk
 		atomic_fetch_sub_explicit(&seg->control->chunks_in_use, 1, memory_order_relaxed);
 }
 
-/* ---- the writing end: a thread and its slot ---------------------------------------------------------------- */
+/* ---- the writing end: a thread and its slot ---- */
 
 /* Where a thread writes. Private memory of the thread that owns the slot. */
 struct ms_writer {
-	uint64_t *pos, *end;   /* next free word of the chunk and the chunk's end; both NULL: no chunk yet */
-	uint64_t bias;         /* committed = bias + address of the first word not published */
+	uint64_t *pos, *end; /* next free word of the chunk and the chunk's end; both NULL: no chunk yet */
+	uint64_t bias;	     /* committed = bias + address of the first word not published */
 	struct ms_slot *slot;
-	uint32_t chunk;        /* written to; MS_NO_CHUNK: none yet */
-	uint32_t index;        /* of the slot */
+	uint32_t chunk; /* written to; MS_NO_CHUNK: none yet */
+	uint32_t index; /* of the slot */
 };
 
 /* Claims the lowest free slot for thread tid (> 0) and makes *w its writer. False: every slot is taken. The
- * caller's thread must not have a slot; the slot stays with it until msrecord sees that the thread is gone. */
-static inline bool ms_slot_claim(const struct ms_segment *seg, struct ms_writer *w, uint32_t tid, uint64_t stamp)
+ * caller's thread must not have a slot; the slot stays with it until msrecord sees that the thread is
+ * gone. */
+static inline bool ms_slot_claim(
+	const struct ms_segment *seg, struct ms_writer *w, uint32_t tid, uint64_t stamp)
 {
 	for (uint32_t i = 0; i < seg->n_slots; i++) {
 		struct ms_slot *s = &seg->slots[i];
 		uint32_t nobody = 0;
 		if (atomic_load_explicit(&s->tid, memory_order_relaxed) != 0 ||
-			!atomic_compare_exchange_strong_explicit(&s->tid, &nobody, tid, memory_order_acquire,
-				memory_order_relaxed))
+			!atomic_compare_exchange_strong_explicit(
+				&s->tid, &nobody, tid, memory_order_acquire, memory_order_relaxed))
 			continue;
 		*w = (struct ms_writer){.slot = s, .chunk = MS_NO_CHUNK, .index = i};
 		atomic_store_explicit(&s->committed, MS_COMMITTED(MS_NO_CHUNK, 0), memory_order_relaxed);
@@ -143,8 +148,8 @@ static inline bool ms_slot_claim(const struct ms_segment *seg, struct ms_writer 
 		atomic_store_explicit(&s->state, MS_SLOT_LIVE, memory_order_release);
 		atomic_fetch_add_explicit(&seg->control->live_slots, 1, memory_order_relaxed);
 		uint32_t high = atomic_load_explicit(&seg->control->slots_high, memory_order_relaxed);
-		while (high <= i && !atomic_compare_exchange_weak_explicit(&seg->control->slots_high, &high, i + 1,
-					    memory_order_release, memory_order_relaxed))
+		while (high <= i && !atomic_compare_exchange_weak_explicit(&seg->control->slots_high, &high,
+					    i + 1, memory_order_release, memory_order_relaxed))
 			;
 		return true;
 	}
@@ -158,7 +163,8 @@ static inline bool ms_writer_fits(const struct ms_writer *w, size_t words)
 }
 
 /* Puts the writer at byte `pos` of a chunk that is its own. */
-static inline void ms_writer_enter(const struct ms_segment *seg, struct ms_writer *w, uint32_t chunk, uint32_t pos)
+static inline void ms_writer_enter(
+	const struct ms_segment *seg, struct ms_writer *w, uint32_t chunk, uint32_t pos)
 {
 	unsigned char *base = ms_chunk_bytes(seg, chunk);
 	w->chunk = chunk;
@@ -167,13 +173,14 @@ static inline void ms_writer_enter(const struct ms_segment *seg, struct ms_write
 	w->bias = MS_COMMITTED(chunk, 0) - (uintptr_t)base;
 }
 
-/* The chunk that `link`, the last word of the chain, leads to already, since ms_writer_advance was left by a jump
- * when it had just set it; else a claimed one. */
-static inline uint32_t ms_writer_next_chunk(const struct ms_segment *seg, const struct ms_writer *w,
-	_Atomic uint32_t *link, uint32_t seq)
+/* The chunk that `link`, the last word of the chain, leads to already, since ms_writer_advance was left by a
+ * jump when it had just set it; else a claimed one. */
+static inline uint32_t ms_writer_next_chunk(
+	const struct ms_segment *seg, const struct ms_writer *w, _Atomic uint32_t *link, uint32_t seq)
 {
 	uint32_t left = atomic_load_explicit(link, memory_order_relaxed);
-	if (left < seg->n_chunks && atomic_load_explicit(&seg->headers[left].owner, memory_order_relaxed) == w->index &&
+	if (left < seg->n_chunks &&
+		atomic_load_explicit(&seg->headers[left].owner, memory_order_relaxed) == w->index &&
 		atomic_load_explicit(&seg->headers[left].seq, memory_order_relaxed) == seq)
 		return left;
 	return ms_chunk_claim(seg);
@@ -188,7 +195,8 @@ static inline bool ms_writer_advance(const struct ms_segment *seg, struct ms_wri
 		struct ms_chunk_header *old = &seg->headers[w->chunk];
 		link = &old->next;
 		seq = atomic_load_explicit(&old->seq, memory_order_relaxed) + 1;
-		atomic_store_explicit(&old->used, MS_COMMITTED_BYTES(w->bias + (uintptr_t)w->pos), memory_order_relaxed);
+		atomic_store_explicit(
+			&old->used, MS_COMMITTED_BYTES(w->bias + (uintptr_t)w->pos), memory_order_relaxed);
 	}
 	uint32_t fresh = ms_writer_next_chunk(seg, w, link, seq);
 	if (fresh == MS_NO_CHUNK)
@@ -216,7 +224,8 @@ static inline void ms_writer_recover(const struct ms_segment *seg, struct ms_wri
 	}
 }
 
-/* Says that a stamp is about to be taken. The compiler barrier keeps the stamp's instruction after the store. */
+/* Says that a stamp is about to be taken. The compiler barrier keeps the stamp's instruction after the
+ * store. */
 static inline void ms_writer_intend(const struct ms_writer *w)
 {
 	atomic_store_explicit(&w->slot->intent, 1, memory_order_relaxed);
@@ -235,7 +244,7 @@ static inline void ms_writer_commit(struct ms_writer *w, uint64_t *unit_end)
 	atomic_store_explicit(&w->slot->committed, w->bias + (uintptr_t)unit_end, memory_order_release);
 }
 
-/* ---- the reading end: msrecord ------------------------------------------------------------------------------ */
+/* ---- the reading end: msrecord ---- */
 
 /* What a slot had published, and whether more was on its way, at one look (order argument 3). */
 struct ms_look {
@@ -254,8 +263,8 @@ static inline struct ms_look ms_slot_look(struct ms_slot *s)
 /* How far one tenancy of a slot has been read. */
 struct ms_cursor {
 	uint32_t slot;
-	uint32_t chunk;  /* being read, MS_NO_CHUNK before the first */
-	uint32_t pos;    /* bytes of it that were handed out */
+	uint32_t chunk; /* being read, MS_NO_CHUNK before the first */
+	uint32_t pos;	/* bytes of it that were handed out */
 	uint32_t seq;
 };
 
@@ -265,18 +274,18 @@ static inline struct ms_cursor ms_cursor_start(uint32_t slot)
 }
 
 /* Is `chunk`, met as number `seq` of the cursor's chain, really that? */
-static inline bool ms_cursor_may_enter(const struct ms_segment *seg, const struct ms_cursor *c, uint32_t chunk,
-	uint32_t seq)
+static inline bool ms_cursor_may_enter(
+	const struct ms_segment *seg, const struct ms_cursor *c, uint32_t chunk, uint32_t seq)
 {
 	return chunk < seg->n_chunks &&
-		atomic_load_explicit(&seg->headers[chunk].owner, memory_order_relaxed) == c->slot &&
-		atomic_load_explicit(&seg->headers[chunk].seq, memory_order_relaxed) == seq;
+	       atomic_load_explicit(&seg->headers[chunk].owner, memory_order_relaxed) == c->slot &&
+	       atomic_load_explicit(&seg->headers[chunk].seq, memory_order_relaxed) == seq;
 }
 
-/* The next run of units published up to `committed` (a value of ms_slot_look): 1 and *bytes, *len (multiples of
- * 8); 0 when all was handed out; -1 if the slot makes no sense: the caller quarantines it. The run is valid
- * until the next call, which gives back the chunks it has left behind; copy first if the bytes are to be
- * trusted twice, for a broken program may change them at any time. */
+/* The next run of units published up to `committed` (a value of ms_slot_look): 1 and *bytes, *len (multiples
+ * of 8); 0 when all was handed out; -1 if the slot makes no sense: the caller quarantines it. The run is
+ * valid until the next call, which gives back the chunks it has left behind; copy first if the bytes are to
+ * be trusted twice, for a broken program may change them at any time. */
 static inline int ms_cursor_next(const struct ms_segment *seg, struct ms_cursor *c, uint64_t committed,
 	const unsigned char **bytes, uint32_t *len)
 {
@@ -314,8 +323,8 @@ static inline int ms_cursor_next(const struct ms_segment *seg, struct ms_cursor 
 	return -1;
 }
 
-/* Gives a slot back once its thread is gone and ms_cursor_next has returned 0 (or -1: then the chunks that can
- * not be found stay lost). Also frees a slot whose claimer died before it was LIVE. */
+/* Gives a slot back once its thread is gone and ms_cursor_next has returned 0 (or -1: then the chunks that
+ * can not be found stay lost). Also frees a slot whose claimer died before it was LIVE. */
 static inline void ms_slot_release(const struct ms_segment *seg, struct ms_cursor *c)
 {
 	struct ms_slot *s = &seg->slots[c->slot];
@@ -340,8 +349,8 @@ static inline void ms_slot_release(const struct ms_segment *seg, struct ms_curso
 	atomic_store_explicit(&s->tid, 0, memory_order_release);
 }
 
-/* To be called after chunks or slots were given back: the new generation ends the wait of every blocked writer.
- * True: some thread waits, so FUTEX_WAKE control.free_gen (shared, not private). */
+/* To be called after chunks or slots were given back: the new generation ends the wait of every blocked
+ * writer. True: some thread waits, so FUTEX_WAKE control.free_gen (shared, not private). */
 static inline bool ms_arena_freed(const struct ms_segment *seg)
 {
 	atomic_fetch_add_explicit(&seg->control->free_gen, 1, memory_order_seq_cst);

@@ -13,7 +13,7 @@
 
 enum { PUSH_ESCAPE = 255, BIG_SIZE_BITS = 48 };
 
-/* ---- the guard ---------------------------------------------------------------------------------------------------- */
+/* ---- the guard ---- */
 
 /* From here to guard_rest the thread's writer (or side buffer) is this hook's own. */
 ALWAYS_INLINE void guard_record(uintptr_t guard)
@@ -28,7 +28,7 @@ ALWAYS_INLINE void guard_rest(uintptr_t guard)
 	ms_tls.guard = guard;
 }
 
-/* ---- dropping, and finding room -------------------------------------------------------------------------------- */
+/* ---- dropping, and finding room ---- */
 
 static void count_lost(struct ms_thread *t, uint64_t events, uint64_t bytes)
 {
@@ -65,7 +65,8 @@ static COLD bool make_room(struct ms_thread *t)
 	}
 	if (start_ns)
 		atomic_store_explicit(stall_ns,
-			atomic_load_explicit(stall_ns, memory_order_relaxed) + ms_clock_monotonic_ns() - start_ns,
+			atomic_load_explicit(stall_ns, memory_order_relaxed) + ms_clock_monotonic_ns() -
+				start_ns,
 			memory_order_relaxed);
 	return has_room;
 }
@@ -75,7 +76,7 @@ ALWAYS_INLINE bool has_room(struct ms_thread *t, size_t words)
 	return MS_LIKELY(ms_writer_fits(&t->writer, words)) || make_room(t);
 }
 
-/* ---- units that are no heap calls ------------------------------------------------------------------------------- */
+/* ---- units that are no heap calls ---- */
 
 /* Room for a unit of n words, in the writer or the side buffer as the guard says; NULL if there is none. */
 static uint64_t *open_unit(struct ms_thread *t, size_t n)
@@ -167,7 +168,7 @@ void ms_emit_module(const struct dl_find_object *found)
 		t->attention |= MS_ATTEND_MODULES;
 }
 
-/* ---- heap calls ------------------------------------------------------------------------------------------------- */
+/* ---- heap calls ---- */
 
 /* A stack as a unit carries it. */
 struct shown {
@@ -206,7 +207,7 @@ static struct shown shown_of(struct ms_thread *t, const struct ms_stack_diff *d)
 static bool is_short(const struct ms_event *ev, const struct shown *s)
 {
 	return ev->kind >= MS_CALL_FREE && ev->size == 0 && !(ev->flags & (MS_UF_FAILED | MS_UF_OLD)) &&
-		(s->flags & (MS_UF_SAME | MS_UF_NO_STACK));
+	       (s->flags & (MS_UF_SAME | MS_UF_NO_STACK));
 }
 
 static size_t unit_words(const struct ms_event *ev, const struct shown *s)
@@ -224,7 +225,8 @@ static size_t unit_words(const struct ms_event *ev, const struct shown *s)
 static uint64_t *write_unit(uint64_t *u, const struct ms_event *ev, uint64_t stamp, const struct shown *s)
 {
 	bool is_big = ev->size >> BIG_SIZE_BITS != 0;
-	uint64_t flags = ev->flags | s->flags | (is_short(ev, s) ? MS_UF_SHORT : 0) | (is_big ? MS_UF_BIG_SIZE : 0);
+	uint64_t flags =
+		ev->flags | s->flags | (is_short(ev, s) ? MS_UF_SHORT : 0) | (is_big ? MS_UF_BIG_SIZE : 0);
 	bool is_deep = s->n_push >= PUSH_ESCAPE;
 	*u++ = MS_UNIT_HEAD(ev->kind, stamp);
 	*u++ = (ev->addr & MS_ADDR_MASK) | flags << 48 | (uint64_t)(is_deep ? PUSH_ESCAPE : s->n_push) << 56;
@@ -243,15 +245,15 @@ static uint64_t *write_unit(uint64_t *u, const struct ms_event *ev, uint64_t sta
 	return u;
 }
 
-/* ---- signal handlers that interrupt a hook ---------------------------------------------------------------------- */
+/* ---- signal handlers that interrupt a hook ---- */
 
 ALWAYS_INLINE bool has_side(const struct ms_thread *t)
 {
 	return atomic_load_explicit(&t->side.n, memory_order_relaxed) != 0;
 }
 
-static COLD void record_aside(const struct ms_call *call, const struct ms_event *ev, bool has_stack,
-	enum ms_moment moment)
+static COLD void record_aside(
+	const struct ms_call *call, const struct ms_event *ev, bool has_stack, enum ms_moment moment)
 {
 	struct ms_thread *t = call->thread;
 	struct ms_event copy = *ev;
@@ -261,7 +263,8 @@ static COLD void record_aside(const struct ms_call *call, const struct ms_event 
 	guard_record(call->mine);
 	if (has_stack) {
 		struct ms_unwind_regs at = caller_of(call->mine & ~(uintptr_t)MS_GUARD_PHASE);
-		uint32_t cap = ms_session.stack_depth < MS_SIDE_DEPTH ? ms_session.stack_depth : MS_SIDE_DEPTH;
+		uint32_t cap =
+			ms_session.stack_depth < MS_SIDE_DEPTH ? ms_session.stack_depth : MS_SIDE_DEPTH;
 		uint32_t n = ms_unwind_fresh(&t->unwind, &at, ips, cap, &cut);
 		s = (struct shown){0, n, ips, cut ? MS_UF_CUT : 0};
 	}
@@ -303,7 +306,8 @@ static void move_side(struct ms_thread *t, uint32_t i)
 }
 
 /* The hook's own unit, among those that interrupted it, in the order of the stamps. */
-static COLD void commit_with_side(struct ms_thread *t, const struct ms_event *ev, uint64_t stamp, struct shown s)
+static COLD void commit_with_side(
+	struct ms_thread *t, const struct ms_event *ev, uint64_t stamp, struct shown s)
 {
 	struct ms_side *side = &t->side;
 	uint32_t i = 0;
@@ -337,11 +341,11 @@ void ms_emit_recover(struct ms_thread *t)
 	ms_writer_idle(&t->writer);
 }
 
-/* ---- the way of every event --------------------------------------------------------------------------------------- */
+/* ---- the way of every event ---- */
 
 /* What is left to do when the guard is at RECORDING and the stack is known. */
-static void record_shown(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, const struct shown *s,
-	enum ms_moment moment)
+static void record_shown(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev,
+	const struct shown *s, enum ms_moment moment)
 {
 	if (has_room(t, unit_words(ev, s))) {
 		ms_writer_intend(&t->writer);
@@ -378,7 +382,8 @@ static void record(struct ms_thread *t, uintptr_t guard, const struct ms_event *
 	record_shown(t, guard, ev, &s, moment);
 }
 
-static void record_any(const struct ms_call *call, const struct ms_event *ev, bool has_stack, enum ms_moment moment)
+static void record_any(
+	const struct ms_call *call, const struct ms_event *ev, bool has_stack, enum ms_moment moment)
 {
 	has_stack = has_stack && ms_session.stack_depth;
 	if (ms_call_is_aside(call))
@@ -397,20 +402,21 @@ void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev)
 
 void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size)
 {
-	struct ms_event ev = {.kind = kind, .addr = (uintptr_t)p, .size = size < INT64_MAX ? size : INT64_MAX};
+	struct ms_event ev = {
+		.kind = kind, .addr = (uintptr_t)p, .size = size < INT64_MAX ? size : INT64_MAX};
 	record_any(call, &ev, ms_session.has_free_stacks, MS_RELEASING);
 }
 
-/* ---- the short way: malloc and free when nothing is unusual ------------------------------------------------------- */
+/* ---- the short way: malloc and free when nothing is unusual ---- */
 
-/* The same as above with all that is seldom left out, in straight code: the clock is the TSC, no handler has left
- * anything aside, nothing is to be attended to, the stack is a difference of a few frames, the chunk has room.
- * What is not so goes the long way. Look at the disassembly after a change. */
+/* The same as above with all that is seldom left out, in straight code: the clock is the TSC, no handler has
+ * left anything aside, nothing is to be attended to, the stack is a difference of a few frames, the chunk has
+ * room. What is not so goes the long way. Look at the disassembly after a change. */
 
-/* Stamps and publishes the unit of `words` words whose words from the second on stand at the writer's place. False:
- * nothing was published, since a handler has units to be put in order with this one. */
-ALWAYS_INLINE bool publish_short(struct ms_thread *t, enum ms_call_kind kind, size_t words, enum ms_moment moment,
-	uint64_t *stamp)
+/* Stamps and publishes the unit of `words` words whose words from the second on stand at the writer's place.
+ * False: nothing was published, since a handler has units to be put in order with this one. */
+ALWAYS_INLINE bool publish_short(
+	struct ms_thread *t, enum ms_call_kind kind, size_t words, enum ms_moment moment, uint64_t *stamp)
 {
 	uint64_t *u = t->writer.pos;
 	ms_writer_intend(&t->writer);
@@ -423,7 +429,8 @@ ALWAYS_INLINE bool publish_short(struct ms_thread *t, enum ms_call_kind kind, si
 	return true;
 }
 
-static COLD void publish_with_side(struct ms_thread *t, const struct ms_event *ev, uint64_t stamp, bool has_stack)
+static COLD void publish_with_side(
+	struct ms_thread *t, const struct ms_event *ev, uint64_t stamp, bool has_stack)
 {
 	commit_with_side(t, ev, stamp, (struct shown){.flags = has_stack ? 0 : MS_UF_NO_STACK});
 	ms_writer_idle(&t->writer);
@@ -447,8 +454,8 @@ static COLD void malloc_long(struct ms_thread *t, uintptr_t guard, const void *p
 	record(t, guard, &ev, ms_session.stack_depth != 0, MS_ACQUIRED);
 }
 
-static COLD void malloc_shown_long(struct ms_thread *t, uintptr_t guard, const void *p, size_t size,
-	const struct ms_stack_diff *d)
+static COLD void malloc_shown_long(
+	struct ms_thread *t, uintptr_t guard, const void *p, size_t size, const struct ms_stack_diff *d)
 {
 	struct ms_event ev = malloc_event(p, size);
 	struct shown s = shown_of(t, d);
@@ -491,8 +498,8 @@ HOT void ms_emit_malloc(struct ms_thread *t, const void *frame, const void *p, s
 		return;
 	}
 	ms_unwind_from(&t->unwind, at.ip, at.sp, at.bp, &d);
-	if (MS_UNLIKELY(t->needs_whole_stack || (d.flags != 0) != t->is_cut || d.n_push >= PUSH_ESCAPE || d.keep == 0 ||
-		    !ms_writer_fits(&t->writer, 3 + d.n_push))) {
+	if (MS_UNLIKELY(t->needs_whole_stack || (d.flags != 0) != t->is_cut || d.n_push >= PUSH_ESCAPE ||
+			d.keep == 0 || !ms_writer_fits(&t->writer, 3 + d.n_push))) {
 		malloc_shown_long(t, guard, p, size, &d);
 		return;
 	}
@@ -526,7 +533,7 @@ HOT void ms_emit_free(struct ms_thread *t, const void *frame, const void *p)
 	uint64_t stamp;
 	guard_record(guard);
 	if (MS_UNLIKELY(t->attention || !ms_session.is_tsc || ms_session.has_free_stacks ||
-		    !ms_writer_fits(&t->writer, 2))) {
+			!ms_writer_fits(&t->writer, 2))) {
 		free_long(t, guard, p);
 		return;
 	}
@@ -536,7 +543,7 @@ HOT void ms_emit_free(struct ms_thread *t, const void *frame, const void *p)
 	finish_short(t, guard);
 }
 
-/* ---- the others ------------------------------------------------------------------------------------------------------ */
+/* ---- the others ---- */
 
 void ms_emit_begin(const struct ms_call *call, const void *p)
 {

@@ -2,21 +2,21 @@
  *
  *	guard = RECORDING → unwind → room → intent → stamp → write → committed → intent = 0 → guard at rest
  *
- * The stack is unwound and room is found before the stamp is taken, so that the time in which the recorder must
- * hold its watermark back is a few nanoseconds, and so that a stamp never waits for room: a release that had to
- * wait is still stamped just before the real call. */
+ * The stack is unwound and room is found before the stamp is taken, so that the time in which the recorder
+ * must hold its watermark back is a few nanoseconds, and so that a stamp never waits for room: a release that
+ * had to wait is still stamped just before the real call. */
 #ifndef MS_EMIT_H
 #define MS_EMIT_H
 
 #include "thread.h"
 
 struct ms_event {
-	uint32_t kind;     /* MS_CALL_* below: the wire's numbers of heap calls */
-	uint32_t flags;    /* MS_UF_FAILED, MS_UF_OLD, MS_UF_ALIGN as they apply */
-	uint64_t addr;     /* acquired, or released; errno if FAILED */
-	uint64_t size;     /* asked for */
-	uint64_t old;      /* with MS_UF_OLD */
-	uint64_t align;    /* with MS_UF_ALIGN */
+	uint32_t kind;	/* MS_CALL_* below: the wire's numbers of heap calls */
+	uint32_t flags; /* MS_UF_FAILED, MS_UF_OLD, MS_UF_ALIGN as they apply */
+	uint64_t addr;	/* acquired, or released; errno if FAILED */
+	uint64_t size;	/* asked for */
+	uint64_t old;	/* with MS_UF_OLD */
+	uint64_t align; /* with MS_UF_ALIGN */
 };
 
 /* As enum mst_op, which this library does not see. */
@@ -44,15 +44,16 @@ void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev);
 /* The real call is about to release p: tell of it. size is 0 unless the caller said it. */
 void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size);
 
-/* The same for the two commonest, after ms_enter_fast: malloc returned p for size < 2^31; free(p) is about to. */
+/* The same for the two commonest, after ms_enter_fast: malloc returned p for size < 2^31; free(p) is about
+ * to. */
 void ms_emit_malloc(struct ms_thread *t, const void *frame, const void *p, size_t size);
 void ms_emit_free(struct ms_thread *t, const void *frame, const void *p);
 
 /* realloc(p) is about to begin. */
 void ms_emit_begin(const struct ms_call *call, const void *p);
 
-/* Units that are no heap calls, for a hook that is at rest (the first three) or inside an unwind (a module that
- * was just met). What can not be sent is dropped: a module is sent again later. */
+/* Units that are no heap calls, for a hook that is at rest (the first three) or inside an unwind (a module
+ * that was just met). What can not be sent is dropped: a module is sent again later. */
 void ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n);
 void ms_emit_thread_name(const struct ms_call *call);
 void ms_emit_unloaded_modules(const struct ms_call *call);

@@ -18,7 +18,7 @@
 #define HOOK __attribute__((visibility("default"), noinline))
 #define ENTER(call) MS_LIKELY(ms_enter(call, __builtin_frame_address(0)))
 
-/* ---- what the hooks share --------------------------------------------------------------------------------------- */
+/* ---- what the hooks share ---- */
 
 /* The end of every hook that acquires: tells of success or failure. */
 static void acquired(const struct ms_call *call, struct ms_event ev, const void *p)
@@ -38,9 +38,10 @@ static size_t product(size_t n, size_t size)
 	return __builtin_mul_overflow(n, size, &bytes) ? SIZE_MAX : bytes;
 }
 
-/* The outcome of a realloc of `old`. With size 0 and no result, the allocator has either freed the block (glibc)
- * or failed to do whatever it does then: errno, cleared before the call, tells. */
-static void reallocated(const struct ms_call *call, uint32_t kind, const void *old, size_t size, const void *p)
+/* The outcome of a realloc of `old`. With size 0 and no result, the allocator has either freed the block
+ * (glibc) or failed to do whatever it does then: errno, cleared before the call, tells. */
+static void reallocated(
+	const struct ms_call *call, uint32_t kind, const void *old, size_t size, const void *p)
 {
 	struct ms_event ev = {.kind = kind, .flags = MS_UF_OLD, .size = size, .old = (uintptr_t)old};
 	if (!p && size == 0 && errno == 0) {
@@ -63,7 +64,7 @@ static void *leave_boot(void *old, size_t size, const void *frame)
 	return p;
 }
 
-/* ---- acquiring ---------------------------------------------------------------------------------------------------- */
+/* ---- acquiring ---- */
 
 /* malloc and free have a way of their own through the common case; all others take the general one. */
 static __attribute__((noinline, cold)) void *malloc_rarely(size_t size, const void *frame)
@@ -166,7 +167,8 @@ HOOK int posix_memalign(void **out, size_t align, size_t size)
 	if (!ENTER(&call))
 		return ms_real.posix_memalign(out, align, size);
 	int rc = ms_real.posix_memalign(out, align, size);
-	struct ms_event ev = {.kind = MS_CALL_POSIX_MEMALIGN, .flags = MS_UF_ALIGN, .size = size, .align = align};
+	struct ms_event ev = {
+		.kind = MS_CALL_POSIX_MEMALIGN, .flags = MS_UF_ALIGN, .size = size, .align = align};
 	ev.flags |= rc ? MS_UF_FAILED : 0;
 	ev.addr = rc ? (uint32_t)rc : (uintptr_t)*out;
 	ms_emit_acquired(&call, &ev);
@@ -180,7 +182,8 @@ HOOK void *aligned_alloc(size_t align, size_t size)
 	if (!ENTER(&call))
 		return ms_real.aligned_alloc(align, size);
 	void *p = ms_real.aligned_alloc(align, size);
-	acquired(&call, (struct ms_event){MS_CALL_ALIGNED_ALLOC, MS_UF_ALIGN, .size = size, .align = align}, p);
+	acquired(&call, (struct ms_event){MS_CALL_ALIGNED_ALLOC, MS_UF_ALIGN, .size = size, .align = align},
+		p);
 	return p;
 }
 
@@ -214,11 +217,10 @@ HOOK void *pvalloc(size_t size)
 	return p;
 }
 
-/* ---- releasing ---------------------------------------------------------------------------------------------------- */
+/* ---- releasing ---- */
 
-/* free, and the other ways to release. A libc may have them or not (free_sized is younger than most, cfree was dropped in 2.26),
- * and says in either case that they do as free does: so free is what is
- * called. */
+/* free, and the other ways to release. A libc may have them or not (free_sized is younger than most, cfree
+ * was dropped in 2.26), and says in either case that they do as free does: so free is what is called. */
 static __attribute__((noinline)) void release(enum ms_call_kind kind, void *p, size_t size, const void *frame)
 {
 	struct ms_call call;
@@ -265,10 +267,10 @@ HOOK void cfree(void *p)
 	release(MS_CALL_CFREE, p, 0, __builtin_frame_address(0));
 }
 
-/* ---- modules and names: watched, not changed ------------------------------------------------------------------------- */
+/* ---- modules and names: watched, not changed ---- */
 
-/* The unwinder must not use what it knows of a module that is being unloaded; its destructors may allocate, so the
- * hook is not entered until it is gone. */
+/* The unwinder must not use what it knows of a module that is being unloaded; its destructors may allocate,
+ * so the hook is not entered until it is gone. */
 HOOK int dlclose(void *handle)
 {
 	static void *_Atomic real_dlclose;
@@ -284,8 +286,9 @@ HOOK int dlclose(void *handle)
 	return rc;
 }
 
-/* A thread may be about to lose its clock: to PR_SET_TSC, or to the strict sandbox, which takes the TSC away and kills
- * for any system call, so that nothing else can be asked either. Its further calls are counted, not recorded. */
+/* A thread may be about to lose its clock: to PR_SET_TSC, or to the strict sandbox, which takes the TSC away
+ * and kills for any system call, so that nothing else can be asked either. Its further calls are counted, not
+ * recorded. */
 HOOK int prctl(int operation, ...)
 {
 	static void *_Atomic real_prctl;
@@ -297,7 +300,7 @@ HOOK int prctl(int operation, ...)
 	va_end(args);
 	int (*real)(int, ...) = (int (*)(int, ...))ms_real_find(&real_prctl, "prctl");
 	bool is_last = (operation == PR_SET_TSC && arg[0] == PR_TSC_SIGSEGV) ||
-		(operation == PR_SET_SECCOMP && arg[0] == SECCOMP_MODE_STRICT);
+		       (operation == PR_SET_SECCOMP && arg[0] == SECCOMP_MODE_STRICT);
 	uint32_t slotless_calls = ms_tls.slotless_calls;
 	struct ms_thread *thread = ms_tls.thread;
 	if (is_last)
@@ -314,8 +317,8 @@ HOOK int pthread_setname_np(pthread_t thread, const char *name)
 {
 	static void *_Atomic real_setname;
 	struct ms_call call;
-	int (*real)(pthread_t, const char *) = (int (*)(pthread_t, const char *))ms_real_find(&real_setname,
-		"pthread_setname_np");
+	int (*real)(pthread_t, const char *) =
+		(int (*)(pthread_t, const char *))ms_real_find(&real_setname, "pthread_setname_np");
 	int rc = real(thread, name);
 	if (rc == 0 && thread == pthread_self() && ENTER(&call)) {
 		ms_emit_thread_name(&call);

@@ -1,15 +1,15 @@
 /* Coming to life, once per process image, and everything a hook meets that is not the common case.
  *
- * Nothing happens before the first heap call, and nothing has to happen at the end: units are the recorder's as
- * soon as they are published. The first call resolves the real functions, looks for MSTRACE_SOCKET, and
- * attaches; without it the library is silent for good. A fork child finds ms_image_page cleared by the kernel and
- * attaches anew at its own first call, as MS_IMAGE_FORKED; a child that execs before it allocates costs nothing.
- * vfork and posix_spawn children share the page, the parent's memory and the parent's slot: their calls are
- * the parent's, which is suspended meanwhile. The attaching thread blocks signals, so no handler meets it half
- * done; other threads wait for it, as long as the handshake may take.
+ * Nothing happens before the first heap call, and nothing has to happen at the end: units are the recorder's
+ * as soon as they are published. The first call resolves the real functions, looks for MSTRACE_SOCKET, and
+ * attaches; without it the library is silent for good. A fork child finds ms_image_page cleared by the kernel
+ * and attaches anew at its own first call, as MS_IMAGE_FORKED; a child that execs before it allocates costs
+ * nothing. vfork and posix_spawn children share the page, the parent's memory and the parent's slot: their
+ * calls are the parent's, which is suspended meanwhile. The attaching thread blocks signals, so no handler
+ * meets it half done; other threads wait for it, as long as the handshake may take.
  *
- * Rejected: attaching from a constructor (calls come before it), pthread_atfork for the child's attachment (raw
- * clone and _Fork do not run it; and most children exec at once). */
+ * Rejected: attaching from a constructor (calls come before it), pthread_atfork for the child's attachment
+ * (raw clone and _Fork do not run it; and most children exec at once). */
 #include "emit.h"
 #include "rawcall.h"
 #include "real.h"
@@ -24,7 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* ---- where the recorder is ---------------------------------------------------------------------------------------- */
+/* ---- where the recorder is ---- */
 
 static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
@@ -37,15 +37,16 @@ static bool take_path(const char *value)
 	return true;
 }
 
-/* The environment the kernel gave us, for calls that come before libc knows it. One variable is looked for, so
- * the bytes pass by one at a time. */
+/* The environment the kernel gave us, for calls that come before libc knows it. One variable is looked for,
+ * so the bytes pass by one at a time. */
 static bool take_path_from_proc(void)
 {
 	static const char name[] = MS_ENV_SOCKET "=";
 	char buffer[512];
 	size_t matched = 0, len = 0;
 	long n;
-	int fd = (int)ms_rawcall(SYS_openat, AT_FDCWD, (long)"/proc/self/environ", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	int fd = (int)ms_rawcall(
+		SYS_openat, AT_FDCWD, (long)"/proc/self/environ", O_RDONLY | O_CLOEXEC, 0, 0, 0);
 	if (fd < 0)
 		return false;
 	bool is_done = false, is_start = true;
@@ -81,9 +82,9 @@ static bool find_recorder(void)
 	return false;
 }
 
-/* Does another thread of the parent process lend us its memory (vfork, posix_spawn)? Every thread that glibc starts
- * or forks has told the kernel where its list of robust locks is; these children have none. They must not
- * attach, for what they attach would be the parent's: under their pid, which ends soon. */
+/* Does another thread of the parent process lend us its memory (vfork, posix_spawn)? Every thread that glibc
+ * starts or forks has told the kernel where its list of robust locks is; these children have none. They must
+ * not attach, for what they attach would be the parent's: under their pid, which ends soon. */
 static bool is_on_loan(void)
 {
 	void *head = NULL;
@@ -91,12 +92,13 @@ static bool is_on_loan(void)
 	return ms_rawcall(SYS_get_robust_list, 0, (long)&head, (long)&len, 0, 0, 0) == 0 && !head;
 }
 
-/* ---- attaching -------------------------------------------------------------------------------------------------------- */
+/* ---- attaching ---- */
 
 /* The page must read as zero in fork children, or they would write into the parent's stream. */
 static bool watch_for_forks(void)
 {
-	return ms_rawcall(SYS_madvise, (long)&ms_image_page, sizeof(ms_image_page), MADV_WIPEONFORK, 0, 0, 0) == 0;
+	return ms_rawcall(SYS_madvise, (long)&ms_image_page, sizeof(ms_image_page), MADV_WIPEONFORK, 0, 0,
+		       0) == 0;
 }
 
 /* Calls that went through unrecorded before there was a place to count them. */
@@ -147,7 +149,7 @@ static void ensure_image(void)
 	}
 }
 
-/* ---- calls off the fast path --------------------------------------------------------------------------------------- */
+/* ---- calls off the fast path ---- */
 
 static bool let_through(struct ms_call *call)
 {
@@ -231,7 +233,7 @@ bool ms_enter_slow(struct ms_call *call)
 	return ms_enter(call, (void *)call->mine);
 }
 
-/* ---- fork ----------------------------------------------------------------------------------------------------------- */
+/* ---- fork ---- */
 
 /* Marks, in the parent's stream, the place where the child's heap begins to be its own. */
 static void before_fork(void)
@@ -252,8 +254,8 @@ static void after_fork_in_parent(void)
 	ms_tls.fork_id = 0;
 }
 
-/* A handler that forks in the middle of a hook: the child will finish that hook, and finds memory of its own where
- * the parent's segment was. */
+/* A handler that forks in the middle of a hook: the child will finish that hook, and finds memory of its own
+ * where the parent's segment was. */
 static void after_fork_in_child(void)
 {
 	if (ms_tls.guard && ms_session.base)

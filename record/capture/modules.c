@@ -49,7 +49,8 @@ bool ms_modules_take_unloaded(uint64_t *map_start)
 	for (uint32_t i = 0; i < atomic_load(&n_starts); i++) {
 		struct dl_find_object found;
 		uintptr_t start = atomic_load(&starts[i]);
-		if (start && !is_loaded(start, &found) && atomic_compare_exchange_strong(&starts[i], &start, 0)) {
+		if (start && !is_loaded(start, &found) &&
+			atomic_compare_exchange_strong(&starts[i], &start, 0)) {
 			*map_start = start;
 			return true;
 		}
@@ -57,7 +58,7 @@ bool ms_modules_take_unloaded(uint64_t *map_start)
 	return false;
 }
 
-/* ---- units ----------------------------------------------------------------------------------------------------- */
+/* ---- units ---- */
 
 static size_t path_bytes(const struct dl_find_object *found)
 {
@@ -69,7 +70,8 @@ size_t ms_module_unit_words(const struct dl_find_object *found)
 	return (sizeof(struct ms_unit_module) + path_bytes(found) + 7) / 8;
 }
 
-/* The ELF header in memory: at the module's start, or, when FOUND is a later run of its segments, at its base. */
+/* The ELF header in memory: at the module's start, or, when FOUND is a later run of its segments, at its
+ * base. */
 static const Elf64_Ehdr *elf_header(const struct dl_find_object *found)
 {
 	struct dl_find_object first;
@@ -77,8 +79,8 @@ static const Elf64_Ehdr *elf_header(const struct dl_find_object *found)
 	if (memcmp(eh->e_ident, ELFMAG, SELFMAG) == 0)
 		return eh;
 	eh = (const void *)found->dlfo_link_map->l_addr;
-	if (!eh || _dl_find_object((void *)found->dlfo_link_map->l_addr, &first) < 0 || first.dlfo_link_map != found->dlfo_link_map ||
-		memcmp(eh->e_ident, ELFMAG, SELFMAG) != 0)
+	if (!eh || _dl_find_object((void *)found->dlfo_link_map->l_addr, &first) < 0 ||
+		first.dlfo_link_map != found->dlfo_link_map || memcmp(eh->e_ident, ELFMAG, SELFMAG) != 0)
 		return NULL;
 	return eh;
 }
@@ -89,12 +91,14 @@ static void find_build_id(struct ms_unit_module *unit, const char *at, const cha
 	while ((size_t)(end - at) >= sizeof(Elf64_Nhdr)) {
 		Elf64_Nhdr note;
 		memcpy(&note, at, sizeof(note));
-		size_t name = ((size_t)note.n_namesz + 3) & ~(size_t)3, desc = ((size_t)note.n_descsz + 3) & ~(size_t)3;
+		size_t name = ((size_t)note.n_namesz + 3) & ~(size_t)3,
+		       desc = ((size_t)note.n_descsz + 3) & ~(size_t)3;
 		at += sizeof(note);
 		if ((size_t)(end - at) < name || (size_t)(end - at) - name < note.n_descsz)
 			return;
 		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && memcmp(at, "GNU", 4) == 0) {
-			size_t len = note.n_descsz < sizeof(unit->build_id) ? note.n_descsz : sizeof(unit->build_id);
+			size_t len = note.n_descsz < sizeof(unit->build_id) ? note.n_descsz
+									    : sizeof(unit->build_id);
 			memcpy(unit->build_id, at + name, len);
 			unit->build_id_len = (uint8_t)len;
 			return;
@@ -109,8 +113,8 @@ static void find_build_id(struct ms_unit_module *unit, const char *at, const cha
 static bool is_readable(const Elf64_Phdr *ph, unsigned n, uint64_t start, uint64_t end)
 {
 	for (unsigned i = 0; i < n; i++) {
-		if (ph[i].p_type == PT_LOAD && (ph[i].p_flags & PF_R) && start >= ph[i].p_vaddr && start <= end &&
-			end <= ph[i].p_vaddr + ph[i].p_filesz)
+		if (ph[i].p_type == PT_LOAD && (ph[i].p_flags & PF_R) && start >= ph[i].p_vaddr &&
+			start <= end && end <= ph[i].p_vaddr + ph[i].p_filesz)
 			return true;
 	}
 	return false;

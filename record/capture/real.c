@@ -1,8 +1,8 @@
 /* Finding the real functions, and the bootstrap arena. See real.h.
  *
  * The arena is a list of mapped regions, bumped with one CAS each. A block has a 16-byte head whose last word
- * looks like glibc's size field of an mmapped chunk (size + 16, bit 1 set), so that malloc_usable_size, which is
- * not interposed, answers with the size asked for. */
+ * looks like glibc's size field of an mmapped chunk (size + 16, bit 1 set), so that malloc_usable_size, which
+ * is not interposed, answers with the size asked for. */
 #include "real.h"
 
 #include "rawcall.h"
@@ -42,7 +42,8 @@ static void widen_envelope(uintptr_t lo, uintptr_t hi)
 static struct boot_region *add_region(size_t need)
 {
 	size_t size = (need + sizeof(struct boot_region) + BOOT_REGION - 1) / BOOT_REGION * BOOT_REGION;
-	long at = ms_rawcall(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long at = ms_rawcall(
+		SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (at < 0 && at > -4096)
 		return NULL;
 	struct boot_region *r = (struct boot_region *)at;
@@ -188,11 +189,11 @@ static void *next(const char *name)
 }
 
 /* A function that is nowhere to be found keeps the arena's; every libc since 2.26 has them all. */
-#define FIND(field)                                                                                            \
-	do {                                                                                                   \
-		void *found_ = next(#field);                                                                   \
-		if (found_)                                                                                    \
-			memcpy(&real.field, &found_, sizeof(found_));                                          \
+#define FIND(field)                                                                                          \
+	do {                                                                                                 \
+		void *found_ = next(#field);                                                                 \
+		if (found_)                                                                                  \
+			memcpy(&real.field, &found_, sizeof(found_));                                        \
 	} while (0)
 
 static void look_up(void)

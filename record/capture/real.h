@@ -1,9 +1,10 @@
 /* real.h - the functions behind the hooks: what the program would have called without us.
  *
- * They are found with dlsym(RTLD_NEXT) once, before the first call goes through. dlsym itself may allocate, and
- * so may a foreign library that is asked on the way; and a call may come before this library has been relocated
- * (an IFUNC resolver of another one). Such calls are served from the bootstrap arena: memory that is handed out
- * upward and never taken back. Its blocks may be passed to free, realloc and malloc_usable_size like any other. */
+ * They are found with dlsym(RTLD_NEXT) once, before the first call goes through. dlsym itself may allocate,
+ * and so may a foreign library that is asked on the way; and a call may come before this library has been
+ * relocated (an IFUNC resolver of another one). Such calls are served from the bootstrap arena: memory that
+ * is handed out upward and never taken back. Its blocks may be passed to free, realloc and malloc_usable_size
+ * like any other. */
 #ifndef MS_REAL_H
 #define MS_REAL_H
 
@@ -26,12 +27,13 @@ struct ms_real {
 /* Callable once ms_real_prepare has returned, with whatever result. */
 extern struct ms_real ms_real;
 
-/* Fills ms_real: with the real functions (true), or for the time being with the bootstrap arena's (false: this
- * thread is looking them up already, or the library is not relocated yet). Any thread, any number of times. */
+/* Fills ms_real: with the real functions (true), or for the time being with the bootstrap arena's (false:
+ * this thread is looking them up already, or the library is not relocated yet). Any thread, any number of
+ * times. */
 bool ms_real_prepare(void);
 
-/* The next definition of `name` after ours, for functions that few programs call; remembered in *place. It must
- * exist: a search that fails allocates its error message. */
+/* The next definition of `name` after ours, for functions that few programs call; remembered in *place. It
+ * must exist: a search that fails allocates its error message. */
 void *ms_real_find(void *_Atomic *place, const char *name);
 
 /* One envelope around all bootstrap memory, so that free costs one comparison. */

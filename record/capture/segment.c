@@ -32,7 +32,7 @@ static void close_fd(int fd)
 		ms_rawcall(SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
-/* ---- the handshake ---------------------------------------------------------------------------------------- */
+/* ---- the handshake ---- */
 
 /* A connected socket whose operations time out, or -1. */
 static int dial(const char *path)
@@ -60,7 +60,8 @@ static int descriptor_in(struct msghdr *msg)
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
 	int fd = -1;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(fd)))
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+		c->cmsg_len == CMSG_LEN(sizeof(fd)))
 		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	return fd;
 }
@@ -74,7 +75,8 @@ static int exchange(int sock, struct ms_hello *hello)
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct msghdr msg = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {
+		.msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	long rc;
 	do
 		rc = ms_rawcall(SYS_sendto, sock, (long)hello, sizeof(*hello), MSG_NOSIGNAL, 0, 0);
@@ -134,7 +136,8 @@ static bool adopt(void *base)
 
 bool ms_session_open(const char *socket_path, enum ms_image image, uint64_t fork_id)
 {
-	struct ms_hello hello = {.magic = MS_WIRE_MAGIC, .abi = MS_WIRE_ABI, .image = image, .fork_id = fork_id};
+	struct ms_hello hello = {
+		.magic = MS_WIRE_MAGIC, .abi = MS_WIRE_ABI, .image = image, .fork_id = fork_id};
 	hello.pid = (uint32_t)ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	hello.ppid = (uint32_t)ms_rawcall(SYS_getppid, 0, 0, 0, 0, 0, 0);
 	hello.stamp = ms_session_may_read_tsc() ? ms_clock_raw(true, MS_RELEASING) : 0;
@@ -155,13 +158,13 @@ bool ms_session_open(const char *socket_path, enum ms_image image, uint64_t fork
 	return is_open;
 }
 
-/* ---- the recorder's health, and waiting for it --------------------------------------------------------------- */
+/* ---- the recorder's health, and waiting for it ---- */
 
 bool ms_session_is_over(void)
 {
 	struct ms_control *ctl = ms_session.segment.control;
 	return (atomic_load_explicit(&ctl->recorder_lock, memory_order_relaxed) & FUTEX_OWNER_DIED) ||
-		atomic_load_explicit(&ctl->detached, memory_order_relaxed);
+	       atomic_load_explicit(&ctl->detached, memory_order_relaxed);
 }
 
 static bool is_stale(uint64_t now_ns)
@@ -186,14 +189,16 @@ enum ms_wait ms_session_wait(uint64_t start_ns)
 	long rc = ms_rawcall(SYS_futex, (long)&ctl->free_gen, FUTEX_WAIT, (long)gen, (long)&step, 0, 0);
 	atomic_fetch_sub(&ctl->waiting, 1);
 	/* A sandbox that forbids futex: there is no way to wait without spinning. */
-	return rc < 0 && rc != -11 /* EAGAIN */ && rc != EINTR_RAW && rc != -110 /* ETIMEDOUT */ ? MS_WAIT_GIVE_UP
-												  : MS_WAIT_AGAIN;
+	return rc < 0 && rc != -11 /* EAGAIN */ && rc != EINTR_RAW && rc != -110 /* ETIMEDOUT */
+		       ? MS_WAIT_GIVE_UP
+		       : MS_WAIT_AGAIN;
 }
 
 void ms_session_nudge(void)
 {
 	struct ms_control *ctl = ms_session.segment.control;
-	if (atomic_load_explicit(&ctl->chunks_in_use, memory_order_relaxed) * 2 < ms_session.segment.backlog ||
+	if (atomic_load_explicit(&ctl->chunks_in_use, memory_order_relaxed) * 2 <
+			ms_session.segment.backlog ||
 		!atomic_load_explicit(&ctl->recorder_asleep, memory_order_relaxed) ||
 		!atomic_exchange(&ctl->recorder_asleep, 0))
 		return;

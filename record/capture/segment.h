@@ -11,13 +11,14 @@
 
 struct ms_session {
 	struct ms_segment segment;
-	void *base;            /* of the mapping, NULL before the first attachment */
+	void *base; /* of the mapping, NULL before the first attachment */
 	uint64_t clock_base;
-	uint32_t stack_depth;  /* 0: no stacks */
+	uint32_t stack_depth; /* 0: no stacks */
 	bool is_tsc;
-	bool is_blocking;      /* wait for room rather than drop */
+	bool is_blocking; /* wait for room rather than drop */
 	bool has_free_stacks;
-	_Atomic uint64_t stuck_at; /* free_gen + 1 when a wait was given up: no waiting until it moves; 0 = never */
+	_Atomic uint64_t
+		stuck_at; /* free_gen + 1 when a wait was given up: no waiting until it moves; 0 = never */
 };
 extern struct ms_session ms_session;
 
@@ -32,8 +33,8 @@ bool ms_session_may_read_tsc(void);
 bool ms_session_is_over(void);
 
 /* One step of waiting for chunks to be given back: MS_WAIT_AGAIN after at most a millisecond, MS_WAIT_GIVE_UP
- * if the recorder is stopped or frees nothing for 5 s (the caller drops the event and goes on). start_ns: when
- * this wait began. */
+ * if the recorder is stopped or frees nothing for 5 s (the caller drops the event and goes on). start_ns:
+ * when this wait began. */
 enum ms_wait { MS_WAIT_AGAIN, MS_WAIT_GIVE_UP };
 enum ms_wait ms_session_wait(uint64_t start_ns);
 

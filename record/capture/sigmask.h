@@ -1,5 +1,5 @@
-/* sigmask.h - a stretch of code that no signal handler interrupts: coming to life, where locks of the loader are held
- * and state is half made. Never on the path of an ordinary event. */
+/* sigmask.h - a stretch of code that no signal handler interrupts: coming to life, where locks of the loader
+ * are held and state is half made. Never on the path of an ordinary event. */
 #ifndef MS_SIGMASK_H
 #define MS_SIGMASK_H
 

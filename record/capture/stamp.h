@@ -3,8 +3,8 @@
  * A release is stamped before the real call, an acquisition after it; then a block's life in the trace lies
  * within its real life, and no merge by stamp can put a block on an address that is still taken. What the
  * instructions must give for that:
- *  - acquired: not earlier than the allocator's loads, by which it saw another thread's free: rdtscp waits for
- *    all earlier loads.
+ *  - acquired: not earlier than the allocator's loads, by which it saw another thread's free: rdtscp waits
+ *    for all earlier loads.
  *  - releasing: not later than the allocator's stores become visible: rdtsc retires before any later store
  *    leaves the store buffer, so the plain one will do. */
 #ifndef MS_STAMP_H

@@ -22,13 +22,13 @@ void ms_go_silent(void)
 	atomic_store(&ms_image_page.is_attached, 0);
 }
 
-/* ---- nesting ------------------------------------------------------------------------------------------------ */
+/* ---- nesting ---- */
 
 static bool on_alternate_stack(uintptr_t sp)
 {
 	stack_t alt;
 	return ms_rawcall(SYS_sigaltstack, 0, (long)&alt, 0, 0, 0, 0) == 0 && !(alt.ss_flags & SS_DISABLE) &&
-		sp - (uintptr_t)alt.ss_sp < alt.ss_size;
+	       sp - (uintptr_t)alt.ss_sp < alt.ss_size;
 }
 
 /* Where libc's code lies: its signal frames return to a few instructions there. */
@@ -58,8 +58,9 @@ static bool find_libc_code(uintptr_t *start, uintptr_t *end)
 	return false;
 }
 
-/* Copies words of the stack. The thread's own is there for sure; what lies between two places on another may have been
- * unmapped, or never was one stack: that is asked of the kernel, which fails where a load would crash. */
+/* Copies words of the stack. The thread's own is there for sure; what lies between two places on another may
+ * have been unmapped, or never was one stack: that is asked of the kernel, which fails where a load would
+ * crash. */
 static size_t copy_stack(uintptr_t from, uintptr_t *to, size_t n)
 {
 	const struct ms_thread *t = ms_tls.thread;
@@ -78,12 +79,14 @@ static size_t copy_stack(uintptr_t from, uintptr_t *to, size_t n)
 static bool has_signal_frame(uintptr_t from, uintptr_t to)
 {
 	enum { PIECE = 64 };
-	static const unsigned char restorer[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05}; /* rt_sigreturn */
+	static const unsigned char restorer[] = {
+		0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05}; /* rt_sigreturn */
 	uintptr_t start, end, words[PIECE];
 	if (!find_libc_code(&start, &end))
 		return false;
 	for (from &= ~(uintptr_t)7; from < to; from += sizeof(words)) {
-		size_t left = (to - from) / sizeof(*words), n = copy_stack(from, words, left < PIECE ? left : PIECE);
+		size_t left = (to - from) / sizeof(*words),
+		       n = copy_stack(from, words, left < PIECE ? left : PIECE);
 		for (size_t i = 0; i < n; i++) {
 			if (words[i] >= start && words[i] < end - sizeof(restorer) &&
 				memcmp((const void *)words[i], restorer, sizeof(restorer)) == 0)
@@ -95,8 +98,8 @@ static bool has_signal_frame(uintptr_t from, uintptr_t to)
 	return false;
 }
 
-/* Is there no hook any more on the way out from the one at `frame`? A stack that can not be followed to its end proves
- * nothing. */
+/* Is there no hook any more on the way out from the one at `frame`? A stack that can not be followed to its
+ * end proves nothing. */
 static bool is_abandoned(uintptr_t frame)
 {
 	enum { NEAR = 8, FAR = 48 };
@@ -110,11 +113,13 @@ static bool is_abandoned(uintptr_t frame)
 	bool is_met = false;
 	if (!t || _dl_find_object((void *)(uintptr_t)&here, &us) < 0)
 		return false;
-	ms_tls.guard = frame | MS_GUARD_ASIDE | MS_GUARD_RECORDING; /* a module met now goes to the side buffer */
+	ms_tls.guard =
+		frame | MS_GUARD_ASIDE | MS_GUARD_RECORDING; /* a module met now goes to the side buffer */
 	for (uint32_t depth = NEAR; !is_met && depth <= FAR; depth += FAR - NEAR) {
 		uint32_t n = ms_unwind_fresh(&t->unwind, &at, ips, depth, &flags);
 		for (uint32_t i = 0; i < n && !is_met; i++)
-			is_met = ips[i] >= (uintptr_t)us.dlfo_map_start && ips[i] < (uintptr_t)us.dlfo_map_end;
+			is_met =
+				ips[i] >= (uintptr_t)us.dlfo_map_start && ips[i] < (uintptr_t)us.dlfo_map_end;
 	}
 	ms_tls.guard = guard;
 	return !is_met && flags == 0;
@@ -138,7 +143,7 @@ enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame)
 	return has_signal_frame(frame, outer) ? MS_NEST_SIGNAL : MS_NEST_ALLOCATOR;
 }
 
-/* ---- slots and blocks ----------------------------------------------------------------------------------------- */
+/* ---- slots and blocks ---- */
 
 /* Block of the thread that holds slot i. Entries are set by the slot's tenant and stay. */
 static struct ms_thread *_Atomic blocks[MS_MAX_SLOTS];
@@ -151,7 +156,7 @@ static struct ms_thread *block_of(uint32_t slot)
 		return block;
 	if (!block_size)
 		block_size = sizeof(struct ms_thread) + 64 +
-			ms_unwind_storage_size(ms_session.stack_depth ? ms_session.stack_depth : 1);
+			     ms_unwind_storage_size(ms_session.stack_depth ? ms_session.stack_depth : 1);
 	long at = ms_rawcall(SYS_mmap, 0, (long)block_size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (at < 0 && at > -4096)

@@ -1,8 +1,8 @@
 /* thread.h - what the library keeps per thread, and who may use it at the moment.
  *
- * A thread's state lives in a block found through its slot's number, mapped when a slot of that number is first
- * claimed and inherited by later tenants. Thread-local storage proper holds a few words (initial-exec: reaching
- * them can not allocate).
+ * A thread's state lives in a block found through its slot's number, mapped when a slot of that number is
+ * first claimed and inherited by later tenants. Thread-local storage proper holds a few words (initial-exec:
+ * reaching them can not allocate).
  *
  * The guard says how deep in a hook the thread is; two bits of phase and the frame address of the hook:
  *
@@ -13,11 +13,11 @@
  *	frame | ASIDE|RECORDING  the same, writing to the side buffer
  *
  * A hook that finds it set is one of three things. (a) A call of the allocator's own (reallocarray calling
- * realloc): the outer hook tells of it, so it goes through unseen. (b) A signal handler's: recorded, at rest as
- * usual, else into the side buffer, which the interrupted hook empties. A signal frame on the stack between the
- * two hooks, or an alternate stack, tells (b) from (a). (c) A leftover: the hook was left by longjmp or by
- * cancellation. Then the new frame is further out than the old one and not on an alternate stack, or the
- * unwinder finds no hook on the way out.
+ * realloc): the outer hook tells of it, so it goes through unseen. (b) A signal handler's: recorded, at rest
+ * as usual, else into the side buffer, which the interrupted hook empties. A signal frame on the stack
+ * between the two hooks, or an alternate stack, tells (b) from (a). (c) A leftover: the hook was left by
+ * longjmp or by cancellation. Then the new frame is further out than the old one and not on an alternate
+ * stack, or the unwinder finds no hook on the way out.
  *
  * Rejected: a plain flag (a single longjmp out of a hook ends the recording of the thread), blocking signals
  * (two system calls an event), a lock-free unit reservation for nested writers (a read-modify-write each). */
@@ -40,11 +40,11 @@ enum ms_attention {
 
 enum { MS_SIDE_WORDS = 1024, MS_SIDE_UNITS = 16, MS_SIDE_DEPTH = 48 };
 
-/* Units of signal handlers that interrupted this thread's hook: each with its whole stack (keep == 0), in order
- * of their stamps. */
+/* Units of signal handlers that interrupted this thread's hook: each with its whole stack (keep == 0), in
+ * order of their stamps. */
 struct ms_side {
 	_Atomic uint32_t n;
-	_Atomic uint32_t n_dropped;        /* there was no room for these */
+	_Atomic uint32_t n_dropped;	   /* there was no room for these */
 	uint32_t start[MS_SIDE_UNITS + 1]; /* of unit i in words, and of the free room after the last */
 	uint64_t words[MS_SIDE_WORDS];
 };
@@ -58,8 +58,8 @@ struct ms_thread {
 	struct ms_writer writer;
 	uint32_t attention;
 	bool needs_whole_stack; /* msrecord's memory of this thread's stack is not ours */
-	bool is_cut;            /* the stack sent last has its outer end cut off */
-	uint32_t depth;         /* and this many frames */
+	bool is_cut;		/* the stack sent last has its outer end cut off */
+	uint32_t depth;		/* and this many frames */
 	struct ms_unwind unwind;
 	struct ms_lost lost;
 	struct ms_side side;
@@ -68,8 +68,8 @@ struct ms_thread {
 struct ms_tls {
 	struct ms_thread *thread; /* NULL: none claimed yet */
 	uintptr_t guard;
-	uint64_t fork_id;         /* of the fork under way, 0 = none */
-	uint32_t slotless_calls;  /* calls to let through before a slot is looked for again; UINT32_MAX: never again */
+	uint64_t fork_id; /* of the fork under way, 0 = none */
+	uint32_t slotless_calls; /* calls to let through before a slot is looked for; UINT32_MAX: never */
 };
 extern __thread struct ms_tls ms_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
 _Static_assert(sizeof(struct ms_tls) <= 48, "static TLS is scarce");
@@ -89,19 +89,20 @@ void ms_go_silent(void);
 /* One hook on its way. */
 struct ms_call {
 	struct ms_thread *thread; /* NULL: let the call through unseen */
-	uintptr_t mine, saved;    /* the guard while the hook is at rest, and what it was before */
+	uintptr_t mine, saved;	  /* the guard while the hook is at rest, and what it was before */
 };
 
 /* Decides about a call that the fast path does not cover: first calls, nested ones, after a fork, untraced
  * processes. Fills *call; false if call->thread is NULL. (lifecycle.c) */
 bool ms_enter_slow(struct ms_call *call);
 
-/* Enters a hook where nothing out of the ordinary is the matter; NULL: ask ms_enter. With the thread go a guard of
- * `frame` at rest, and 0 when it is left. */
+/* Enters a hook where nothing out of the ordinary is the matter; NULL: ask ms_enter. With the thread go a
+ * guard of `frame` at rest, and 0 when it is left. */
 static inline struct ms_thread *ms_enter_fast(const void *frame)
 {
 	struct ms_thread *t = ms_tls.thread;
-	if (MS_UNLIKELY(!atomic_load_explicit(&ms_image_page.is_attached, memory_order_relaxed) || !t || ms_tls.guard))
+	if (MS_UNLIKELY(!atomic_load_explicit(&ms_image_page.is_attached, memory_order_relaxed) || !t ||
+			ms_tls.guard))
 		return NULL;
 	ms_tls.guard = (uintptr_t)frame;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -114,8 +115,8 @@ static inline void ms_leave_fast(void)
 	ms_tls.guard = 0;
 }
 
-/* Enters a hook; `frame` is __builtin_frame_address(0) of the interposed function. False: call through, record
- * nothing, do not leave. */
+/* Enters a hook; `frame` is __builtin_frame_address(0) of the interposed function. False: call through,
+ * record nothing, do not leave. */
 static inline bool ms_enter(struct ms_call *call, const void *frame)
 {
 	call->mine = (uintptr_t)frame;
@@ -139,12 +140,12 @@ static inline bool ms_call_is_aside(const struct ms_call *call)
 enum ms_nesting { MS_NEST_LEFTOVER, MS_NEST_ALLOCATOR, MS_NEST_SIGNAL };
 enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame);
 
-/* In a fork child, before its thread claims a slot of the new session: the old block's stack bounds still hold, the
- * modules have to be announced again. */
+/* In a fork child, before its thread claims a slot of the new session: the old block's stack bounds still
+ * hold, the modules have to be announced again. */
 void ms_thread_inherit(void);
 
-/* Claims a slot for the calling thread, which runs on the stack that `frame` is on, and sets ms_tls.thread. NULL:
- * no slot or no memory. */
+/* Claims a slot for the calling thread, which runs on the stack that `frame` is on, and sets ms_tls.thread.
+ * NULL: no slot or no memory. */
 struct ms_thread *ms_thread_claim(uintptr_t frame);
 
 /* The calling thread has no clock any more: it is recorded no further. */

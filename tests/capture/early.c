@@ -1,5 +1,5 @@
-/* early.c - a library that allocates before anybody is ready: while it is being relocated (the resolver of an IFUNC),
- * and in a constructor that runs before the capture library's own. */
+/* early.c - a library that allocates before anybody is ready: while it is being relocated (the resolver of an
+ * IFUNC), and in a constructor that runs before the capture library's own. */
 #include <stdlib.h>
 
 static void *volatile keep;

@@ -1,5 +1,5 @@
-/* own_allocator.c - an allocator of the kind that is preloaded: calloc and realloc go through its own malloc by name, so
- * that the hooks in front of it see those calls too. */
+/* own_allocator.c - an allocator of the kind that is preloaded: calloc and realloc go through its own malloc
+ * by name, so that the hooks in front of it see those calls too. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -41,7 +41,7 @@ static void *grown(void *p, size_t *cap, size_t need, size_t size)
 	return p;
 }
 
-/* ---- images --------------------------------------------------------------------------------------------------- */
+/* ---- images ---- */
 
 static int make_segment(struct tap *tap, struct tap_image *image)
 {
@@ -82,7 +82,8 @@ static void welcome(struct tap *tap, int sock)
 	struct ms_hello hello;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
-	struct ms_welcome reply = {MS_WIRE_MAGIC, MS_WIRE_ABI, tap->options.refuse ? MS_NOT_FOLLOWED : MS_WELCOME};
+	struct ms_welcome reply = {
+		MS_WIRE_MAGIC, MS_WIRE_ABI, tap->options.refuse ? MS_NOT_FOLLOWED : MS_WELCOME};
 	struct iovec io = {&reply, sizeof(reply)};
 	char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct msghdr msg = {.msg_iov = &io, .msg_iovlen = 1};
@@ -116,7 +117,7 @@ static void welcome(struct tap *tap, int sock)
 		close(fd);
 }
 
-/* ---- units ----------------------------------------------------------------------------------------------------- */
+/* ---- units ---- */
 
 static void take_module(struct tap_image *image, const uint64_t *u, uint64_t stamp)
 {
@@ -132,8 +133,8 @@ static void take_module(struct tap_image *image, const uint64_t *u, uint64_t sta
 }
 
 /* The stack of a heap call: kept frames of the slot's previous one, then the pushed ones. */
-static void take_stack(struct tap_image *image, uint32_t slot, struct tap_event *ev, uint32_t keep, const uint64_t *push,
-	uint32_t n_push)
+static void take_stack(struct tap_image *image, uint32_t slot, struct tap_event *ev, uint32_t keep,
+	const uint64_t *push, uint32_t n_push)
 {
 	if (ev->flags & MS_UF_NO_STACK)
 		return;
@@ -159,7 +160,8 @@ static void take_stack(struct tap_image *image, uint32_t slot, struct tap_event 
 static size_t take_call(struct tap_image *image, uint32_t slot, const uint64_t *u)
 {
 	const uint64_t *at = u + 2;
-	struct tap_event ev = {.stamp = MS_UNIT_STAMP(u[0]), .kind = MS_UNIT_KIND(u[0]), .addr = u[1] & MS_ADDR_MASK};
+	struct tap_event ev = {
+		.stamp = MS_UNIT_STAMP(u[0]), .kind = MS_UNIT_KIND(u[0]), .addr = u[1] & MS_ADDR_MASK};
 	uint64_t n_push = u[1] >> 56, keep = 0;
 	ev.flags = (uint32_t)(u[1] >> 48 & 0xff);
 	if (n_push == 255)
@@ -228,7 +230,7 @@ static void take_units(struct tap_image *image, uint32_t slot, const unsigned ch
 		image->is_broken = true;
 }
 
-/* ---- draining ---------------------------------------------------------------------------------------------------- */
+/* ---- draining ---- */
 
 static bool thread_is_gone(const struct tap_image *image, uint32_t tid)
 {
@@ -245,7 +247,8 @@ static bool drain_slot(struct tap *tap, struct tap_image *image, uint32_t i, boo
 	uint32_t len;
 	bool is_live = atomic_load(&s->state) == MS_SLOT_LIVE, did = false;
 	int rc;
-	bool gone = check_gone && tid && (is_over || thread_is_gone(image, tid)); /* asked before the last look */
+	bool gone =
+		check_gone && tid && (is_over || thread_is_gone(image, tid)); /* asked before the last look */
 	if (is_live && !image->is_followed[i]) {
 		image->is_followed[i] = true;
 		image->cursors[i] = ms_cursor_start(i);
@@ -340,7 +343,8 @@ struct tap *tap_open(const struct tap_options *options)
 	snprintf(tap->path, sizeof(tap->path), "%s/socket", tap->dir);
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", tap->path);
 	tap->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (tap->listener < 0 || bind(tap->listener, (void *)&addr, sizeof(addr)) < 0 || listen(tap->listener, 4096) < 0)
+	if (tap->listener < 0 || bind(tap->listener, (void *)&addr, sizeof(addr)) < 0 ||
+		listen(tap->listener, 4096) < 0)
 		die("socket");
 	snprintf(tap->preload_env, sizeof(tap->preload_env), "LD_PRELOAD=%s%s%s", options->library,
 		options->preload ? ":" : "", options->preload ? options->preload : "");
@@ -403,7 +407,7 @@ void tap_close(struct tap *tap)
 	free(tap);
 }
 
-/* ---- replay --------------------------------------------------------------------------------------------------------- */
+/* ---- replay ---- */
 
 enum { KIND_FREE = 10, KIND_REALLOC_FREE = 14, KIND_REALLOC_BEGIN = 15 };
 
@@ -470,7 +474,8 @@ static uint64_t replay_release(struct tap_count *c, struct live_map *m, uint64_t
 }
 
 /* realloc: its BEGIN releases, a failed outcome takes that back. */
-static void replay_outcome(struct tap_count *c, struct live_map *m, const struct tap_event *e, uint64_t began_size)
+static void replay_outcome(
+	struct tap_count *c, struct live_map *m, const struct tap_event *e, uint64_t began_size)
 {
 	if (e->flags & MS_UF_FAILED) {
 		c->frees--;

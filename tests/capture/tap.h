@@ -1,7 +1,8 @@
 /* tap.h - a recorder small enough to be obviously right: it makes the segments, serves the socket, takes the
  * units out with arena.h, and keeps every event in memory, in the order of the stamps.
  *
- * Shares wire.h and arena.h with the product and nothing else. It trusts the traced program; msrecord must not. */
+ * Shares wire.h and arena.h with the product and nothing else. It trusts the traced program; msrecord must
+ * not. */
 #ifndef TAP_H
 #define TAP_H
 
@@ -13,10 +14,10 @@
 struct tap_event {
 	uint64_t stamp;
 	uint64_t addr, size, old, align; /* as in the unit; fields it does not carry are 0 */
-	uint32_t kind, flags;            /* enum mst_op's numbers; enum ms_unit_flag */
-	uint32_t tid, thread;            /* the kernel's, and a number per tenancy */
-	uint32_t stack, depth;           /* index into tap_image.ips, and count; outermost first */
-	uint32_t seq;                    /* place among the units of the image as they were read */
+	uint32_t kind, flags;		 /* enum mst_op's numbers; enum ms_unit_flag */
+	uint32_t tid, thread;		 /* the kernel's, and a number per tenancy */
+	uint32_t stack, depth;		 /* index into tap_image.ips, and count; outermost first */
+	uint32_t seq;			 /* place among the units of the image as they were read */
 };
 
 struct tap_module {
@@ -49,12 +50,12 @@ struct tap_image {
 	size_t n_names;
 	uint64_t forks[4096];
 	size_t n_forks;
-	uint64_t lost_events, n_losses;    /* told by MS_U_LOSS units */
-	uint64_t untold_events;            /* left in slots at the end, and unslotted */
+	uint64_t lost_events, n_losses; /* told by MS_U_LOSS units */
+	uint64_t untold_events;		/* left in slots at the end, and unslotted */
 	uint32_t n_threads;
 	uint64_t stall_ns;
-	uint64_t n_disorder;               /* units whose stamp is below their slot's previous one */
-	bool is_broken;                    /* a cursor or a unit made no sense */
+	uint64_t n_disorder; /* units whose stamp is below their slot's previous one */
+	bool is_broken;	     /* a cursor or a unit made no sense */
 	struct ms_cursor *cursors;
 	bool *is_followed;
 	uint32_t *slot_thread, *slot_stack, *slot_depth;
@@ -62,17 +63,17 @@ struct tap_image {
 };
 
 struct tap_options {
-	const char *library;  /* libmscapture.so */
-	const char *preload;  /* more libraries behind it, or NULL */
-	uint32_t on_full;     /* 0 = MS_FULL_BLOCK */
+	const char *library; /* libmscapture.so */
+	const char *preload; /* more libraries behind it, or NULL */
+	uint32_t on_full;    /* 0 = MS_FULL_BLOCK */
 	uint32_t stack_depth;
-	uint32_t backlog;     /* 0 = MS_BACKLOG_CHUNKS */
-	uint32_t n_slots;     /* 0 = MS_MAX_SLOTS */
-	uint32_t clock;       /* 0 = MS_CLOCK_TSC */
+	uint32_t backlog; /* 0 = MS_BACKLOG_CHUNKS */
+	uint32_t n_slots; /* 0 = MS_MAX_SLOTS */
+	uint32_t clock;	  /* 0 = MS_CLOCK_TSC */
 	bool free_stacks;
-	bool discard;         /* drain, but keep nothing (benchmarks) */
-	bool refuse;          /* answer every hello with MS_NOT_FOLLOWED */
-	bool mute;            /* never answer */
+	bool discard; /* drain, but keep nothing (benchmarks) */
+	bool refuse;  /* answer every hello with MS_NOT_FOLLOWED */
+	bool mute;    /* never answer */
 };
 
 struct tap {
@@ -80,7 +81,7 @@ struct tap {
 	char dir[64], path[96];
 	int listener;
 	pthread_t thread;
-	_Atomic bool stop, pause;      /* pause: neither drain nor beat */
+	_Atomic bool stop, pause; /* pause: neither drain nor beat */
 	struct tap_image *images[16384];
 	_Atomic size_t n_images;
 	uint64_t n_discarded;
@@ -94,7 +95,8 @@ struct tap *tap_open(const struct tap_options *options);
  * stdout and stderr are ours. Returns the pid. */
 pid_t tap_spawn(struct tap *tap, char *const argv[], char *const extra[]);
 
-/* Waits until pid has ended and every image it left behind, too; returns the wait status. All is drained then. */
+/* Waits until pid has ended and every image it left behind, too; returns the wait status. All is drained
+ * then. */
 int tap_wait(struct tap *tap, pid_t pid);
 
 void tap_close(struct tap *tap);
@@ -103,12 +105,12 @@ void tap_close(struct tap *tap);
 struct tap_count {
 	uint64_t n_kind[64], n_failed;
 	uint64_t allocs, frees, allocated_bytes, live_blocks, live_bytes;
-	uint64_t overlaps;      /* a block acquired at an address that is live */
+	uint64_t overlaps;	/* a block acquired at an address that is live */
 	uint64_t foreign_frees; /* a release of what was never acquired, or twice */
-	uint64_t bad_reallocs;  /* an outcome without its BEGIN, or the other way round */
+	uint64_t bad_reallocs;	/* an outcome without its BEGIN, or the other way round */
 };
-/* Replays the events in order of the stamps (releases first among equals). `parent` may be NULL; else its live set
- * at the fork is where the image begins: frees of it are not foreign. */
+/* Replays the events in order of the stamps (releases first among equals). `parent` may be NULL; else its
+ * live set at the fork is where the image begins: frees of it are not foreign. */
 struct tap_count tap_replay(struct tap_image *image);
 
 #endif

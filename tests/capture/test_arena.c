@@ -1,5 +1,5 @@
-/* test_arena.c - both ends of the arena in one process: threads write, one thread reads. Run under ThreadSanitizer it
- * checks the memory order that arena.h argues for. */
+/* test_arena.c - both ends of the arena in one process: threads write, one thread reads. Run under
+ * ThreadSanitizer it checks the memory order that arena.h argues for. */
 #include "arena.h"
 
 #include <pthread.h>
@@ -16,7 +16,8 @@ static struct ms_segment seg;
 
 static int make_segment(void **state)
 {
-	void *base = mmap(NULL, MS_SEGMENT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *base = mmap(NULL, MS_SEGMENT_SIZE, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	(void)state;
 	assert_true(base != MAP_FAILED);
 	struct ms_control *c = base;
@@ -205,7 +206,7 @@ static int read_all(uint32_t slot, uint64_t committed)
 	int rc, n = 0;
 	while ((rc = ms_cursor_next(&seg, &c, committed, &bytes, &len)) > 0)
 		assert_true(++n < 1000 && len <= MS_CHUNK_SIZE && bytes >= seg.chunks &&
-			bytes + len <= ms_chunk_bytes(&seg, seg.n_chunks));
+			    bytes + len <= ms_chunk_bytes(&seg, seg.n_chunks));
 	return rc;
 }
 

@@ -2,9 +2,9 @@
  *
  *	test_capture NAME        runs one test; without NAME, lists them
  *
- * Each test runs a program of victim.c under tap. Where the truth is plain counts, the oracle shim is preloaded behind
- * the capture library, so that both see the very same calls; where that can not be (signal handlers: the shim
- * locks), the victim counts for itself. */
+ * Each test runs a program of victim.c under tap. Where the truth is plain counts, the oracle shim is
+ * preloaded behind the capture library, so that both see the very same calls; where that can not be (signal
+ * handlers: the shim locks), the victim counts for itself. */
 #include "tap.h"
 #include "victim.h"
 
@@ -25,21 +25,35 @@
 
 static int n_failures;
 
-#define CHECK(cond, ...)                                                                                       \
-	do {                                                                                                   \
-		if (!(cond)) {                                                                                 \
-			n_failures++;                                                                          \
-			fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #cond);                     \
-			fprintf(stderr, __VA_ARGS__);                                                          \
-			fputc('\n', stderr);                                                                   \
-		}                                                                                              \
+#define CHECK(cond, ...)                                                                                     \
+	do {                                                                                                 \
+		if (!(cond)) {                                                                               \
+			n_failures++;                                                                        \
+			fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #cond);                   \
+			fprintf(stderr, __VA_ARGS__);                                                        \
+			fputc('\n', stderr);                                                                 \
+		}                                                                                            \
 	} while (0)
 
-enum { KIND_MALLOC = 1, KIND_CALLOC, KIND_REALLOC, KIND_REALLOCARRAY, KIND_POSIX_MEMALIGN, KIND_ALIGNED_ALLOC,
-	KIND_MEMALIGN, KIND_VALLOC, KIND_PVALLOC, KIND_FREE, KIND_FREE_SIZED, KIND_FREE_ALIGNED_SIZED, KIND_CFREE,
-	KIND_REALLOC_FREE, KIND_REALLOC_BEGIN };
+enum {
+	KIND_MALLOC = 1,
+	KIND_CALLOC,
+	KIND_REALLOC,
+	KIND_REALLOCARRAY,
+	KIND_POSIX_MEMALIGN,
+	KIND_ALIGNED_ALLOC,
+	KIND_MEMALIGN,
+	KIND_VALLOC,
+	KIND_PVALLOC,
+	KIND_FREE,
+	KIND_FREE_SIZED,
+	KIND_FREE_ALIGNED_SIZED,
+	KIND_CFREE,
+	KIND_REALLOC_FREE,
+	KIND_REALLOC_BEGIN
+};
 
-/* ---- running a victim --------------------------------------------------------------------------------------------- */
+/* ---- running a victim ---- */
 
 struct run {
 	struct tap *tap;
@@ -101,7 +115,8 @@ static struct run run_victim(struct tap_options o, const char *name, const char 
 	run_open(&r, o);
 	run_start(&r, name, arg);
 	run_wait(&r);
-	CHECK(WIFEXITED(r.status) && WEXITSTATUS(r.status) == 0, "%s ended with %x", name, (unsigned)r.status);
+	CHECK(WIFEXITED(r.status) && WEXITSTATUS(r.status) == 0, "%s ended with %x", name,
+		(unsigned)r.status);
 	return r;
 }
 
@@ -123,7 +138,8 @@ static void check_sound(const struct tap *tap)
 		struct tap_image *image = tap->images[i];
 		struct tap_count c = tap_replay(image);
 		CHECK(!image->is_broken, "image %zu", i);
-		CHECK(image->lost_events + image->untold_events == 0, "image %zu lost %lu", i, image->lost_events);
+		CHECK(image->lost_events + image->untold_events == 0, "image %zu lost %lu", i,
+			image->lost_events);
 		CHECK(image->n_disorder == 0, "image %zu: %lu", i, image->n_disorder);
 		CHECK(c.overlaps == 0, "image %zu: %lu blocks at live addresses", i, c.overlaps);
 		CHECK(c.bad_reallocs == 0, "image %zu: %lu", i, c.bad_reallocs);
@@ -132,8 +148,17 @@ static void check_sound(const struct tap *tap)
 	}
 }
 
-enum { ORACLE_ALLOCS = 3, ORACLE_FREES, ORACLE_ALLOCATED, ORACLE_FREED, ORACLE_BLOCKS, ORACLE_BYTES, ORACLE_FAILED,
-	ORACLE_INHERITED, ORACLE_WORDS = 16 };
+enum {
+	ORACLE_ALLOCS = 3,
+	ORACLE_FREES,
+	ORACLE_ALLOCATED,
+	ORACLE_FREED,
+	ORACLE_BLOCKS,
+	ORACLE_BYTES,
+	ORACLE_FAILED,
+	ORACLE_INHERITED,
+	ORACLE_WORDS = 16
+};
 
 /* Every image's counts equal those of the shim that stood behind the library. */
 static void check_oracle(const struct run *r)
@@ -152,13 +177,17 @@ static void check_oracle(const struct run *r)
 		CHECK(fd >= 0 && read(fd, v, sizeof(v)) == sizeof(v), "no oracle file %s", path);
 		if (fd >= 0)
 			close(fd);
-		CHECK(c.allocs == v[ORACLE_ALLOCS], "image %zu: %lu, truth %lu", i, c.allocs, v[ORACLE_ALLOCS]);
+		CHECK(c.allocs == v[ORACLE_ALLOCS], "image %zu: %lu, truth %lu", i, c.allocs,
+			v[ORACLE_ALLOCS]);
 		CHECK(c.frees == v[ORACLE_FREES], "image %zu: %lu, truth %lu", i, c.frees, v[ORACLE_FREES]);
-		CHECK(c.allocated_bytes == v[ORACLE_ALLOCATED], "image %zu: %lu, truth %lu", i, c.allocated_bytes,
-			v[ORACLE_ALLOCATED]);
-		CHECK(c.live_blocks == v[ORACLE_BLOCKS], "image %zu: %lu, truth %lu", i, c.live_blocks, v[ORACLE_BLOCKS]);
-		CHECK(c.live_bytes == v[ORACLE_BYTES], "image %zu: %lu, truth %lu", i, c.live_bytes, v[ORACLE_BYTES]);
-		CHECK(c.n_failed == v[ORACLE_FAILED], "image %zu: %lu, truth %lu", i, c.n_failed, v[ORACLE_FAILED]);
+		CHECK(c.allocated_bytes == v[ORACLE_ALLOCATED], "image %zu: %lu, truth %lu", i,
+			c.allocated_bytes, v[ORACLE_ALLOCATED]);
+		CHECK(c.live_blocks == v[ORACLE_BLOCKS], "image %zu: %lu, truth %lu", i, c.live_blocks,
+			v[ORACLE_BLOCKS]);
+		CHECK(c.live_bytes == v[ORACLE_BYTES], "image %zu: %lu, truth %lu", i, c.live_bytes,
+			v[ORACLE_BYTES]);
+		CHECK(c.n_failed == v[ORACLE_FAILED], "image %zu: %lu, truth %lu", i, c.n_failed,
+			v[ORACLE_FAILED]);
 		CHECK(c.foreign_frees == v[ORACLE_INHERITED], "image %zu: %lu, truth %lu", i, c.foreign_frees,
 			v[ORACLE_INHERITED]);
 	}
@@ -232,7 +261,7 @@ static struct run check_same_output(struct tap_options o, const char *name, cons
 	return r;
 }
 
-/* ---- what is recorded --------------------------------------------------------------------------------------------- */
+/* ---- what is recorded ---- */
 
 static void results_and_errno_are_the_real_ones(void)
 {
@@ -241,7 +270,8 @@ static void results_and_errno_are_the_real_ones(void)
 	run_close(&r);
 }
 
-static void check_event(const struct tap_image *image, uint64_t size, uint32_t kind, uint32_t flags, uint64_t align)
+static void check_event(
+	const struct tap_image *image, uint64_t size, uint32_t kind, uint32_t flags, uint64_t align)
 {
 	const struct tap_event *e = of_size(image, size);
 	uint32_t mask = MS_UF_FAILED | MS_UF_OLD | MS_UF_ALIGN;
@@ -275,8 +305,10 @@ static void every_function_has_its_unit(void)
 	check_event(image, 70014, KIND_POSIX_MEMALIGN, MS_UF_ALIGN | MS_UF_FAILED, 3);
 	CHECK(of_size(image, 70014) && of_size(image, 70014)->addr == EINVAL, "posix_memalign's own rule");
 	struct tap_count c = tap_replay(image);
-	CHECK(c.n_kind[KIND_FREE_SIZED] == 1 && c.n_kind[KIND_FREE_ALIGNED_SIZED] == 1 && c.n_kind[KIND_CFREE] == 1,
-		"%lu %lu %lu", c.n_kind[KIND_FREE_SIZED], c.n_kind[KIND_FREE_ALIGNED_SIZED], c.n_kind[KIND_CFREE]);
+	CHECK(c.n_kind[KIND_FREE_SIZED] == 1 && c.n_kind[KIND_FREE_ALIGNED_SIZED] == 1 &&
+			c.n_kind[KIND_CFREE] == 1,
+		"%lu %lu %lu", c.n_kind[KIND_FREE_SIZED], c.n_kind[KIND_FREE_ALIGNED_SIZED],
+		c.n_kind[KIND_CFREE]);
 	CHECK(c.n_kind[KIND_REALLOC_FREE] == 1, "%lu", c.n_kind[KIND_REALLOC_FREE]);
 	CHECK(c.n_kind[KIND_REALLOC_BEGIN] == 4, "%lu", c.n_kind[KIND_REALLOC_BEGIN]);
 	CHECK(n_of_size(image, huge) == 3, "%lu failures of huge sizes", n_of_size(image, huge));
@@ -294,21 +326,23 @@ static void stacks_reach_the_start_and_modules_are_known(void)
 	check_sound(r.tap);
 	for (size_t i = 0; i < image->n_events; i++) {
 		const struct tap_event *e = &image->events[i];
-		CHECK(e->kind == KIND_REALLOC_BEGIN || e->depth > 1, "event %zu of kind %u has no stack", i, e->kind);
+		CHECK(e->kind == KIND_REALLOC_BEGIN || e->depth > 1, "event %zu of kind %u has no stack", i,
+			e->kind);
 		CHECK(!(e->flags & MS_UF_CUT), "event %zu", i);
 		for (uint32_t k = 0; k < e->depth; k++) {
 			uint64_t ip = image->ips[e->stack + k];
 			bool known = false;
 			for (size_t m = 0; m < image->n_modules; m++)
-				known |= ip - 1 >= image->modules[m].start && ip - 1 < image->modules[m].end &&
-					image->modules[m].stamp < e->stamp;
+				known |= ip - 1 >= image->modules[m].start &&
+					 ip - 1 < image->modules[m].end && image->modules[m].stamp < e->stamp;
 			CHECK(known, "event %zu: %lx is in no announced module", i, ip);
 		}
 	}
 	bool has_exe = false, has_libc = false;
 	for (size_t m = 0; m < image->n_modules; m++) {
 		has_exe |= image->modules[m].path[0] == '\0';
-		has_libc |= strstr(image->modules[m].path, "libc.so.6") != NULL && image->modules[m].build_id_len == 20;
+		has_libc |= strstr(image->modules[m].path, "libc.so.6") != NULL &&
+			    image->modules[m].build_id_len == 20;
 	}
 	CHECK(has_exe && has_libc, "exe %d, libc with build id %d", has_exe, has_libc);
 	run_close(&r);
@@ -392,15 +426,17 @@ static void threads_without_slot_are_counted(void)
 	run_close(&r);
 }
 
-/* ---- signals ---------------------------------------------------------------------------------------------------------- */
+/* ---- signals ---- */
 
 static void check_signals(const char *victim)
 {
 	struct run r = run_victim(with_stacks(), victim, NULL);
 	struct tap_image *image = r.tap->images[0];
-	/* A hook that waits for room may be interrupted more often than the side buffer has places: counted. */
+	/* A hook that waits for room may be interrupted more often than the side buffer has places:
+	 * counted. */
 	uint64_t lost = image->lost_events;
-	CHECK(!image->is_broken && image->n_disorder == 0 && image->untold_events == 0, "disorder %lu", image->n_disorder);
+	CHECK(!image->is_broken && image->n_disorder == 0 && image->untold_events == 0, "disorder %lu",
+		image->n_disorder);
 	CHECK(lost * 10 < image->n_events, "%lu lost", lost);
 	CHECK(n_of_size(image, 20011) == r.truth->n[TRUTH_PAIRS], "%lu, truth %lu", n_of_size(image, 20011),
 		r.truth->n[TRUTH_PAIRS]);
@@ -426,8 +462,8 @@ static void check_goes_on(const char *victim, uint64_t size, uint32_t stack_dept
 	struct run r = run_victim(o, victim, NULL);
 	struct tap_image *image = r.tap->images[0];
 	CHECK(!image->is_broken && image->n_disorder == 0, "disorder %lu", image->n_disorder);
-	CHECK(n_of_size(image, size) == 1000, "%lu of 1000 afterwards, %lu lost, depth %u", n_of_size(image, size),
-		image->lost_events, stack_depth);
+	CHECK(n_of_size(image, size) == 1000, "%lu of 1000 afterwards, %lu lost, depth %u",
+		n_of_size(image, size), image->lost_events, stack_depth);
 	CHECK(image->lost_events * 100 <= image->n_events, "%lu lost", image->lost_events);
 	run_close(&r);
 }
@@ -443,8 +479,8 @@ static void cancelled_threads_are_survived(void)
 	check_goes_on("async_cancel", 20033, 128);
 }
 
-/* Single-steps the victim into its hook, k instructions deep for k = 1, 2, ..., and sends `sig` there, until the hook
- * is too short for k. Returns the number of instructions tried. */
+/* Single-steps the victim into its hook, k instructions deep for k = 1, 2, ..., and sends `sig` there, until
+ * the hook is too short for k. Returns the number of instructions tried. */
 static long step_through(struct run *r, const char *victim, int sig, long stride)
 {
 	int status;
@@ -499,9 +535,10 @@ static void a_signal_at_any_instruction_of_a_hook_is_recorded(void)
 	CHECK(k > 100, "%ld", k);
 	check_sound(r.tap);
 	uint64_t n = n_of_size(r.tap->images[0], 31337);
-	CHECK(r.truth->n[TRUTH_SIGNAL] == (uint64_t)k - 1, "%lu signals, %ld tries", r.truth->n[TRUTH_SIGNAL], k);
-	CHECK(n == r.truth->n[TRUTH_SIGNAL] + r.truth->n[TRUTH_PAIRS] + 1, "%lu events, %lu + %lu + 1 calls", n,
-		r.truth->n[TRUTH_SIGNAL], r.truth->n[TRUTH_PAIRS]);
+	CHECK(r.truth->n[TRUTH_SIGNAL] == (uint64_t)k - 1, "%lu signals, %ld tries", r.truth->n[TRUTH_SIGNAL],
+		k);
+	CHECK(n == r.truth->n[TRUTH_SIGNAL] + r.truth->n[TRUTH_PAIRS] + 1, "%lu events, %lu + %lu + 1 calls",
+		n, r.truth->n[TRUTH_SIGNAL], r.truth->n[TRUTH_PAIRS]);
 	run_close(&r);
 }
 
@@ -509,12 +546,13 @@ static void a_jump_from_any_instruction_of_a_hook_is_survived(void)
 {
 	struct run r;
 	run_open(&r, with_stacks());
-	long k = step_through(&r, "stepped_jump", SIGUSR1, 3); /* each hook also tidies up after the one before */
+	long k = step_through(
+		&r, "stepped_jump", SIGUSR1, 3); /* each hook also tidies up after the one before */
 	run_wait(&r);
 	CHECK(k > 100, "%ld", k);
 	check_sound(r.tap);
-	CHECK(r.truth->n[TRUTH_SIGNAL] == (uint64_t)(k - 1) / 3, "%lu jumps, %ld tries", r.truth->n[TRUTH_SIGNAL],
-		(k - 1) / 3);
+	CHECK(r.truth->n[TRUTH_SIGNAL] == (uint64_t)(k - 1) / 3, "%lu jumps, %ld tries",
+		r.truth->n[TRUTH_SIGNAL], (k - 1) / 3);
 	run_close(&r);
 }
 
@@ -534,7 +572,7 @@ static void a_fork_at_any_instruction_of_a_hook_is_survived(void)
 	run_close(&r);
 }
 
-/* ---- processes --------------------------------------------------------------------------------------------------------- */
+/* ---- processes ---- */
 
 static void forked_children_are_images_of_their_own(void)
 {
@@ -544,7 +582,8 @@ static void forked_children_are_images_of_their_own(void)
 	for (size_t i = 1; i < r.tap->n_images; i++) {
 		const struct ms_hello *h = &r.tap->images[i]->hello;
 		CHECK(h->image == MS_IMAGE_FORKED, "image %zu", i);
-		CHECK(h->fork_id && h->fork_id == r.tap->images[i - 1]->forks[0], "image %zu: fork %lx", i, h->fork_id);
+		CHECK(h->fork_id && h->fork_id == r.tap->images[i - 1]->forks[0], "image %zu: fork %lx", i,
+			h->fork_id);
 		CHECK((int)h->ppid == r.tap->images[i - 1]->pid, "image %zu", i);
 	}
 	run_close(&r);
@@ -614,7 +653,9 @@ static void closed_descriptors_and_a_cleared_environment_do_not_matter(void)
 static void daemons_are_followed(void)
 {
 	struct run r = run_victim(with_stacks(), "daemons", NULL);
-	for (int i = 0; i < 2000 && (!r.truth->n[TRUTH_PAIRS] || r.tap->n_images < 2 || !r.tap->images[1]->is_gone); i++)
+	for (int i = 0;
+		i < 2000 && (!r.truth->n[TRUTH_PAIRS] || r.tap->n_images < 2 || !r.tap->images[1]->is_gone);
+		i++)
 		usleep(1000);
 	CHECK(r.tap->n_images == 2, "%zu", r.tap->n_images);
 	check_sound(r.tap);
@@ -631,7 +672,7 @@ static void handlers_may_fork(void)
 	run_close(&r);
 }
 
-/* ---- ends ---------------------------------------------------------------------------------------------------------------- */
+/* ---- ends ---- */
 
 static void all_ends_are_recorded_to_the_last_call(void)
 {
@@ -646,7 +687,8 @@ static void all_ends_are_recorded_to_the_last_call(void)
 		CHECK((r.status & ~0x80) == statuses[i], "end %d: status %x", i, (unsigned)r.status);
 		check_oracle(&r);
 		CHECK(n_of_size(r.tap->images[0], 1100) == 1, "end %d", i);
-		CHECK(n_of_size(r.tap->images[0], 1101) == at_exit[i], "end %d: %lu", i, n_of_size(r.tap->images[0], 1101));
+		CHECK(n_of_size(r.tap->images[0], 1101) == at_exit[i], "end %d: %lu", i,
+			n_of_size(r.tap->images[0], 1101));
 		CHECK(n_of_size(r.tap->images[0], 1102) == destroyed[i], "end %d", i);
 		run_close(&r);
 	}
@@ -661,12 +703,12 @@ static void check_killed(const struct run *r, uint64_t signals)
 		n_allocs += e->size >= 3000 && e->size < 3064;
 		n_frees += e->kind == KIND_FREE;
 	}
-	CHECK(n_allocs >= r->truth->n[TRUTH_ALLOCS], "kill %lu: %lu recorded, %lu returned", signals, n_allocs,
-		r->truth->n[TRUTH_ALLOCS]);
+	CHECK(n_allocs >= r->truth->n[TRUTH_ALLOCS], "kill %lu: %lu recorded, %lu returned", signals,
+		n_allocs, r->truth->n[TRUTH_ALLOCS]);
 	CHECK(n_frees >= r->truth->n[TRUTH_FREES], "kill %lu: %lu recorded, %lu returned", signals, n_frees,
 		r->truth->n[TRUTH_FREES]);
-	CHECK(n_allocs <= r->truth->n[TRUTH_ALLOCS] + 2, "kill %lu: %lu recorded, %lu returned", signals, n_allocs,
-		r->truth->n[TRUTH_ALLOCS]);
+	CHECK(n_allocs <= r->truth->n[TRUTH_ALLOCS] + 2, "kill %lu: %lu recorded, %lu returned", signals,
+		n_allocs, r->truth->n[TRUTH_ALLOCS]);
 }
 
 static void nothing_returned_is_missing_after_kill(void)
@@ -686,7 +728,7 @@ static void nothing_returned_is_missing_after_kill(void)
 	}
 }
 
-/* ---- the recorder ------------------------------------------------------------------------------------------------------- */
+/* ---- the recorder ---- */
 
 static void a_full_arena_blocks_without_loss(void)
 {
@@ -710,7 +752,8 @@ static void a_full_arena_drops_and_counts(void)
 	uint64_t told = image->n_events + image->lost_events + image->untold_events;
 	CHECK(!image->is_broken, "broken");
 	CHECK(image->lost_events > 0, "nothing was lost: the test is too weak");
-	CHECK(told >= 600000 && told < 600400, "%zu recorded + %lu lost", image->n_events, image->lost_events);
+	CHECK(told >= 600000 && told < 600400, "%zu recorded + %lu lost", image->n_events,
+		image->lost_events);
 	run_close(&r);
 }
 
@@ -787,7 +830,7 @@ static void without_a_recorder_nothing_happens(void)
 	run_close(&r);
 }
 
-/* ---- what the program sees -------------------------------------------------------------------------------------------- */
+/* ---- what the program sees ---- */
 
 static void the_program_sees_no_difference(void)
 {
@@ -833,7 +876,7 @@ static void a_scribbled_arena_hurts_nobody(void)
 	run_close(&r);
 }
 
-/* ---- libraries -------------------------------------------------------------------------------------------------------- */
+/* ---- libraries ---- */
 
 static void calls_before_any_constructor_are_recorded(void)
 {
@@ -880,9 +923,10 @@ static void unloaded_modules_are_told(void)
 	run_close(&r);
 }
 
-/* ----------------------------------------------------------------------------------------------------------------------- */
-
-#define TEST(f) {#f, f}
+#define TEST(f)                                                                                              \
+	{                                                                                                    \
+#f, f                                                                                        \
+	}
 static const struct {
 	const char *name;
 	void (*run)(void);

@@ -1,7 +1,7 @@
 /* victim.c - programs to be recorded, one per behaviour: victim NAME [ARGS].
  *
- * What a victim says of itself goes into the file $VICTIM_TRUTH, a shared mapping of counters, so that it is right
- * even after SIGKILL; what it prints must be the same with and without the library. */
+ * What a victim says of itself goes into the file $VICTIM_TRUTH, a shared mapping of counters, so that it is
+ * right even after SIGKILL; what it prints must be the same with and without the library. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +56,7 @@ static void in_threads(int n, void *(*run)(void *))
 		pthread_join(t[i], NULL);
 }
 
-/* ---- every function ------------------------------------------------------------------------------------------------ */
+/* ---- every function ---- */
 
 void cfree(void *);
 void free_sized(void *, size_t) __attribute__((weak));
@@ -64,7 +64,8 @@ void free_aligned_sized(void *, size_t, size_t) __attribute__((weak));
 
 static void say(const char *what, const void *p, int rc)
 {
-	printf("%s %s rc=%d errno=%d usable=%zu\n", what, p ? "block" : "NULL", rc, errno, p ? malloc_usable_size((void *)(uintptr_t)p) : 0);
+	printf("%s %s rc=%d errno=%d usable=%zu\n", what, p ? "block" : "NULL", rc, errno,
+		p ? malloc_usable_size((void *)(uintptr_t)p) : 0);
 	errno = 0;
 }
 
@@ -82,7 +83,8 @@ static int conformance(char **argv)
 	say("calloc overflow", keep = calloc(half, 2), 0);
 	say("calloc 0", keep = calloc(0, 5), 0);
 	say("realloc NULL", p = realloc(NULL, 40), 0);
-	uintptr_t same = (uintptr_t)p; /* a failed realloc leaves the block as it was; the compiler can't know */
+	uintptr_t same =
+		(uintptr_t)p; /* a failed realloc leaves the block as it was; the compiler can't know */
 	say("realloc huge", keep = realloc(p, huge), 0);
 	say("realloc grow", p = realloc((void *)same, 100000), 0);
 	say("realloc shrink", p = realloc(p, 8), 0);
@@ -162,7 +164,7 @@ static int each_function(char **argv)
 	return 0;
 }
 
-/* ---- threads ----------------------------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
 enum { BOX = 4096 };
 static void *_Atomic box[BOX];
@@ -346,13 +348,14 @@ static int thread_names(char **argv)
 	return 0;
 }
 
-/* ---- signals ------------------------------------------------------------------------------------------------------- */
+/* ---- signals ---- */
 
 static void on_prof(int sig)
 {
 	int saved = errno;
 	(void)sig;
-	/* Not malloc: the heap may be locked. A hook of its own that takes no lock underneath: the truth counts it. */
+	/* Not malloc: the heap may be locked. A hook of its own that takes no lock underneath: the truth
+	 * counts it. */
 	void *p = NULL;
 	if (posix_memalign(&p, 3, 31337) == EINVAL) /* fails before any lock */
 		atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
@@ -405,7 +408,8 @@ static int signals_alternate(char **argv)
 	return signals_in(argv, SA_ONSTACK);
 }
 
-/* A call that fails at once spends all its time in the hook, so that a jump hits the hook and not a heap lock. */
+/* A call that fails at once spends all its time in the hook, so that a jump hits the hook and not a heap
+ * lock. */
 static sigjmp_buf out_of_here;
 static volatile sig_atomic_t may_jump;
 
@@ -472,7 +476,7 @@ static int async_cancel(char **argv)
 	return 0;
 }
 
-/* ---- processes ------------------------------------------------------------------------------------------------------ */
+/* ---- processes ---- */
 
 static int reap(pid_t pid)
 {
@@ -488,7 +492,7 @@ static int forks(char **argv)
 	void *mine = grab(501);
 	pid_t pid = fork();
 	if (pid == 0) {
-		free(mine);        /* inherited */
+		free(mine); /* inherited */
 		free(grab(502));
 		pid = fork();
 		if (pid == 0) {
@@ -652,7 +656,7 @@ static int fork_in_handler(char **argv)
 	return 0;
 }
 
-/* ---- at every instruction ----------------------------------------------------------------------------------------------- */
+/* ---- at every instruction ---- */
 
 /* The tracer steps from the trap into the hook and sends SIGUSR1 at the k-th instruction, k = 1, 2, 3 ... */
 static void on_usr1(int sig)
@@ -730,7 +734,7 @@ static int stepped_fork(char **argv)
 	return stepped_with(on_usr1_fork);
 }
 
-/* ---- the ends ---------------------------------------------------------------------------------------------------------- */
+/* ---- the ends ---- */
 
 static void at_exit(void)
 {
@@ -781,7 +785,7 @@ static int killed(char **argv)
 	return 0;
 }
 
-/* ---- what a program can see of us --------------------------------------------------------------------------------------- */
+/* ---- what a program can see of us ---- */
 
 static void print_status(const char *wanted)
 {
@@ -828,7 +832,8 @@ static int limited(char **argv)
 
 static int no_tsc(char **argv)
 {
-	pid_t pid = fork(); /* the flag survives fork, not exec: so no heap call comes before it in the child */
+	pid_t pid =
+		fork(); /* the flag survives fork, not exec: so no heap call comes before it in the child */
 	if (pid == 0) {
 		prctl(PR_SET_TSC, PR_TSC_SIGSEGV);
 		for (int i = 0; i < 10; i++)
@@ -839,8 +844,8 @@ static int no_tsc(char **argv)
 	return reap(pid) == 6 ? 0 : 1;
 }
 
-/* From here on the kernel kills for any system call but write and exit: by a filter, or (1) by the strict mode, which
- * forbids the clock as well. */
+/* From here on the kernel kills for any system call but write and exit: by a filter, or (1) by the strict
+ * mode, which forbids the clock as well. */
 static int sandboxed(char **argv)
 {
 	long n = 200000;
@@ -856,7 +861,7 @@ static int sandboxed(char **argv)
 		if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) < 0)
 			return 1;
 	} else if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) {
+		   prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) {
 		return 1;
 	}
 	for (long i = 0; i < n; i++)
@@ -883,14 +888,15 @@ static int scribbles(char **argv)
 	uint64_t x = 88172645463325252u;
 	for (int i = 0; i < 20000; i++) {
 		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-		*(volatile uint64_t *)(lo + x / 16 % ((hi - lo) / (i % 2 ? 1 : 256)) / 8 * 8) = x * 0x9e3779b97f4a7c15u;
+		*(volatile uint64_t *)(lo + x / 16 % ((hi - lo) / (i % 2 ? 1 : 256)) / 8 * 8) =
+			x * 0x9e3779b97f4a7c15u;
 		if (i % 10 == 0)
 			free(grab(100));
 	}
 	return 0;
 }
 
-/* ---- modules -------------------------------------------------------------------------------------------------------------- */
+/* ---- modules ---- */
 
 static int plugins(char **argv)
 {
@@ -909,7 +915,7 @@ static int plugins(char **argv)
 	return 0;
 }
 
-/* ---- load ------------------------------------------------------------------------------------------------------------------ */
+/* ---- load ---- */
 
 static int pairs(char **argv)
 {
@@ -925,14 +931,39 @@ static const struct {
 	const char *name;
 	int (*run)(char **argv);
 } victims[] = {
-	{"conformance", conformance}, {"each_function", each_function}, {"threads", threads},
-	{"short_threads", short_threads}, {"thread_destructors", thread_destructors}, {"small_stacks", small_stacks},
-	{"coroutines", coroutines}, {"thread_names", thread_names}, {"signals", signals},
-	{"signals_alternate", signals_alternate}, {"jumps", jumps}, {"async_cancel", async_cancel}, {"forks", forks},
-	{"fork_storm", fork_storm}, {"vforks", vforks}, {"spawns", spawns}, {"daemons", daemons}, {"execs", execs},
-	{"closes_all", closes_all}, {"fork_in_handler", fork_in_handler}, {"ends", ends}, {"killed", killed},
-	{"observes", observes}, {"limited", limited}, {"no_tsc", no_tsc}, {"sandboxed", sandboxed}, {"scribbles", scribbles}, {"many_threads", many_threads},
-	{"stepped", stepped}, {"stepped_jump", stepped_jump}, {"stepped_fork", stepped_fork}, {"plugins", plugins}, {"pairs", pairs},
+	{"conformance", conformance},
+	{"each_function", each_function},
+	{"threads", threads},
+	{"short_threads", short_threads},
+	{"thread_destructors", thread_destructors},
+	{"small_stacks", small_stacks},
+	{"coroutines", coroutines},
+	{"thread_names", thread_names},
+	{"signals", signals},
+	{"signals_alternate", signals_alternate},
+	{"jumps", jumps},
+	{"async_cancel", async_cancel},
+	{"forks", forks},
+	{"fork_storm", fork_storm},
+	{"vforks", vforks},
+	{"spawns", spawns},
+	{"daemons", daemons},
+	{"execs", execs},
+	{"closes_all", closes_all},
+	{"fork_in_handler", fork_in_handler},
+	{"ends", ends},
+	{"killed", killed},
+	{"observes", observes},
+	{"limited", limited},
+	{"no_tsc", no_tsc},
+	{"sandboxed", sandboxed},
+	{"scribbles", scribbles},
+	{"many_threads", many_threads},
+	{"stepped", stepped},
+	{"stepped_jump", stepped_jump},
+	{"stepped_fork", stepped_fork},
+	{"plugins", plugins},
+	{"pairs", pairs},
 };
 
 int main(int argc, char **argv)

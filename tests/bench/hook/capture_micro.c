@@ -2,10 +2,11 @@
  *
  *	capture_micro [PAIRS]
  *
- * Runs itself as a program that makes PAIRS (default 2 million) pairs of malloc and free, from call stacks of 5, 20 and
- * 60 frames of which the inner four change with every call: natively, with the library but no recorder, recorded without
- * stacks, and recorded with them, under a consumer (tap) that takes the units out as fast as it can and drops them.
- * Prints nanoseconds per event (a pair is two) of the program's own CPU time, the least of five runs. */
+ * Runs itself as a program that makes PAIRS (default 2 million) pairs of malloc and free, from call stacks of
+ * 5, 20 and 60 frames of which the inner four change with every call: natively, with the library but no
+ * recorder, recorded without stacks, and recorded with them, under a consumer (tap) that takes the units out
+ * as fast as it can and drops them. Prints nanoseconds per event (a pair is two) of the program's own CPU
+ * time, the least of five runs. */
 #include "tap.h"
 
 #include <stdio.h>
@@ -19,7 +20,7 @@
 
 enum { INNER = 4, LIVE = 1024 };
 
-/* ---- the program --------------------------------------------------------------------------------------------------- */
+/* ---- the program ---- */
 
 static uint64_t seed = 88172645463325252u;
 static void *ring[LIVE];
@@ -84,14 +85,15 @@ static int program(int depth, uint64_t pairs)
 	return 0;
 }
 
-/* ---- running it ------------------------------------------------------------------------------------------------------ */
+/* ---- running it ---- */
 
 enum how { NATIVE, SILENT, STACKLESS, STACKS, N_HOW };
 
 static double run(const char *self, enum how how, const char *depth, const char *pairs)
 {
 	static const char *const preload[2] = {"LD_PRELOAD=" LIBRARY, NULL};
-	struct tap_options options = {.library = LIBRARY, .discard = true, .stack_depth = how == STACKS ? 256 : 0};
+	struct tap_options options = {
+		.library = LIBRARY, .discard = true, .stack_depth = how == STACKS ? 256 : 0};
 	char *argv[] = {(char *)(uintptr_t)self, (char *)(uintptr_t)depth, (char *)(uintptr_t)pairs, NULL};
 	struct tap *tap = how >= STACKLESS ? tap_open(&options) : NULL;
 	char line[64] = "";
@@ -136,7 +138,8 @@ static void print_stamps(void)
 	for (int i = 0; i < N; i++)
 		sum += __builtin_ia32_rdtscp(&cpu);
 	double end = cpu_ns();
-	printf("stamps: rdtsc %.1f, rdtscp %.1f ns%s\n", (middle - start) / N, (end - middle) / N, sum ? "" : "?");
+	printf("stamps: rdtsc %.1f, rdtscp %.1f ns%s\n", (middle - start) / N, (end - middle) / N,
+		sum ? "" : "?");
 }
 
 int main(int argc, char **argv)
@@ -153,7 +156,8 @@ int main(int argc, char **argv)
 	for (size_t d = 0; d < sizeof(depths) / sizeof(depths[0]); d++) {
 		double least[N_HOW] = {0};
 		for (int i = 0; i < 5 * N_HOW; i++) {
-			double ns = run("/proc/self/exe", i % N_HOW, depths[d], argc > 1 ? argv[1] : "2000000");
+			double ns =
+				run("/proc/self/exe", i % N_HOW, depths[d], argc > 1 ? argv[1] : "2000000");
 			if (least[i % N_HOW] == 0 || ns < least[i % N_HOW])
 				least[i % N_HOW] = ns;
 		}
