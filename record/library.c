@@ -14,7 +14,8 @@ static bool is_there(struct ms_library *lib, const char *directory, const char *
 {
 	char candidate[sizeof lib->path];
 	int n = snprintf(candidate, sizeof candidate, "%s%s%s", directory, below, FILE_NAME);
-	return n > 0 && (size_t)n < sizeof candidate && access(candidate, R_OK) == 0 && realpath(candidate, lib->path);
+	return n > 0 && (size_t)n < sizeof candidate && access(candidate, R_OK) == 0 &&
+	       realpath(candidate, lib->path);
 }
 
 static bool find_file(struct ms_library *lib)
@@ -37,7 +38,8 @@ int ms_library_find(struct ms_library *lib, const char *directory, const char **
 {
 	memset(lib, 0, sizeof *lib);
 	if (!find_file(lib)) {
-		*why = "not found beside this program, nor where it is installed; MSTRACE_CAPTURE_LIB may name it";
+		*why = "not found beside this program, nor where it is installed; "
+		       "MSTRACE_CAPTURE_LIB may name it";
 		return -1;
 	}
 	if (!strpbrk(lib->path, " :\t\n")) {

@@ -1,8 +1,8 @@
 /* merge.h - many queues, each in the order of its thread's stamps, become one order.
  *
  * A binary heap of queues by the key of their first item (then by queue.order). Threads run for thousands of
- * events between switches, so the loop takes a run: all items of the first queue that precede the second queue's
- * first; the heap is touched once per run, and with one active thread never. */
+ * events between switches, so the loop takes a run: all items of the first queue that precede the second
+ * queue's first; the heap is touched once per run, and with one active thread never. */
 #ifndef MS_MERGE_H
 #define MS_MERGE_H
 
@@ -20,14 +20,14 @@ struct ms_merge {
 
 void ms_merge_release(struct ms_merge *m);
 
-/* q has got items, or its first item has changed: takes its place among the others. 0, or -1 without memory: the
- * queue is then not merged until the next try. */
+/* q has got items, or its first item has changed: takes its place among the others. 0, or -1 without memory:
+ * the queue is then not merged until the next try. */
 int ms_merge_update(struct ms_merge *m, struct ms_queue *q);
 /* q is to be forgotten with whatever it holds. */
 void ms_merge_remove(struct ms_merge *m, struct ms_queue *q);
 
-/* Hands every item with a stamp <= watermark to emit, in order, and drops it from its queue. Stops early when emit
- * returns non-zero, which is passed on (that item has been dropped). emit owns the item's note. */
+/* Hands every item with a stamp <= watermark to emit, in order, and drops it from its queue. Stops early when
+ * emit returns non-zero, which is passed on (that item has been dropped). emit owns the item's note. */
 int ms_merge_run(struct ms_merge *m, struct ms_pool *pool, uint64_t watermark,
 	int (*emit)(void *ctx, struct ms_queue *q, struct ms_item *item), void *ctx);
 

@@ -1,5 +1,5 @@
-/* See modmap.h. A sorted array: maps have tens of entries and change at dlopen, lookups happen once per new stack
- * node. */
+/* See modmap.h. A sorted array: maps have tens of entries and change at dlopen, lookups happen once per new
+ * stack node. */
 #include "modmap.h"
 
 #include <stdlib.h>

@@ -26,10 +26,11 @@ struct ms_modmap *ms_modmap_new(void);
 struct ms_modmap *ms_modmap_share(struct ms_modmap *m); /* one more reference to the same map */
 void ms_modmap_free(struct ms_modmap *m);		/* drops a reference; NULL is fine */
 
-/* Puts e into *m, taking away whatever overlaps it (*covered then says so). *m is replaced by a copy if it is shared.
- * 0, or -1 without memory: then nothing has changed. */
+/* Puts e into *m, taking away whatever overlaps it (*covered then says so). *m is replaced by a copy if it is
+ * shared. 0, or -1 without memory: then nothing has changed. */
 int ms_modmap_put(struct ms_modmap **m, const struct ms_modmap_entry *e, bool *covered);
-/* Takes away the entry that starts at start and copies it to *gone. 1, 0 if there is none, or -1 without memory. */
+/* Takes away the entry that starts at start and copies it to *gone. 1, 0 if there is none, or -1 without
+ * memory. */
 int ms_modmap_take(struct ms_modmap **m, uint64_t start, struct ms_modmap_entry *gone);
 
 /* The entry that covers addr, or NULL. Valid until the next change. */

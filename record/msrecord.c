@@ -1,8 +1,8 @@
 /* msrecord - runs a command and writes what it does with the heap to a trace.
  *
- * This file is options, order of business and what is said about it. The order matters: the child is forked first of
- * all, while this process has nothing a program should not inherit; whatever can be refused is refused before it is
- * let go; and from then on nothing that happens to us may become its problem. */
+ * This file is options, order of business and what is said about it. The order matters: the child is forked
+ * first of all, while this process has nothing a program should not inherit; whatever can be refused is
+ * refused before it is let go; and from then on nothing that happens to us may become its problem. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,10 +16,10 @@
 #include "mstrace.h"
 #include "names.h"
 #include "options.h"
-#include "report.h"
-#include "session.h"
 #include "recording_summary.h"
+#include "report.h"
 #include "resolve.h"
+#include "session.h"
 #include "target.h"
 #include "tracefile.h"
 
@@ -40,30 +40,33 @@ static const char *const full_names[] = {"block", "drop", NULL};
 static const struct ms_opt option_table[] = {
 	MS_OPT_GROUP("Trace"),
 	MS_OPT_STRING('o', "output", struct options, output, "FILE",
-		"write the trace to FILE instead of NAME.PID.mst; - is standard output, and the command's own standard "
-		"output then goes to standard error"),
+		"write the trace to FILE instead of NAME.PID.mst; - is standard output, and the command's "
+		"own standard output then goes to standard error"),
 	MS_OPT_FLAG('f', "force", struct options, is_forced, "replace FILE if it exists"),
-	MS_OPT_COUNT(0, "level", struct options, level, "N", "compression level of zstd, 1 to 19 (default {})"),
+	MS_OPT_COUNT(0, "level", struct options, level, "N",
+		"compression level of zstd, 1 to 19 (default {})"),
 	MS_OPT_COUNT(0, "time-shift", struct options, time_shift, "N",
-		"keep times in steps of 2^N nanoseconds, 0 to 20; the order is exact whatever N is (default {})"),
+		"keep times in steps of 2^N nanoseconds, 0 to 20; the order is exact whatever N is "
+		"(default {})"),
 	MS_OPT_FLAG(0, "no-symbols", struct options, has_no_symbols,
 		"do not look up function names at the end; addresses are kept"),
 	MS_OPT_GROUP("What is recorded"),
 	MS_OPT_ENUM(0, "follow", struct options, follow, follow_names,
-		"processes besides the command's first program: none, those it forks, those started by exec, or all "
-		"(default {})"),
+		"processes besides the command's first program: none, those it forks, those started by exec, "
+		"or all (default {})"),
 	MS_OPT_FLAG(0, "no-wait", struct options, stops_with_command,
 		"end the recording with the command, though processes it has started still run"),
 	MS_OPT_COUNT(0, "stack-depth", struct options, stack_depth, "N",
 		"keep at most N frames of each call stack, the innermost ones; 0: no stacks (default {})"),
-	MS_OPT_FLAG(0, "no-free-stacks", struct options, has_no_free_stacks, "no call stacks for frees: faster, smaller"),
+	MS_OPT_FLAG(0, "no-free-stacks", struct options, has_no_free_stacks,
+		"no call stacks for frees: faster, smaller"),
 	MS_OPT_ENUM(0, "on-full", struct options, on_full, full_names,
-		"when the program is faster than the recorder: block it until there is room, or drop events and count "
-		"them (default {})"),
+		"when the program is faster than the recorder: block it until there is room, or drop events "
+		"and count them (default {})"),
 	MS_OPT_GROUP("Afterwards"),
 	MS_OPT_STRING(0, "resolve", struct options, resolved, "TRACE",
-		"run nothing: look up the function names that TRACE lacks, in the files it names, and replace it by the "
-		"completed trace, or write that to FILE"),
+		"run nothing: look up the function names that TRACE lacks, in the files it names, and "
+		"replace it by the completed trace, or write that to FILE"),
 	MS_OPT_GROUP("Messages"),
 	MS_OPT_FLAG('q', "quiet", struct options, is_quiet, "say nothing unless something is wrong"),
 	MS_OPT_END,
@@ -90,15 +93,15 @@ static const struct ms_tool tool = {
 	.name = "msrecord",
 	.summary = "record what a program does with the heap",
 	.description =
-		"Runs COMMAND and writes every call of malloc, free and their kin, with call stacks, threads and processes, to "
-		"a trace that msdump, msanalyze and msrender read.\n\n"
-		"The command's output and exit status are its own. Signals sent to msrecord are passed on to it; Ctrl-C "
-		"reaches both, and msrecord completes the trace. If processes outlive the command, as daemons do, recording "
-		"goes on until they end too, or until Ctrl-C.\n\n"
-		"If the trace cannot be written any more, the command goes on unrecorded. If msrecord is killed, the trace "
-		"can be read up to its last second.\n\n"
-		"COMMAND must be dynamically linked with glibc. The environment variable MSTRACE_CAPTURE_LIB may name the "
-		"capture library.",
+		"Runs COMMAND and writes every call of malloc, free and their kin, with call stacks, threads "
+		"and processes, to a trace that msdump, msanalyze and msrender read.\n\n"
+		"The command's output and exit status are its own. Signals sent to msrecord are passed on to "
+		"it; Ctrl-C reaches both, and msrecord completes the trace. If processes outlive the "
+		"command, as daemons do, recording goes on until they end too, or until Ctrl-C.\n\n"
+		"If the trace cannot be written any more, the command goes on unrecorded. If msrecord is "
+		"killed, the trace can be read up to its last second.\n\n"
+		"COMMAND must be dynamically linked with glibc. The environment variable MSTRACE_CAPTURE_LIB "
+		"may name the capture library.",
 	.self = {.operands = "[--] COMMAND [ARG...]", .min_operands = 0, .max_operands = -1},
 	.options = option_table,
 	.examples = examples,
@@ -119,7 +122,7 @@ struct recording {
 	struct mst_writer *writer;
 };
 
-/* ---- before the start ------------------------------------------------------------------------------------------ */
+/* ---- before the start ------------------------------------------------------------------------------- */
 
 static void check_options(const struct options *o)
 {
@@ -168,14 +171,15 @@ static int open_server(struct recording *r)
 {
 	const struct options *o = r->options;
 	const struct ms_server_options opt = {
-		.segments = {
-			.clock_base = r->session.clock.base,
-			.clock = r->session.clock.kind,
-			.on_full = o->on_full == 0 ? MS_FULL_BLOCK : MS_FULL_DROP,
-			.stack_depth = (uint32_t)o->stack_depth,
-			.free_stacks = !o->has_no_free_stacks,
-			.backlog = MS_BACKLOG_CHUNKS,
-		},
+		.segments =
+			{
+				.clock_base = r->session.clock.base,
+				.clock = r->session.clock.kind,
+				.on_full = o->on_full == 0 ? MS_FULL_BLOCK : MS_FULL_DROP,
+				.stack_depth = (uint32_t)o->stack_depth,
+				.free_stacks = !o->has_no_free_stacks,
+				.backlog = MS_BACKLOG_CHUNKS,
+			},
 		.follow = (enum ms_follow)o->follow,
 		.clock = &r->session.clock,
 		.wake = ms_session_wake,
@@ -183,7 +187,9 @@ static int open_server(struct recording *r)
 	};
 	int rc = ms_server_open(&opt, &r->server);
 	if (rc < 0)
-		ms_error("cannot make a directory and socket for the command to find: %s (TMPDIR names another place)",
+		ms_error(
+			"cannot make a directory and socket for the command to find: %s (TMPDIR names another "
+			"place)",
 			strerror(-rc));
 	return rc;
 }
@@ -235,24 +241,25 @@ static int open_writer(struct recording *r)
 		cwd[0] = 0;
 	snprintf(tool_name, sizeof tool_name, "msrecord %s", MS_VERSION);
 	const struct mst_writer_options opt = {
-		.header = {
-			.time_shift = (uint8_t)o->time_shift,
-			.has_addresses = true,
-			.has_free_stacks = !o->has_no_free_stacks && o->stack_depth > 0,
-			.stack_depth = (uint32_t)o->stack_depth,
-			.start_realtime_ns = clock->realtime_ns,
-			.start_monotonic_ns = clock->monotonic_ns,
-			.page_size = (uint32_t)sysconf(_SC_PAGESIZE),
-			.n_cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN),
-			.tool = tool_name,
-			.host = host.nodename,
-			.kernel = host.release,
-			.arch = host.machine,
-			.clock = ms_clock_name(clock->kind),
-			.cwd = cwd,
-			.cmdline = cmdline,
-			.cmdline_len = cmdline_len,
-		},
+		.header =
+			{
+				.time_shift = (uint8_t)o->time_shift,
+				.has_addresses = true,
+				.has_free_stacks = !o->has_no_free_stacks && o->stack_depth > 0,
+				.stack_depth = (uint32_t)o->stack_depth,
+				.start_realtime_ns = clock->realtime_ns,
+				.start_monotonic_ns = clock->monotonic_ns,
+				.page_size = (uint32_t)sysconf(_SC_PAGESIZE),
+				.n_cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN),
+				.tool = tool_name,
+				.host = host.nodename,
+				.kernel = host.release,
+				.arch = host.machine,
+				.clock = ms_clock_name(clock->kind),
+				.cwd = cwd,
+				.cmdline = cmdline,
+				.cmdline_len = cmdline_len,
+			},
 		.level = (int)o->level,
 		.threaded = true,
 	};
@@ -264,23 +271,26 @@ static int open_writer(struct recording *r)
 static int open_trace(struct recording *r)
 {
 	const char *why;
-	if (ms_tracefile_open(&r->file, r->options->output, r->command[0], r->child.pid, r->options->is_forced, &why)) {
+	if (ms_tracefile_open(
+		    &r->file, r->options->output, r->command[0], r->child.pid, r->options->is_forced, &why)) {
 		ms_error("cannot write '%s': %s", r->file.path, why);
 		return -1;
 	}
 	int rc = open_writer(r);
 	if (rc < 0)
-		ms_error("cannot write '%s': %s", r->file.path, rc == MST_EIO ? strerror(errno) : mst_strerror(rc));
+		ms_error("cannot write '%s': %s", r->file.path,
+			rc == MST_EIO ? strerror(errno) : mst_strerror(rc));
 	return rc;
 }
 
-/* ---- the recording --------------------------------------------------------------------------------------------- */
+/* ---- the recording ---------------------------------------------------------------------------------- */
 
 static void say_who_is_waited_for(void *ctx, size_t n)
 {
 	(void)ctx;
-	ms_info("the command has ended; %zu process%s it started still run%s and %s recorded: Ctrl-C ends that", n,
-		n == 1 ? "" : "es", n == 1 ? "s" : "", n == 1 ? "is" : "are");
+	ms_info("the command has ended; %zu process%s it started still run%s and %s recorded: "
+		"Ctrl-C ends that",
+		n, n == 1 ? "" : "es", n == 1 ? "s" : "", n == 1 ? "is" : "are");
 }
 
 /* Exec has failed, as it can in spite of all we looked at. */
@@ -294,8 +304,9 @@ static void say_writer_failure(const struct recording *r, int rc)
 {
 	const struct mst_problem *problem = mst_writer_problem(r->writer);
 	ms_error("cannot write '%s': %s; the trace ends here%s", r->file.path,
-		problem && problem->os_errno ? strerror(problem->os_errno) : problem && problem->text[0] ? problem->text
-													   : mst_strerror(rc),
+		problem && problem->os_errno  ? strerror(problem->os_errno)
+		: problem && problem->text[0] ? problem->text
+					      : mst_strerror(rc),
 		r->child.has_ended ? "" : ", the command goes on");
 }
 
@@ -305,14 +316,16 @@ static void say_why_nothing_came(const struct recording *r)
 	uint64_t wrong_abi, no_room;
 	ms_server_refusals(r->server, &wrong_abi, &no_room);
 	if (wrong_abi)
-		ms_warn("nothing was recorded: the capture library '%s' is of another build than this msrecord",
+		ms_warn("nothing was recorded: the capture library '%s' is of another build than "
+			"this msrecord",
 			r->library.path);
 	else if (no_room)
-		ms_warn("nothing was recorded: no memory or no descriptors for the shared segment (see ulimit -n, and the "
-			"limits of the container)");
+		ms_warn("nothing was recorded: no memory or no descriptors for the shared segment (see "
+			"ulimit -n, and the limits of the container)");
 	else
-		ms_warn("nothing was recorded: the command never called malloc through the dynamic linker; it may be static, "
-			"set-uid, use an allocator of its own, or clear its environment (LD_PRELOAD, MSTRACE_SOCKET)");
+		ms_warn("nothing was recorded: the command never called malloc through the dynamic linker; it "
+			"may be static, set-uid, use an allocator of its own, or clear its environment "
+			"(LD_PRELOAD, MSTRACE_SOCKET)");
 }
 
 static void say_what_went_wrong(const struct recording *r, const struct mst_totals *totals)
@@ -328,11 +341,14 @@ static void say_what_went_wrong(const struct recording *r, const struct mst_tota
 		ms_warn("%llu processes were not recorded: no memory or no descriptors for their segments",
 			(unsigned long long)no_room);
 	if (s->n_faults)
-		ms_warn("process %u has written over the shared segment: some events are lost", s->first_fault_pid);
+		ms_warn("process %u has written over the shared segment: some events are lost",
+			s->first_fault_pid);
 	if (totals->lost_events)
-		ms_warn("%llu events were lost; the trace says where", (unsigned long long)totals->lost_events);
+		ms_warn("%llu events were lost; the trace says where",
+			(unsigned long long)totals->lost_events);
 	if (s->n_left_running)
-		ms_info("%zu process%s went on unrecorded", s->n_left_running, s->n_left_running == 1 ? "" : "es");
+		ms_info("%zu process%s went on unrecorded", s->n_left_running,
+			s->n_left_running == 1 ? "" : "es");
 }
 
 static int add_names(const struct recording *r)
@@ -359,7 +375,8 @@ static int finish(struct recording *r, int status)
 	r->writer = NULL;
 	int error = ms_tracefile_close(&r->file);
 	if (rc < 0 || error) {
-		ms_error("cannot complete '%s': %s", r->file.path, error ? strerror(error) : mst_strerror(rc));
+		ms_error(
+			"cannot complete '%s': %s", r->file.path, error ? strerror(error) : mst_strerror(rc));
 		return MST_EIO;
 	}
 	say_what_went_wrong(r, &summary.totals);
@@ -375,7 +392,8 @@ static int record(struct recording *r)
 		.server = r->server,
 		.child = &r->child,
 		.stack_depth = (uint32_t)r->options->stack_depth,
-		.is_forking_followed = r->options->follow == MS_FOLLOW_ALL || r->options->follow == MS_FOLLOW_FORK,
+		.is_forking_followed =
+			r->options->follow == MS_FOLLOW_ALL || r->options->follow == MS_FOLLOW_FORK,
 		.stops_with_command = r->options->stops_with_command,
 		.on_waiting = say_who_is_waited_for,
 	};

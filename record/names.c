@@ -16,7 +16,7 @@ struct request {
 	uint32_t *index_of; /* module id → index in modules + 1; 0 = not asked */
 	uint32_t n_modules, cap_index;
 	struct ms_symbol_query *queries;
-	uint32_t *codes;    /* code id of each query */
+	uint32_t *codes; /* code id of each query */
 	uint32_t n_queries;
 };
 
@@ -28,7 +28,7 @@ static void release(struct request *rq)
 	free(rq->codes);
 }
 
-/* ---- the two kinds of traces ------------------------------------------------------------------------------------ */
+/* ---- the two kinds of traces ------------------------------------------------------------------------ */
 
 static uint32_t writer_n_codes(const void *trace)
 {
@@ -62,8 +62,8 @@ static int writer_add_symbols(void *trace, uint32_t code, const struct mst_symbo
 
 struct ms_names_trace ms_names_of_writer(struct mst_writer *w)
 {
-	return (struct ms_names_trace){
-		w, writer_n_codes, writer_code, writer_module, writer_string, writer_add_string, writer_add_symbols};
+	return (struct ms_names_trace){w, writer_n_codes, writer_code, writer_module, writer_string,
+		writer_add_string, writer_add_symbols};
 }
 
 static uint32_t old_n_codes(const void *trace)
@@ -105,7 +105,7 @@ struct ms_names_trace ms_names_of_amendment(struct mst_amendment *a)
 		a, old_n_codes, old_code, old_module, old_string, old_add_string, old_add_symbols};
 }
 
-/* ---- question and answer ---------------------------------------------------------------------------------------- */
+/* ---- question and answer ---------------------------------------------------------------------------- */
 
 /* The index of a module in the request, made if it is new. UINT32_MAX: there is no file to read. */
 static uint32_t ask_module(const struct ms_names_trace *t, struct request *rq, uint32_t id)
@@ -160,7 +160,8 @@ static int intern(const struct ms_names_trace *t, const char *s, uint32_t *id)
 	return s && *s ? t->add_string(t->trace, s, strlen(s), id) : 0;
 }
 
-static int add_symbols(const struct ms_names_trace *t, uint32_t code, const struct ms_symbol_frame *frames, size_t n)
+static int add_symbols(
+	const struct ms_names_trace *t, uint32_t code, const struct ms_symbol_frame *frames, size_t n)
 {
 	struct mst_symbol symbols[FRAMES_MAX];
 	if (n > FRAMES_MAX)
@@ -176,8 +177,8 @@ static int add_symbols(const struct ms_names_trace *t, uint32_t code, const stru
 	return t->add_symbols(t->trace, code, symbols, n);
 }
 
-static int add_answers(const struct ms_names_trace *t, const struct request *rq, const struct ms_symbols *symbols,
-	struct ms_names_result *result)
+static int add_answers(const struct ms_names_trace *t, const struct request *rq,
+	const struct ms_symbols *symbols, struct ms_names_result *result)
 {
 	for (uint32_t i = 0; i < rq->n_queries; i++) {
 		size_t n;
@@ -192,7 +193,8 @@ static int add_answers(const struct ms_names_trace *t, const struct request *rq,
 	return 0;
 }
 
-static void note_problems(const struct request *rq, const struct ms_symbols *symbols, struct ms_names_result *result)
+static void note_problems(
+	const struct request *rq, const struct ms_symbols *symbols, struct ms_names_result *result)
 {
 	for (uint32_t i = 0; i < rq->n_modules; i++) {
 		const struct ms_symbol_report *report = ms_symbols_report(symbols, i);

@@ -1,7 +1,7 @@
 /* names.h - symbols for a trace: which code addresses need names, and what record/symbols/ says about them.
  *
- * The one place where traces and symbols meet. It serves a recording that ends and a trace that was written long
- * ago alike: both are seen through struct ms_names_trace. */
+ * The one place where traces and symbols meet. It serves a recording that ends and a trace that was written
+ * long ago alike: both are seen through struct ms_names_trace. */
 #ifndef MS_NAMES_H
 #define MS_NAMES_H
 
@@ -22,18 +22,19 @@ struct ms_names_trace {
 	int (*add_symbols)(void *trace, uint32_t code, const struct mst_symbol *s, size_t n);
 };
 struct ms_names_trace ms_names_of_writer(struct mst_writer *w);
-struct ms_names_trace ms_names_of_amendment(struct mst_amendment *a); /* wants names where there are none yet */
+struct ms_names_trace ms_names_of_amendment(
+	struct mst_amendment *a); /* wants names where there are none yet */
 
 struct ms_names_result {
-	uint32_t n_codes;      /* addresses in modules that have files */
-	uint32_t n_named;      /* of which we know something now */
-	uint32_t n_modules;    /* modules with addresses */
-	uint32_t n_unread;     /* modules that gave no names at all */
-	char problem[512];     /* the first of them and why; "" = none */
+	uint32_t n_codes;   /* addresses in modules that have files */
+	uint32_t n_named;   /* of which we know something now */
+	uint32_t n_modules; /* modules with addresses */
+	uint32_t n_unread;  /* modules that gave no names at all */
+	char problem[512];  /* the first of them and why; "" = none */
 };
 
-/* Finds the symbols and adds them. Files that cannot be read cost their own names only. 0, or what adding gave, or
- * MST_ENOMEM. Forks: other threads may go on meanwhile. */
+/* Finds the symbols and adds them. Files that cannot be read cost their own names only. 0, or what adding
+ * gave, or MST_ENOMEM. Forks: other threads may go on meanwhile. */
 int ms_names_add(const struct ms_names_trace *trace, struct ms_names_result *result);
 
 #endif

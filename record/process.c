@@ -57,7 +57,7 @@ void ms_process_free(struct ms_process *proc, struct ms_pool *pool)
 	free(proc);
 }
 
-/* ---- tenants come ------------------------------------------------------------------------------------------- */
+/* ---- tenants come ----------------------------------------------------------------------------------- */
 
 static void find_outer_tid(const struct ms_process *proc, struct ms_tenant *t)
 {
@@ -123,7 +123,7 @@ static int look_up_to(struct ms_process *proc, uint32_t high)
 	return 0;
 }
 
-/* ---- the scan ----------------------------------------------------------------------------------------------- */
+/* ---- the scan --------------------------------------------------------------------------------------- */
 
 /* Before which stamp nothing more comes from t, whose slot looked like this and has been drained up to it.
  * `has_moved`: something new had been published. */
@@ -198,7 +198,7 @@ int ms_process_scan(struct ms_process *proc, struct ms_scan *scan)
 	return 0;
 }
 
-/* ---- tenants go --------------------------------------------------------------------------------------------- */
+/* ---- tenants go ------------------------------------------------------------------------------------- */
 
 static bool is_among(const uint32_t *sorted, size_t n, uint32_t tid)
 {

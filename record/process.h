@@ -1,57 +1,57 @@
 /* process.h - one process image of the traced program: its segment, its threads, its stacks and its modules.
  *
- * ms_process_scan() is half of the argument that the order is right (arena.h 3, format: "Order"): it takes what
- * every thread has published and says before which stamp nothing more can come. The other half, the watermark,
- * is the least of those bounds over all images (session.c). */
+ * ms_process_scan() is half of the argument that the order is right (arena.h 3, format: "Order"): it takes
+ * what every thread has published and says before which stamp nothing more can come. The other half, the
+ * watermark, is the least of those bounds over all images (session.c). */
 #ifndef MS_PROCESS_H
 #define MS_PROCESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "timebase.h"
 #include "merge.h"
 #include "modmap.h"
 #include "serve.h"
 #include "stacktree.h"
 #include "tenant.h"
+#include "timebase.h"
 
 /* A realloc that has begun and not ended, at the present place of the order. */
 struct ms_pending {
 	const struct ms_tenant *tenant;
-	uint64_t addr;  /* the old block */
+	uint64_t addr; /* the old block */
 	uint64_t stamp;
-	bool is_split;  /* another thread has acquired addr since: the release has been told */
+	bool is_split; /* another thread has acquired addr since: the release has been told */
 };
 
 struct ms_process {
-	struct ms_process *next;       /* of all images, newest first; ended ones stay as a record of who was who */
-	struct ms_arrival *arrival;  /* who it is; its segment; NULL once closed */
-	uint32_t pid;                /* as we see it */
-	uint32_t own_pid;            /* as it sees itself */
-	uint32_t id;                 /* in the trace; 0 = not told yet */
+	struct ms_process *next; /* of all images, newest first; ended ones stay as a record of who was who */
+	struct ms_arrival *arrival; /* who it is; its segment; NULL once closed */
+	uint32_t pid;		    /* as we see it */
+	uint32_t own_pid;	    /* as it sees itself */
+	uint32_t id;		    /* in the trace; 0 = not told yet */
 	uint64_t start_stamp;
 
-	struct ms_tenant **tenants;  /* by slot */
+	struct ms_tenant **tenants;	 /* by slot */
 	uint32_t n_tenants, cap_tenants; /* slots looked at so far */
-	uint32_t n_live;             /* tenants there are */
+	uint32_t n_live;		 /* tenants there are */
 	uint64_t next_reap_ns, next_check_ns;
 
 	struct ms_stacktree tree;
-	struct ms_modmap *modules;   /* at the present place of the order */
-	uint32_t era;                /* raised when a resolved node may have become wrong */
-	bool has_unknown;            /* some node was resolved to no module in this era */
+	struct ms_modmap *modules; /* at the present place of the order */
+	uint32_t era;		   /* raised when a resolved node may have become wrong */
+	bool has_unknown;	   /* some node was resolved to no module in this era */
 
 	struct ms_pending *pending;
 	size_t n_pending, cap_pending;
-	size_t n_fork_points;        /* unclaimed ones */
+	size_t n_fork_points; /* unclaimed ones */
 
-	bool is_dead;                /* no more units will come */
-	uint8_t fate;                /* enum mst_process_fate, with is_dead */
+	bool is_dead; /* no more units will come */
+	uint8_t fate; /* enum mst_process_fate, with is_dead */
 	int32_t status;
 	uint64_t end_stamp;
 	uint64_t lost_events, lost_bytes, stall_ns; /* summed over tenants that left */
-	uint32_t faults;             /* the same */
+	uint32_t faults;			    /* the same */
 };
 
 /* Takes the arrival (frees it also on failure). NULL without memory. */
@@ -69,23 +69,23 @@ static inline struct ms_segment *ms_process_segment(struct ms_process *proc)
 struct ms_scan {
 	struct ms_drain *drain;
 	struct ms_merge *merge;
-	uint64_t now;        /* stamp taken before the pass began */
-	uint64_t guard;      /* ticks a store may linger unseen */
-	uint64_t patience;   /* ticks after which nobody is waited for */
-	uint64_t horizon;    /* stamps beyond it are no clock's */
-	uint64_t max_items;  /* about so many may wait per thread */
+	uint64_t now;	    /* stamp taken before the pass began */
+	uint64_t guard;	    /* ticks a store may linger unseen */
+	uint64_t patience;  /* ticks after which nobody is waited for */
+	uint64_t horizon;   /* stamps beyond it are no clock's */
+	uint64_t max_items; /* about so many may wait per thread */
 	uint32_t stack_depth;
-	uint64_t n_tenants;  /* of all processes, about */
-	uint64_t n_units;    /* out: items taken */
-	bool is_behind;      /* out: some thread has more than was taken */
-	uint64_t bound;      /* in and out: lowered to the stamp before which nothing more comes from this image */
+	uint64_t n_tenants; /* of all processes, about */
+	uint64_t n_units;   /* out: items taken */
+	bool is_behind;	    /* out: some thread has more than was taken */
+	uint64_t bound; /* in and out: lowered to the stamp before which nothing more comes from this image */
 };
 
 /* Drains every slot. 0, or -1 without memory. */
 int ms_process_scan(struct ms_process *proc, struct ms_scan *scan);
 
-/* Marks the tenants whose threads have ended; they are over after the next scan. To be called every few ms while
- * threads come and go; `now_ns` is CLOCK_MONOTONIC. */
+/* Marks the tenants whose threads have ended; they are over after the next scan. To be called every few ms
+ * while threads come and go; `now_ns` is CLOCK_MONOTONIC. */
 void ms_process_reap(struct ms_process *proc, uint64_t now_ns);
 
 /* The image has ended: the next scan is the last. */

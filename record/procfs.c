@@ -154,7 +154,8 @@ bool ms_procfs_exit_status(pid_t pid, int *wait_status)
 	if (n <= 0)
 		return false;
 	text[n] = 0;
-	/* The name stands in parentheses and may hold anything; what follows the last one is ours to count. */
+	/* The name stands in parentheses and may hold anything; what follows the last one is ours to count.
+	 */
 	const char *p = strrchr(text, ')');
 	if (!p || (p[1] && p[2] != 'Z'))
 		return false;

@@ -1,7 +1,7 @@
 /* procfs.h - what /proc says about other processes. It knows nothing else.
  *
- * A process may vanish at any moment and its names are attacker text: every call can fail, and gives bytes, not
- * strings to print. All functions are thread-safe. */
+ * A process may vanish at any moment and its names are attacker text: every call can fail, and gives bytes,
+ * not strings to print. All functions are thread-safe. */
 #ifndef MS_PROCFS_H
 #define MS_PROCFS_H
 
@@ -22,16 +22,16 @@ bool ms_procfs_exe_id(pid_t pid, uint64_t id[2]);
 /* Name of a thread, without newline. tid as /proc shows it. Bytes, or a negative errno. */
 ssize_t ms_procfs_thread_name(pid_t pid, pid_t tid, char *buf, size_t cap);
 
-/* The thread ids of a process as /proc shows them, sorted. *tids is (re)allocated to hold them, *cap its room. The
- * number, or a negative errno. The kernel ends the list early when a thread ends while it is read: who is missing
- * in it may be alive (ms_procfs_has_thread). */
+/* The thread ids of a process as /proc shows them, sorted. *tids is (re)allocated to hold them, *cap its
+ * room. The number, or a negative errno. The kernel ends the list early when a thread ends while it is read:
+ * who is missing in it may be alive (ms_procfs_has_thread). */
 ssize_t ms_procfs_threads(pid_t pid, uint32_t **tids, size_t *cap);
 
 /* Is there such a thread? True if that cannot be found out. */
 bool ms_procfs_has_thread(pid_t pid, pid_t tid);
 
-/* The thread id that /proc uses for the thread which, in another pid namespace, sees itself as tid. 0 if it was not
- * found. */
+/* The thread id that /proc uses for the thread which, in another pid namespace, sees itself as tid. 0 if it
+ * was not found. */
 pid_t ms_procfs_outer_tid(pid_t pid, uint32_t tid);
 
 /* Wait status of a zombie, if this kernel and our rights tell. False: not known. */

@@ -1,8 +1,8 @@
 /* queue.h - the units of one thread, drained and waiting for their place in the order.
  *
- * A list of fixed blocks of items: written at the tail by drain.c, taken from the head by merge.c. Blocks come from a
- * pool that keeps what was freed last on top, so that in the steady state the same few blocks stay in cache, and
- * memory is bounded by what waits, whatever the number of threads. */
+ * A list of fixed blocks of items: written at the tail by drain.c, taken from the head by merge.c. Blocks
+ * come from a pool that keeps what was freed last on top, so that in the steady state the same few blocks
+ * stay in cache, and memory is bounded by what waits, whatever the number of threads. */
 #ifndef MS_QUEUE_H
 #define MS_QUEUE_H
 
@@ -12,24 +12,24 @@
 
 /* One unit. */
 struct ms_item {
-	uint64_t key;      /* stamp and rank in the order: MS_ITEM_KEY */
+	uint64_t key; /* stamp and rank in the order: MS_ITEM_KEY */
 	uint64_t addr;
 	uint64_t size;
 	uint64_t old_addr;
 	union {
-		void *note;        /* kinds from 64: what the unit says (struct ms_note), owned by the item */
+		void *note; /* kinds from 64: what the unit says (struct ms_note), owned by the item */
 		struct {
-			uint32_t node;  /* stack, in the image's tree */
+			uint32_t node; /* stack, in the image's tree */
 			uint32_t align;
 		};
 	};
 	uint16_t err;
-	uint8_t kind;      /* enum mst_op or enum ms_unit_kind */
-	uint8_t flags;     /* enum ms_unit_flag */
+	uint8_t kind;  /* enum mst_op or enum ms_unit_kind */
+	uint8_t flags; /* enum ms_unit_flag */
 };
 
 /* At equal stamps, what releases (or tells) goes before what acquires. */
-#define MS_ITEM_KEY(stamp, acquires) ((stamp) << 1 | (uint64_t)!!(acquires))
+#define MS_ITEM_KEY(stamp, acquires) ((stamp) << 1 | (uint64_t) !!(acquires))
 #define MS_ITEM_STAMP(key) ((key) >> 1)
 
 #define MS_BLOCK_ITEMS 168u
@@ -48,11 +48,11 @@ void ms_pool_release(struct ms_pool *p);
 
 struct ms_queue {
 	struct ms_block *head, *tail;
-	uint32_t first;  /* next item of head */
-	uint32_t end;    /* items used in tail */
-	uint64_t n;      /* items waiting */
-	uint32_t order;  /* decides between equal keys */
-	uint32_t at;     /* place in the merge's heap, from 1; 0 = not in it */
+	uint32_t first; /* next item of head */
+	uint32_t end;	/* items used in tail */
+	uint64_t n;	/* items waiting */
+	uint32_t order; /* decides between equal keys */
+	uint32_t at;	/* place in the merge's heap, from 1; 0 = not in it */
 };
 
 /* Room for one more item at the tail, which the caller fills at once; NULL without memory. */
@@ -65,8 +65,8 @@ static inline struct ms_item *ms_queue_push(struct ms_queue *q, struct ms_pool *
 	return &q->tail->items[q->end++];
 }
 
-/* Moves the item just pushed before those of a greater key that stand in the same block: a signal handler's events
- * are published after the event they interrupted, with earlier stamps. */
+/* Moves the item just pushed before those of a greater key that stand in the same block: a signal handler's
+ * events are published after the event they interrupted, with earlier stamps. */
 void ms_queue_settle(struct ms_queue *q);
 
 /* The first item; the queue is not empty. Valid until it is dropped. */

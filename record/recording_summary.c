@@ -9,7 +9,8 @@
 /* A word of a shell command: quoted where it has to be. */
 static void put_word(struct ms_out *o, const char *word)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,:@%+=-";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,:@%+=-";
 	if (*word && *word != '-' && strspn(word, plain) == strlen(word)) {
 		ms_out_str(o, word);
 		return;

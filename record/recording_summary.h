@@ -5,9 +5,9 @@
 #include "mstrace.h"
 
 struct ms_summary {
-	const char *path;      /* of the trace; "-" = standard output */
+	const char *path; /* of the trace; "-" = standard output */
 	struct mst_totals totals;
-	uint64_t bytes;        /* of the trace */
+	uint64_t bytes; /* of the trace */
 	uint64_t n_processes;
 };
 

@@ -21,10 +21,10 @@
 #include "procfs.h"
 
 enum {
-	GUESTS_MAX = 64,	      /* connections that have not said hello yet */
-	PATIENCE_MS = 2000,	      /* how long one may take to */
-	DIRECTORY_MAX = 80,	      /* with the NUL: a socket in it must have a path of 108 */
-	CMDLINE_MAX = 64 * 1024,      /* the format's limit on strings */
+	GUESTS_MAX = 64,	 /* connections that have not said hello yet */
+	PATIENCE_MS = 2000,	 /* how long one may take to */
+	DIRECTORY_MAX = 80,	 /* with the NUL: a socket in it must have a path of 108 */
+	CMDLINE_MAX = 64 * 1024, /* the format's limit on strings */
 };
 
 #define PREFIX "msrecord-"
@@ -71,11 +71,13 @@ static void remove_if_stale(const char *dir, const char *name)
 	char path[DIRECTORY_MAX], file[DIRECTORY_MAX + 32];
 	struct stat st;
 	int n = snprintf(path, sizeof path, "%s/%s", dir, name);
-	if (n < 0 || (size_t)n >= sizeof path || lstat(path, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+	if (n < 0 || (size_t)n >= sizeof path || lstat(path, &st) || !S_ISDIR(st.st_mode) ||
+		st.st_uid != geteuid())
 		return;
 	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/s", path);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	bool is_stale = fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) && errno == ECONNREFUSED;
+	bool is_stale =
+		fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) && errno == ECONNREFUSED;
 	if (fd >= 0)
 		close(fd);
 	for (size_t i = 0; is_stale && i < sizeof files / sizeof *files; i++) {

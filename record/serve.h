@@ -1,10 +1,10 @@
 /* serve.h - the door: where process images of the traced program come to fetch their segment.
  *
- * A SOCK_SEQPACKET socket in a directory that only we may enter, served by a thread of its own: an image waits in
- * its very first heap call, so it must never wait for a drain pass. The thread checks the hello, makes the
- * segment, notes what /proc says of the image while it stands still, and queues it as an arrival for the
- * session; only then does the image go on. It is the only part of msrecord that answers programs, and it writes
- * nothing but welcomes. */
+ * A SOCK_SEQPACKET socket in a directory that only we may enter, served by a thread of its own: an image
+ * waits in its very first heap call, so it must never wait for a drain pass. The thread checks the hello,
+ * makes the segment, notes what /proc says of the image while it stands still, and queues it as an arrival
+ * for the session; only then does the image go on. It is the only part of msrecord that answers programs, and
+ * it writes nothing but welcomes. */
 #ifndef MS_SERVE_H
 #define MS_SERVE_H
 
@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "timebase.h"
 #include "share.h"
+#include "timebase.h"
 #include "wire.h"
 
 enum ms_follow { MS_FOLLOW_NONE, MS_FOLLOW_FORK, MS_FOLLOW_EXEC, MS_FOLLOW_ALL };
@@ -24,12 +24,12 @@ struct ms_arrival {
 	struct ms_arrival *next;
 	struct ms_hello hello;
 	struct ms_share share;
-	pid_t pid;            /* as we see it */
-	uint64_t stamp;       /* when it was let in: before its first event */
+	pid_t pid;	/* as we see it */
+	uint64_t stamp; /* when it was let in: before its first event */
 	int pidfd;
-	uint64_t exe_id[2];   /* device and inode; zeros = unknown */
+	uint64_t exe_id[2]; /* device and inode; zeros = unknown */
 	size_t exe_len, cmdline_len;
-	char *exe, *cmdline;  /* not terminated; NULL if empty */
+	char *exe, *cmdline; /* not terminated; NULL if empty */
 };
 /* Frees what is left in it (a taker that keeps something clears the field) and the arrival. */
 void ms_arrival_free(struct ms_arrival *a);
@@ -40,7 +40,7 @@ struct ms_server_options {
 	struct ms_share_config segments;
 	enum ms_follow follow;
 	const struct ms_clock_map *clock; /* for stamps; only its constant parts are read */
-	void (*wake)(void *ctx); /* called by the server's thread after each arrival */
+	void (*wake)(void *ctx);	  /* called by the server's thread after each arrival */
 	void *ctx;
 };
 

@@ -21,14 +21,14 @@
 #define SLEEP_PER_THREAD_NS 2000u
 #define CLOCK_SAMPLE_NS (100u * MS)
 #define FLUSH_NS (1000u * MS)
-#define GUARD_NS 100000u         /* a store leaves the store buffer sooner than this */
-#define PATIENCE_NS (250u * MS)  /* nobody's unit is waited for longer */
+#define GUARD_NS 100000u		   /* a store leaves the store buffer sooner than this */
+#define PATIENCE_NS (250u * MS)		   /* nobody's unit is waited for longer */
 #define HORIZON_NS (10000u * (uint64_t)MS) /* stamps further ahead of us are garbage */
 #define ARRIVAL_GRACE_NS (1000u * MS)
 #define LOOK_NS (20u * MS)
 #define EXE_CHECK_NS (1000u * MS)
-#define ITEMS_WAITING 1000000u   /* of all threads together, about: 48 MB */
-#define ITEMS_PER_THREAD 4096u   /* at least */
+#define ITEMS_WAITING 1000000u /* of all threads together, about: 48 MB */
+#define ITEMS_PER_THREAD 4096u /* at least */
 
 int ms_session_init(struct ms_session *s)
 {
@@ -56,7 +56,7 @@ void ms_session_release(struct ms_session *s)
 	s->poller = 0;
 }
 
-/* ---- sleeping ------------------------------------------------------------------------------------------------- */
+/* ---- sleeping --------------------------------------------------------------------------------------- */
 
 void ms_session_wake(void *ctx)
 {
@@ -68,8 +68,8 @@ void ms_session_wake(void *ctx)
 /* Sleeps until somebody wants us: on our own word, and on those by which programs cry that they fill up. */
 static void sleep_until_wanted(struct ms_session *s, uint32_t wake_seen)
 {
-	struct futex_waitv waits[FUTEX_WAITV_MAX] = {{.uaddr = (uintptr_t)&s->wake, .val = wake_seen,
-		.flags = FUTEX_32 | FUTEX_PRIVATE_FLAG}};
+	struct futex_waitv waits[FUTEX_WAITV_MAX] = {
+		{.uaddr = (uintptr_t)&s->wake, .val = wake_seen, .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG}};
 	size_t n_asked = s->n_live < FUTEX_WAITV_MAX - 1 ? s->n_live : FUTEX_WAITV_MAX - 1;
 	for (size_t i = 0; i < n_asked; i++) {
 		_Atomic uint32_t *asleep = &ms_process_segment(s->live[i])->control->recorder_asleep;
@@ -87,7 +87,7 @@ static void sleep_until_wanted(struct ms_session *s, uint32_t wake_seen)
 		atomic_store(&ms_process_segment(s->live[i])->control->recorder_asleep, 0);
 }
 
-/* ---- arrivals and deaths -------------------------------------------------------------------------------------- */
+/* ---- arrivals and deaths ---------------------------------------------------------------------------- */
 
 static uint64_t now_ns(struct ms_session *s)
 {
@@ -165,12 +165,13 @@ static bool ask_pidfd(int pidfd, int *wait_status)
 	return true;
 }
 
-/* How a process that is not our child has ended. Its zombie tells until its parent reaps it, its pidfd (on new
- * kernels) from then on. */
+/* How a process that is not our child has ended. Its zombie tells until its parent reaps it, its pidfd (on
+ * new kernels) from then on. */
 static bool learn_status(const struct ms_process *proc, int *wait_status)
 {
 	return ask_pidfd(proc->arrival->pidfd, wait_status) ||
-	       ms_procfs_exit_status((pid_t)proc->pid, wait_status) || ask_pidfd(proc->arrival->pidfd, wait_status);
+	       ms_procfs_exit_status((pid_t)proc->pid, wait_status) ||
+	       ask_pidfd(proc->arrival->pidfd, wait_status);
 }
 
 static void note_death(struct ms_session *s, struct ms_process *proc)
@@ -215,7 +216,7 @@ static void check_executable(struct ms_session *s, struct ms_process *proc, uint
 		ms_process_die(proc, MST_FATE_EXEC, 0, ms_ticks_now(&s->clock));
 }
 
-/* ---- a pass --------------------------------------------------------------------------------------------------- */
+/* ---- a pass ----------------------------------------------------------------------------------------- */
 
 /* `now` was read before the arrivals were taken: whoever is not among them takes stamps later than that. */
 static int scan_all(struct ms_session *s, struct ms_scan *scan, uint64_t now)
@@ -230,7 +231,8 @@ static int scan_all(struct ms_session *s, struct ms_scan *scan, uint64_t now)
 		.guard = ms_clock_ticks(&s->clock, GUARD_NS),
 		.horizon = now + ms_clock_ticks(&s->clock, HORIZON_NS),
 		.patience = ms_clock_ticks(&s->clock, PATIENCE_NS),
-		.max_items = ITEMS_WAITING / n_tenants > ITEMS_PER_THREAD ? ITEMS_WAITING / n_tenants : ITEMS_PER_THREAD,
+		.max_items = ITEMS_WAITING / n_tenants > ITEMS_PER_THREAD ? ITEMS_WAITING / n_tenants
+									  : ITEMS_PER_THREAD,
 		.stack_depth = s->options.stack_depth,
 		.n_tenants = n_tenants,
 	};
@@ -294,8 +296,8 @@ static size_t first_to_end(const struct ms_session *s, uint64_t watermark)
 	return first;
 }
 
-/* Merges up to the watermark. A process ends at its place in the order, so that what it held counts as live until
- * then and not longer. */
+/* Merges up to the watermark. A process ends at its place in the order, so that what it held counts as live
+ * until then and not longer. */
 static int merge_and_end(struct ms_session *s, uint64_t watermark)
 {
 	for (size_t i; (i = first_to_end(s, watermark)) != SIZE_MAX;) {
@@ -306,7 +308,8 @@ static int merge_and_end(struct ms_session *s, uint64_t watermark)
 		if (rc < 0)
 			return rc;
 		if (proc->n_live) {
-			proc->end_stamp = watermark + 1; /* stamps beyond its end: scribbled on, or an odd clock */
+			/* stamps beyond its end: scribbled on, or an odd clock */
+			proc->end_stamp = watermark + 1;
 			continue;
 		}
 		s->live[i] = s->live[--s->n_live];
@@ -369,7 +372,7 @@ static int pass(struct ms_session *s, struct ms_scan *scan)
 	return rc < 0 ? rc : flush_now_and_then(s);
 }
 
-/* ---- the end -------------------------------------------------------------------------------------------------- */
+/* ---- the end ---------------------------------------------------------------------------------------- */
 
 /* A process that was forked, or is on its way through exec, may not have called the heap yet. */
 static bool is_somebody_coming(struct ms_session *s, uint64_t now)
@@ -454,8 +457,8 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 		rc = pass(s, &scan);
 		if (rc < 0 || is_finished(s))
 			break;
-		/* Queues that are full and wait for the watermark are no reason to spin: the threads that hold it up
-		 * may be waiting for this very core. */
+		/* Queues that are full and wait for the watermark are no reason to spin: the threads that
+		 * hold it up may be waiting for this very core. */
 		adapt_sleep(s, &scan);
 		if (!scan.is_behind || !s->has_merged)
 			sleep_until_wanted(s, wake_seen);

@@ -2,7 +2,8 @@
  *
  * One thread does everything but answer the door (serve.c) and compress (the writer). It goes round:
  *
- *	arrivals, deaths → look at the clock → drain every image → merge up to the watermark → partings → sleep
+ *	arrivals, deaths → look at the clock → drain every image → merge up to the watermark → partings →
+ *sleep
  *
  * The watermark is the least stamp before which no image can bring anything more. A pass takes what there is;
  * between passes it sleeps 1 to 20 ms, or less when a program that fills its segment wakes it. */
@@ -14,19 +15,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "timebase.h"
 #include "process.h"
 #include "spawn.h"
+#include "timebase.h"
 #include "translate.h"
 
 struct ms_session_options {
 	struct mst_writer *writer;
 	struct ms_server *server; /* started */
-	struct ms_child *child;   /* running; reaped by the session */
+	struct ms_child *child;	  /* running; reaped by the session */
 	uint32_t stack_depth;
 	bool is_forking_followed; /* a forked child may still be on its way to us */
 	bool stops_with_command;  /* do not wait for processes that outlive the command */
-	void (*on_waiting)(void *ctx, size_t n_processes); /* the command has ended, these have not; may be NULL */
+	void (*on_waiting)(
+		void *ctx, size_t n_processes); /* the command has ended, these have not; may be NULL */
 	void *ctx;
 };
 
@@ -38,14 +40,14 @@ struct ms_session {
 	struct ms_merge merge;
 	struct ms_process **live; /* images not finished */
 	size_t n_live, cap_live;
-	int poller;             /* epoll over the pidfds */
-	_Atomic uint32_t wake;  /* futex: raised by whoever wants the next pass now */
+	int poller;	       /* epoll over the pidfds */
+	_Atomic uint32_t wake; /* futex: raised by whoever wants the next pass now */
 	uint64_t sleep_ns;
 	uint64_t flushed_ns, flushed_events;
 	uint64_t child_ended_ns; /* 0: it has not */
-	uint64_t next_look_ns;   /* for processes that have not arrived yet */
+	uint64_t next_look_ns;	 /* for processes that have not arrived yet */
 	bool has_notified;
-	bool has_merged;         /* in the last pass */
+	bool has_merged; /* in the last pass */
 	/* what there is to tell at the end */
 	uint64_t n_processes, n_faults;
 	size_t n_left_running;
@@ -59,8 +61,8 @@ void ms_session_release(struct ms_session *s);
 /* Wakes the session from any thread or signal handler: ctx is the session. */
 void ms_session_wake(void *ctx);
 
-/* Records until the command and what it started have ended, or a signal says stop. 0, or the writer's error: then
- * the programs have been told to go on unrecorded. */
+/* Records until the command and what it started have ended, or a signal says stop. 0, or the writer's error:
+ * then the programs have been told to go on unrecorded. */
 int ms_session_run(struct ms_session *s, const struct ms_session_options *opt);
 
 #endif

@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel's robust list, of the thread that called ms_share_init. glibc's own list for that thread is replaced: we
- * use no robust mutexes. */
+/* The kernel's robust list, of the thread that called ms_share_init. glibc's own list for that thread is
+ * replaced: we use no robust mutexes. */
 static struct robust_list_head life = {
 	.list = {.next = &life.list},
 	.futex_offset = MS_PAGE + offsetof(struct ms_control, recorder_lock),
@@ -51,10 +51,12 @@ static void live_without(const struct robust_list *node)
 static unsigned char *map_segment(int fd)
 {
 	size_t size = MS_PAGE + MS_SEGMENT_SIZE;
-	unsigned char *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	unsigned char *base =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (base == MAP_FAILED)
 		return base;
-	if (mmap(base + MS_PAGE, MS_SEGMENT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED)
+	if (mmap(base + MS_PAGE, MS_SEGMENT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) !=
+		MAP_FAILED)
 		return base;
 	int error = errno;
 	munmap(base, size);

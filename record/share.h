@@ -2,10 +2,10 @@
  *
  *	our mapping:  | private page: list node | control | slots | ... the segment, shared with the program |
  *
- * The kernel marks control.recorder_lock with FUTEX_OWNER_DIED when the thread that called ms_share_init ends, however
- * it ends: the word is on that thread's robust list. The list's nodes lie in a private page in front of each
- * segment, at one distance from the futex word as the kernel wants it, where no traced program can reach them.
- * The kernel walks at most 2048 nodes: segments beyond that depend on the heartbeat alone. */
+ * The kernel marks control.recorder_lock with FUTEX_OWNER_DIED when the thread that called ms_share_init
+ *ends, however it ends: the word is on that thread's robust list. The list's nodes lie in a private page in
+ *front of each segment, at one distance from the futex word as the kernel wants it, where no traced program
+ *can reach them. The kernel walks at most 2048 nodes: segments beyond that depend on the heartbeat alone. */
 #ifndef MS_SHARE_H
 #define MS_SHARE_H
 
@@ -29,12 +29,12 @@ struct ms_share_config {
 	uint32_t backlog; /* chunks */
 };
 
-/* The calling thread holds the lock of all segments from now on. To be called once, by the main thread, before any
- * segment is made. 0 or a negative errno. */
+/* The calling thread holds the lock of all segments from now on. To be called once, by the main thread,
+ * before any segment is made. 0 or a negative errno. */
 int ms_share_init(void);
 
-/* Makes a segment. *fd is its descriptor, to be passed on and closed by the caller. 0, or a negative errno: then
- * there is nothing to close. Any thread. */
+/* Makes a segment. *fd is its descriptor, to be passed on and closed by the caller. 0, or a negative errno:
+ * then there is nothing to close. Any thread. */
 int ms_share_open(const struct ms_share_config *config, struct ms_share *share, int *fd);
 
 /* Unmaps; the program's own mapping stays with it. Any thread; all zeros is fine. */

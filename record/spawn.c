@@ -16,7 +16,7 @@ extern char **environ;
 
 #define PRELOAD "LD_PRELOAD="
 
-/* ---- the child ------------------------------------------------------------------------------------------------ */
+/* ---- the child -------------------------------------------------------------------------------------- */
 
 /* "LD_PRELOAD=ours:theirs". malloc'ed, or NULL. */
 static char *preload_variable(const char *library)
@@ -25,7 +25,8 @@ static char *preload_variable(const char *library)
 	size_t room = sizeof PRELOAD + strlen(library) + 1 + (theirs ? strlen(theirs) : 0);
 	char *text = malloc(room);
 	if (text)
-		snprintf(text, room, PRELOAD "%s%s%s", library, theirs && *theirs ? ":" : "", theirs ? theirs : "");
+		snprintf(text, room, PRELOAD "%s%s%s", library, theirs && *theirs ? ":" : "",
+			theirs ? theirs : "");
 	return text;
 }
 
@@ -152,7 +153,7 @@ int ms_child_exit_status(const struct ms_child *c)
 	return WIFSIGNALED(c->wait_status) ? 128 + WTERMSIG(c->wait_status) : WEXITSTATUS(c->wait_status);
 }
 
-/* ---- signals -------------------------------------------------------------------------------------------------- */
+/* ---- signals ---------------------------------------------------------------------------------------- */
 
 /* Handlers have no argument: their state is the only one of its kind in msrecord. */
 static struct {
@@ -162,16 +163,16 @@ static struct {
 	void *ctx;
 } signals;
 
-static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH, SIGALRM, SIGURG,
-	SIGIO, SIGVTALRM, SIGPROF, SIGPWR};
+static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH,
+	SIGALRM, SIGURG, SIGIO, SIGVTALRM, SIGPROF, SIGPWR};
 
 static bool ends_recording(int sig)
 {
 	return sig == SIGINT || sig == SIGQUIT || sig == SIGTERM || sig == SIGHUP;
 }
 
-/* Sent with kill by some process, to us: the terminal and the kernel address whole groups, and so does the program when
- * it signals its own. */
+/* Sent with kill by some process, to us: the terminal and the kernel address whole groups, and so does the
+ * program when it signals its own. */
 static bool is_for_us_alone(const siginfo_t *info, pid_t child)
 {
 	return info->si_code <= 0 && info->si_pid != child;

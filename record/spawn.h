@@ -1,9 +1,9 @@
 /* spawn.h - the command: started with our library, left alone otherwise, and waited for.
  *
- * The child is forked before msrecord has threads, handlers or raised limits, so that it starts with exactly what
- * msrecord was given, and waits at a gate until all is ready (its pid names the trace). Signals that are sent to
- * msrecord alone are passed on to it; those the terminal sends reach it by themselves, as they go to the whole
- * foreground group, and msrecord outlives them. */
+ * The child is forked before msrecord has threads, handlers or raised limits, so that it starts with exactly
+ * what msrecord was given, and waits at a gate until all is ready (its pid names the trace). Signals that are
+ * sent to msrecord alone are passed on to it; those the terminal sends reach it by themselves, as they go to
+ * the whole foreground group, and msrecord outlives them. */
 #ifndef MS_SPAWN_H
 #define MS_SPAWN_H
 
@@ -12,18 +12,18 @@
 
 struct ms_child {
 	pid_t pid;
-	int gate;         /* write end: a byte opens it */
-	int report;       /* read end: errno of a failed exec, or end of file */
-	bool has_run;     /* exec succeeded */
+	int gate;     /* write end: a byte opens it */
+	int report;   /* read end: errno of a failed exec, or end of file */
+	bool has_run; /* exec succeeded */
 	bool has_ended;
-	int wait_status;  /* with has_ended */
+	int wait_status; /* with has_ended */
 };
 
 struct ms_spawn {
-	char **argv;               /* of the command, NULL-terminated */
-	const char *library;       /* LD_PRELOAD puts it before what the user has there */
-	const char *variable;      /* "NAME=value", added to the environment */
-	bool is_stdout_to_stderr;  /* the trace has stdout: the program writes to stderr instead */
+	char **argv;		  /* of the command, NULL-terminated */
+	const char *library;	  /* LD_PRELOAD puts it before what the user has there */
+	const char *variable;	  /* "NAME=value", added to the environment */
+	bool is_stdout_to_stderr; /* the trace has stdout: the program writes to stderr instead */
 };
 
 /* Forks the child up to the gate. 0 or a negative errno. */
@@ -39,8 +39,9 @@ void ms_child_wait(struct ms_child *c);
 /* What a shell would say: exit status, or 128 + signal. */
 int ms_child_exit_status(const struct ms_child *c);
 
-/* From now on signals are handled as said above; `wake` is called after each from the handler, also for SIGCHLD. The
- * child must exist. After its end INT, QUIT, TERM and HUP set the flag that ms_signals_stop reads. */
+/* From now on signals are handled as said above; `wake` is called after each from the handler, also for
+ * SIGCHLD. The child must exist. After its end INT, QUIT, TERM and HUP set the flag that ms_signals_stop
+ * reads. */
 void ms_signals_install(const struct ms_child *c, void (*wake)(void *ctx), void *ctx);
 bool ms_signals_stop(void);
 /* To be called when the child has been reaped: its pid may be another's now. */

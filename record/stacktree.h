@@ -1,11 +1,11 @@
 /* stacktree.h - the stacks of one process image, as raw return addresses.
  *
- * A node is "this return address, called from parent"; a stack is its innermost node. Threads send only how their
- * stack differs from the previous one, so per event a few nodes are looked up, and a stack costs one number.
- * Node 0 is "no stack", node 1 the pseudo parent of a cut stack: the numbers mst_stack gives them.
+ * A node is "this return address, called from parent"; a stack is its innermost node. Threads send only how
+ * their stack differs from the previous one, so per event a few nodes are looked up, and a stack costs one
+ * number. Node 0 is "no stack", node 1 the pseudo parent of a cut stack: the numbers mst_stack gives them.
  *
- * A node also remembers what it is in the trace (its stack id there), found when it is first used by an event and valid while
- * the module map it was found by holds: see `era`. */
+ * A node also remembers what it is in the trace (its stack id there), found when it is first used by an event
+ * and valid while the module map it was found by holds: see `era`. */
 #ifndef MS_STACKTREE_H
 #define MS_STACKTREE_H
 
@@ -19,14 +19,14 @@ struct ms_node {
 	uint64_t ip;
 	uint32_t parent;
 	uint32_t latest; /* the child found last: most events meet it again, and this spares the hash table */
-	uint32_t stack;  /* id in the trace, if era matches */
-	uint32_t era;    /* 0 = never resolved */
+	uint32_t stack;	 /* id in the trace, if era matches */
+	uint32_t era;	 /* 0 = never resolved */
 };
 
 struct ms_stacktree {
 	struct ms_node *nodes;
-	uint32_t n, cap;      /* n counts nodes 0 and 1; cap doubles */
-	uint32_t *index;      /* open addressing, node numbers, 0 = empty; at most half full */
+	uint32_t n, cap; /* n counts nodes 0 and 1; cap doubles */
+	uint32_t *index; /* open addressing, node numbers, 0 = empty; at most half full */
 	uint32_t index_mask;
 };
 
@@ -37,7 +37,8 @@ void ms_stacktree_release(struct ms_stacktree *t);
 /* The slow path of ms_stacktree_child. */
 uint32_t ms_stacktree_find(struct ms_stacktree *t, uint32_t parent, uint64_t ip);
 
-/* The node for ip called from parent (an existing node, or NONE, or CUT); made if new. MS_NODE_NONE = no memory. */
+/* The node for ip called from parent (an existing node, or NONE, or CUT); made if new. MS_NODE_NONE = no
+ * memory. */
 static inline uint32_t ms_stacktree_child(struct ms_stacktree *t, uint32_t parent, uint64_t ip)
 {
 	uint32_t latest = t->nodes[parent].latest;

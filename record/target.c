@@ -15,8 +15,8 @@
 
 #define SCRIPTS_MAX 5 /* as many interpreters of interpreters as the kernel follows */
 
-static void __attribute__((format(printf, 3, 4))) judge(struct ms_target *t, enum ms_target_verdict verdict,
-	const char *format, ...)
+static void __attribute__((format(printf, 3, 4)))
+judge(struct ms_target *t, enum ms_target_verdict verdict, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -40,7 +40,8 @@ static int find_in_path(const char *name, struct ms_target *t)
 {
 	const char *dirs = getenv("PATH");
 	int error = ENOENT;
-	for (dirs = dirs ? dirs : "/bin:/usr/bin"; dirs; dirs = strchr(dirs, ':') ? strchr(dirs, ':') + 1 : NULL) {
+	for (dirs = dirs ? dirs : "/bin:/usr/bin"; dirs;
+		dirs = strchr(dirs, ':') ? strchr(dirs, ':') + 1 : NULL) {
 		int len = (int)strcspn(dirs, ":");
 		int n = snprintf(t->path, sizeof t->path, "%.*s%s%s", len, dirs, len ? "/" : "", name);
 		if (n < 0 || (size_t)n >= sizeof t->path)
@@ -84,25 +85,35 @@ static void judge_elf(struct ms_target *t, const struct ms_elf_info *e)
 {
 	unsigned sanitizers = e->sanitizers & ~(unsigned)MS_SANITIZER_UNDEFINED;
 	if (e->elf_class != ELFCLASS64 || e->elf_data != ELFDATA2LSB || e->machine != EM_X86_64)
-		judge(t, MS_TARGET_UNFIT, "'%s' is a program for another machine or ABI than x86-64: "
-			"record a 64-bit build of it", t->path);
-	else if (e->is_static)
-		judge(t, MS_TARGET_UNFIT, "'%s' is statically linked%s%s: the capture library can not get into it; "
-			"link it dynamically", t->path, e->allocator ? ", with " : "", e->allocator ? e->allocator : "");
-	else if (e->is_musl)
-		judge(t, MS_TARGET_UNFIT, "'%s' uses musl libc: the capture library needs glibc; build it for glibc",
+		judge(t, MS_TARGET_UNFIT,
+			"'%s' is a program for another machine or ABI than x86-64: "
+			"record a 64-bit build of it",
 			t->path);
+	else if (e->is_static)
+		judge(t, MS_TARGET_UNFIT,
+			"'%s' is statically linked%s%s: the capture library can not get into it; "
+			"link it dynamically",
+			t->path, e->allocator ? ", with " : "", e->allocator ? e->allocator : "");
+	else if (e->is_musl)
+		judge(t, MS_TARGET_UNFIT,
+			"'%s' uses musl libc: the capture library needs glibc; build it for glibc", t->path);
 	else if (e->gains_privilege)
-		judge(t, MS_TARGET_UNFIT, "'%s' gains privileges when it starts (setuid, setgid or capabilities), so the "
-			"dynamic linker ignores LD_PRELOAD: record a copy without them, or as the user it becomes",
+		judge(t, MS_TARGET_UNFIT,
+			"'%s' gains privileges when it starts (setuid, setgid or capabilities), so the "
+			"dynamic linker ignores LD_PRELOAD: record a copy without them, or as the user it "
+			"becomes",
 			t->path);
 	else if (sanitizers)
-		judge(t, MS_TARGET_UNFIT, "'%s' is built with -fsanitize=%s, which replaces malloc itself: record a build "
-			"without it", t->path, sanitizer_name(sanitizers));
+		judge(t, MS_TARGET_UNFIT,
+			"'%s' is built with -fsanitize=%s, which replaces malloc itself: record a build "
+			"without it",
+			t->path, sanitizer_name(sanitizers));
 	else if (e->defines_malloc)
-		judge(t, MS_TARGET_DOUBTFUL, "'%s' brings its own malloc%s%s%s: its own calls will not be seen; build it "
-			"with the allocator of libc, or with a shared one", t->path, e->allocator ? " (" : "",
-			e->allocator ? e->allocator : "", e->allocator ? ")" : "");
+		judge(t, MS_TARGET_DOUBTFUL,
+			"'%s' brings its own malloc%s%s%s: its own calls will not be seen; build it "
+			"with the allocator of libc, or with a shared one",
+			t->path, e->allocator ? " (" : "", e->allocator ? e->allocator : "",
+			e->allocator ? ")" : "");
 }
 
 static void judge_file(struct ms_target *t)
@@ -117,7 +128,8 @@ static void judge_file(struct ms_target *t)
 			return; /* the same */
 		if (access(e.interpreter, X_OK)) {
 			judge(t, errno == ENOENT ? MS_TARGET_NOT_FOUND : MS_TARGET_NOT_EXECUTABLE,
-				"cannot run '%s': its interpreter '%s': %s", t->path, e.interpreter, strerror(errno));
+				"cannot run '%s': its interpreter '%s': %s", t->path, e.interpreter,
+				strerror(errno));
 			return;
 		}
 		snprintf(t->path, sizeof t->path, "%s", e.interpreter);

@@ -1,8 +1,8 @@
 /* target.h - can this command be recorded at all? Found out before it is started, so that the user reads a
  * sentence and not an empty trace.
  *
- * The library gets into a program by LD_PRELOAD: a dynamic glibc program for this machine, that gains no privileges
- * and whose calls to malloc go through the dynamic linker. */
+ * The library gets into a program by LD_PRELOAD: a dynamic glibc program for this machine, that gains no
+ * privileges and whose calls to malloc go through the dynamic linker. */
 #ifndef MS_TARGET_H
 #define MS_TARGET_H
 
@@ -10,15 +10,15 @@
 
 enum ms_target_verdict {
 	MS_TARGET_GOOD,
-	MS_TARGET_DOUBTFUL,  /* start it, but say this first */
-	MS_TARGET_UNFIT,     /* 125: cannot be recorded */
+	MS_TARGET_DOUBTFUL,	  /* start it, but say this first */
+	MS_TARGET_UNFIT,	  /* 125: cannot be recorded */
 	MS_TARGET_NOT_EXECUTABLE, /* 126 */
-	MS_TARGET_NOT_FOUND, /* 127 */
+	MS_TARGET_NOT_FOUND,	  /* 127 */
 };
 
 struct ms_target {
 	enum ms_target_verdict verdict;
-	char why[512];   /* unless GOOD: what is wrong, and what to do */
+	char why[512];	 /* unless GOOD: what is wrong, and what to do */
 	char path[4096]; /* of the program inspected: for a script its interpreter. "" = none was found */
 };
 

@@ -34,7 +34,8 @@ void ms_tenant_free(struct ms_tenant *t, struct ms_pool *pool)
 }
 
 /* Follows the unit's stack: 1 and *node, 0 malformed, -1 no memory. */
-static int follow_stack(struct ms_tenant *t, struct ms_stacktree *tree, const struct ms_unit *u, uint32_t *node)
+static int follow_stack(
+	struct ms_tenant *t, struct ms_stacktree *tree, const struct ms_unit *u, uint32_t *node)
 {
 	*node = MS_NODE_NONE;
 	if (u->flags & MS_UF_NO_STACK)
@@ -72,8 +73,9 @@ static int follow_stack(struct ms_tenant *t, struct ms_stacktree *tree, const st
 static bool acquires(unsigned kind)
 {
 	/* Of enum mst_op, these release at their place in the order; so does what is no call. */
-	const uint64_t releases = 1ull << MST_OP_FREE | 1ull << MST_OP_FREE_SIZED | 1ull << MST_OP_FREE_ALIGNED_SIZED |
-				  1ull << MST_OP_CFREE | 1ull << MST_OP_REALLOC_FREE | 1ull << MST_OP_REALLOC_BEGIN;
+	const uint64_t releases = 1ull << MST_OP_FREE | 1ull << MST_OP_FREE_SIZED |
+				  1ull << MST_OP_FREE_ALIGNED_SIZED | 1ull << MST_OP_CFREE |
+				  1ull << MST_OP_REALLOC_FREE | 1ull << MST_OP_REALLOC_BEGIN;
 	return !(releases >> kind & 1);
 }
 
@@ -86,8 +88,8 @@ static void settle(struct ms_tenant *t, uint64_t stamp)
 }
 
 /* Words taken; 0 malformed; -1 no memory. */
-static ptrdiff_t take_call(struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words,
-	size_t n)
+static ptrdiff_t take_call(
+	struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words, size_t n)
 {
 	struct ms_unit u;
 	uint32_t node;
@@ -136,13 +138,13 @@ static ptrdiff_t take_note(struct ms_tenant *t, struct ms_pool *pool, const uint
 	return (ptrdiff_t)used;
 }
 
-int ms_tenant_decode(struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words,
-	size_t n)
+int ms_tenant_decode(
+	struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words, size_t n)
 {
 	for (size_t i = 0; i < n;) {
 		unsigned kind = MS_UNIT_KIND(words[i]);
 		ptrdiff_t used = kind - 1 < MST_OP_REALLOC_BEGIN ? take_call(t, tree, pool, words + i, n - i)
-						       : take_note(t, pool, words + i, n - i);
+								 : take_note(t, pool, words + i, n - i);
 		if (used <= 0)
 			return (int)used;
 		i += (size_t)used;
@@ -164,8 +166,8 @@ static void sweep(const struct ms_tenant *t, struct ms_segment *seg, uint32_t ke
 			ms_chunk_release(seg, i);
 }
 
-/* After a fault: gives up what was published so far and goes on behind it. If even that place makes no sense, the
- * tenant stays lost until it does. */
+/* After a fault: gives up what was published so far and goes on behind it. If even that place makes no sense,
+ * the tenant stays lost until it does. */
 static void resume_behind(struct ms_tenant *t, struct ms_segment *seg, uint64_t committed)
 {
 	uint32_t chunk = MS_COMMITTED_CHUNK(committed), bytes = MS_COMMITTED_BYTES(committed);
@@ -182,8 +184,8 @@ static void resume_behind(struct ms_tenant *t, struct ms_segment *seg, uint64_t 
 	t->is_lost = false;
 }
 
-int ms_tenant_drain(struct ms_tenant *t, struct ms_segment *seg, struct ms_stacktree *tree, struct ms_drain *drain,
-	struct ms_look look, uint64_t max_items)
+int ms_tenant_drain(struct ms_tenant *t, struct ms_segment *seg, struct ms_stacktree *tree,
+	struct ms_drain *drain, struct ms_look look, uint64_t max_items)
 {
 	const unsigned char *bytes;
 	uint32_t len;
@@ -194,7 +196,8 @@ int ms_tenant_drain(struct ms_tenant *t, struct ms_segment *seg, struct ms_stack
 		resume_behind(t, seg, look.committed);
 		return 1;
 	}
-	while (t->queue.n < max_items && (rc = ms_cursor_next(seg, &t->cursor, look.committed, &bytes, &len)) > 0) {
+	while (t->queue.n < max_items &&
+		(rc = ms_cursor_next(seg, &t->cursor, look.committed, &bytes, &len)) > 0) {
 		memcpy(drain->staging, bytes, len);
 		rc = ms_tenant_decode(t, tree, &drain->pool, drain->staging, len / 8);
 		if (rc < 0)

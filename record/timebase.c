@@ -1,5 +1,5 @@
-/* See timebase.h. A segment's rate is what leads from its start to where the next sample will want it to be: the
- * measured rate, bent so that a present error of e is gone after STEER_NS. */
+/* See timebase.h. A segment's rate is what leads from its start to where the next sample will want it to be:
+ * the measured rate, bent so that a present error of e is gone after STEER_NS. */
 #include "timebase.h"
 
 #include <fcntl.h>
@@ -38,13 +38,14 @@ static bool file_has(const char *path, const char *word)
 	return strstr(text, word) != NULL;
 }
 
-/* The TSC is good enough for us exactly when the kernel found it good enough for itself and it ticks at one rate
- * in all power states. */
+/* The TSC is good enough for us exactly when the kernel found it good enough for itself and it ticks at one
+ * rate in all power states. */
 enum ms_clock ms_clock_choose(void)
 {
 	int tsc = PR_TSC_ENABLE;
 	bool is_source = file_has("/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc");
-	bool is_steady = file_has("/proc/cpuinfo", " constant_tsc") && file_has("/proc/cpuinfo", " nonstop_tsc");
+	bool is_steady =
+		file_has("/proc/cpuinfo", " constant_tsc") && file_has("/proc/cpuinfo", " nonstop_tsc");
 	prctl(PR_GET_TSC, &tsc);
 	return is_source && is_steady && tsc == PR_TSC_ENABLE ? MS_CLOCK_TSC : MS_CLOCK_MONOTONIC;
 }
@@ -130,7 +131,8 @@ void ms_clock_sample_at(struct ms_clock_map *c, uint64_t ticks, uint64_t ns)
 	}
 	if (error > STEER_NS / 2)
 		error = STEER_NS / 2;
-	unsigned __int128 bent = (unsigned __int128)c->rate * (here > ns ? STEER_NS - error : STEER_NS + error);
+	unsigned __int128 bent =
+		(unsigned __int128)c->rate * (here > ns ? STEER_NS - error : STEER_NS + error);
 	next.rate = (uint64_t)(bent / STEER_NS);
 	next.rate += next.rate == 0;
 	c->segments[c->n++ % MS_CLOCK_SEGMENTS] = next;

@@ -1,11 +1,11 @@
 /* timebase.h - the clock that stamps events, and its conversion to the trace's time.
  *
- * Events are stamped with raw ticks (struct ms_control.clock says which): the TSC where the kernel itself keeps
- * time by it, else CLOCK_MONOTONIC. The trace counts nanoseconds of CLOCK_MONOTONIC since the start of the
- * recording. The TSC's rate is not known from anywhere reliable, so it is measured: ms_clock_sample() compares the two
- * clocks, and every sample starts a new straight segment that continues where the last one stands and steers
- * towards what was measured. The conversion therefore never steps and never runs backwards, whatever the
- * samples say.
+ * Events are stamped with raw ticks (struct ms_control.clock says which): the TSC where the kernel itself
+ * keeps time by it, else CLOCK_MONOTONIC. The trace counts nanoseconds of CLOCK_MONOTONIC since the start of
+ * the recording. The TSC's rate is not known from anywhere reliable, so it is measured: ms_clock_sample()
+ * compares the two clocks, and every sample starts a new straight segment that continues where the last one
+ * stands and steers towards what was measured. The conversion therefore never steps and never runs backwards,
+ * whatever the samples say.
  *
  * ms_ticks_now() may be called by any thread; everything else by the thread that owns the struct. */
 #ifndef MS_TIMEBASE_H
@@ -20,22 +20,22 @@
 
 struct ms_clock_segment {
 	uint64_t ticks, ns; /* where it starts */
-	uint64_t rate;      /* ns per tick, 32.32 fixed point, > 0 */
+	uint64_t rate;	    /* ns per tick, 32.32 fixed point, > 0 */
 };
 
 struct ms_clock_map {
 	enum ms_clock kind;
-	uint64_t base;         /* raw ticks at the start: what control.clock_base is set to */
-	uint64_t monotonic_ns; /* CLOCK_MONOTONIC at the start */
-	uint64_t realtime_ns;  /* CLOCK_REALTIME at the start */
-	uint64_t sampled_ns;   /* time of the last sample */
+	uint64_t base;			  /* raw ticks at the start: what control.clock_base is set to */
+	uint64_t monotonic_ns;		  /* CLOCK_MONOTONIC at the start */
+	uint64_t realtime_ns;		  /* CLOCK_REALTIME at the start */
+	uint64_t sampled_ns;		  /* time of the last sample */
 	uint64_t origin_ticks, origin_ns; /* where the rate is measured from: the start, or the last step */
-	uint64_t rate;         /* as measured, 32.32; 0 = not yet */
-	uint64_t steps;        /* samples that were more than 1 ms off: suspend, migration */
-	unsigned n;            /* segments ever made; the newest is segments[(n - 1) % MS_CLOCK_SEGMENTS] */
-	unsigned at;           /* segment of the last conversion ... */
+	uint64_t rate;			  /* as measured, 32.32; 0 = not yet */
+	uint64_t steps;			  /* samples that were more than 1 ms off: suspend, migration */
+	unsigned n;  /* segments ever made; the newest is segments[(n - 1) % MS_CLOCK_SEGMENTS] */
+	unsigned at; /* segment of the last conversion ... */
 	struct ms_clock_segment here; /* ... a copy of it ... */
-	uint64_t until;        /* ... and where the next one begins; 0 = not looked up */
+	uint64_t until;		      /* ... and where the next one begins; 0 = not looked up */
 	struct ms_clock_segment segments[MS_CLOCK_SEGMENTS];
 };
 

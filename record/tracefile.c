@@ -53,8 +53,8 @@ static int open_forced(struct ms_tracefile *f, const char **why)
 	return -1;
 }
 
-int ms_tracefile_open(struct ms_tracefile *f, const char *path, const char *command, pid_t pid, bool is_forced,
-	const char **why)
+int ms_tracefile_open(struct ms_tracefile *f, const char *path, const char *command, pid_t pid,
+	bool is_forced, const char **why)
 {
 	const char *slash = strrchr(command, '/');
 	int n;

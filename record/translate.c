@@ -15,7 +15,8 @@ struct ms_fork_point {
 	uint64_t token;
 };
 
-void ms_translator_init(struct ms_translator *tr, struct mst_writer *w, struct ms_clock_map *clock, uint32_t first_pid)
+void ms_translator_init(
+	struct ms_translator *tr, struct mst_writer *w, struct ms_clock_map *clock, uint32_t first_pid)
 {
 	memset(tr, 0, sizeof *tr);
 	tr->writer = w;
@@ -23,7 +24,7 @@ void ms_translator_init(struct ms_translator *tr, struct mst_writer *w, struct m
 	tr->first_pid = first_pid;
 }
 
-/* ---- fork points -------------------------------------------------------------------------------------------- */
+/* ---- fork points ------------------------------------------------------------------------------------ */
 
 static void point_free(struct ms_fork_point *point)
 {
@@ -89,7 +90,7 @@ static struct ms_fork_point *claim_point(struct ms_translator *tr, uint64_t fork
 	return NULL;
 }
 
-/* ---- processes and threads ------------------------------------------------------------------------------------ */
+/* ---- processes and threads -------------------------------------------------------------------------- */
 
 static int intern(struct ms_translator *tr, const char *s, size_t len, uint32_t *id)
 {
@@ -105,7 +106,7 @@ static struct ms_process *ancestor(const struct ms_process *proc)
 {
 	struct ms_process *parent = NULL;
 	uint32_t ppid = proc->arrival->hello.ppid;
-	for (struct ms_process *other = proc->next; other; other = other->next) { /* those that came before it */
+	for (struct ms_process *other = proc->next; other; other = other->next) { /* those before it */
 		if (!other->id)
 			continue;
 		if (other->pid == proc->pid && other->fate == MST_FATE_EXEC)
@@ -116,8 +117,8 @@ static struct ms_process *ancestor(const struct ms_process *proc)
 	return parent;
 }
 
-static int introduce_forked(struct ms_translator *tr, struct ms_process *proc, struct mst_process *p,
-	struct ms_fork_point *point)
+static int introduce_forked(
+	struct ms_translator *tr, struct ms_process *proc, struct mst_process *p, struct ms_fork_point *point)
 {
 	p->parent = point->parent->id;
 	ms_modmap_free(proc->modules);
@@ -127,7 +128,8 @@ static int introduce_forked(struct ms_translator *tr, struct ms_process *proc, s
 	return rc;
 }
 
-/* A fork that left no mark in the parent's stream (raw clone): what lives in the parent now is the best guess. */
+/* A fork that left no mark in the parent's stream (raw clone): what lives in the parent now is the best
+ * guess. */
 static void inherit_unmarked(struct ms_process *proc, const struct ms_process *parent, struct mst_process *p)
 {
 	bool is_running = parent && parent->modules;
@@ -142,7 +144,10 @@ static int introduce_process(struct ms_translator *tr, struct ms_process *proc)
 {
 	const struct ms_arrival *a = proc->arrival;
 	struct mst_process p = {
-		.pid = proc->pid, .status = 0, .start_ns = ms_clock_ns(tr->clock, proc->start_stamp), .end_event = UINT64_MAX,
+		.pid = proc->pid,
+		.status = 0,
+		.start_ns = ms_clock_ns(tr->clock, proc->start_stamp),
+		.end_event = UINT64_MAX,
 	};
 	int rc = intern(tr, a->exe, a->exe_len, &p.exe);
 	if (rc >= 0)
@@ -169,8 +174,11 @@ static int introduce_process(struct ms_translator *tr, struct ms_process *proc)
 static void fill_thread(struct ms_translator *tr, const struct ms_tenant *t, struct mst_thread *thread)
 {
 	*thread = (struct mst_thread){
-		.process = t->process->id, .tid = t->tid,
-		.start_ns = ms_clock_ns(tr->clock, t->start_stamp), .end_ns = UINT64_MAX, .lost_events = t->told_loss,
+		.process = t->process->id,
+		.tid = t->tid,
+		.start_ns = ms_clock_ns(tr->clock, t->start_stamp),
+		.end_ns = UINT64_MAX,
+		.lost_events = t->told_loss,
 	};
 }
 
@@ -197,10 +205,10 @@ static int update_thread(struct ms_translator *tr, const struct ms_tenant *t, ui
 	return rc < 0 ? rc : mst_writer_thread_update(tr->writer, t->thread, &thread);
 }
 
-/* ---- modules and stacks --------------------------------------------------------------------------------------- */
+/* ---- modules and stacks ----------------------------------------------------------------------------- */
 
-static int find_module(struct ms_translator *tr, const struct ms_process *proc, const struct ms_unit_module_view *view,
-	uint32_t *id)
+static int find_module(struct ms_translator *tr, const struct ms_process *proc,
+	const struct ms_unit_module_view *view, uint32_t *id)
 {
 	struct mst_module m = {.build_id_len = (uint8_t)view->build_id_len};
 	const char *path = view->path_len ? view->path : proc->arrival->exe;
@@ -220,7 +228,8 @@ static int find_module(struct ms_translator *tr, const struct ms_process *proc, 
 	return rc < 0 ? rc : mst_writer_module(tr->writer, &m, id);
 }
 
-static int tell_module(struct ms_translator *tr, struct ms_process *proc, const struct ms_note *note, uint64_t ns)
+static int tell_module(
+	struct ms_translator *tr, struct ms_process *proc, const struct ms_note *note, uint64_t ns)
 {
 	struct ms_unit_module_view view;
 	struct ms_modmap_entry e;
@@ -235,7 +244,8 @@ static int tell_module(struct ms_translator *tr, struct ms_process *proc, const 
 	e.end = view.map_end;
 	e.bias = view.bias;
 	e.process = proc->id;
-	if (known && known->start == e.start && known->end == e.end && known->bias == e.bias && known->module == e.module)
+	if (known && known->start == e.start && known->end == e.end && known->bias == e.bias &&
+		known->module == e.module)
 		return 0; /* told twice, as by a forked child that does not know what its parent told */
 	if (ms_modmap_put(&proc->modules, &e, &has_covered))
 		return MST_ENOMEM;
@@ -244,7 +254,12 @@ static int tell_module(struct ms_translator *tr, struct ms_process *proc, const 
 		proc->has_unknown = false;
 	}
 	const struct mst_mapping mapping = {
-		.process = proc->id, .module = e.module, .start = e.start, .end = e.end, .bias = e.bias, .load_ns = ns,
+		.process = proc->id,
+		.module = e.module,
+		.start = e.start,
+		.end = e.end,
+		.bias = e.bias,
+		.load_ns = ns,
 		.unload_ns = UINT64_MAX,
 	};
 	return mst_writer_mapping(tr->writer, &mapping);
@@ -283,7 +298,8 @@ static int find_stack(struct ms_translator *tr, struct ms_process *proc, uint32_
 	struct ms_node *nodes = proc->tree.nodes;
 	if (nodes[node].era != proc->era && node > MS_NODE_CUT) {
 		size_t n = 0;
-		for (uint32_t at = node; at > MS_NODE_CUT && nodes[at].era != proc->era; at = nodes[at].parent)
+		for (uint32_t at = node; at > MS_NODE_CUT && nodes[at].era != proc->era;
+			at = nodes[at].parent)
 			tr->climb[n++] = at;
 		while (n > 0) {
 			int rc = resolve_node(tr, proc, &nodes[tr->climb[--n]]);
@@ -295,10 +311,10 @@ static int find_stack(struct ms_translator *tr, struct ms_process *proc, uint32_
 	return 0;
 }
 
-/* ---- notes ---------------------------------------------------------------------------------------------------- */
+/* ---- notes ------------------------------------------------------------------------------------------ */
 
-static int tell_lost(struct ms_translator *tr, struct ms_tenant *t, uint64_t events, uint64_t bytes, uint64_t first_ns,
-	uint64_t last_ns)
+static int tell_lost(struct ms_translator *tr, struct ms_tenant *t, uint64_t events, uint64_t bytes,
+	uint64_t first_ns, uint64_t last_ns)
 {
 	t->told_loss += events;
 	t->process->lost_events += events;
@@ -334,9 +350,10 @@ static int tell_note(struct ms_translator *tr, struct ms_tenant *t, const struct
 	}
 }
 
-/* ---- events --------------------------------------------------------------------------------------------------- */
+/* ---- events ----------------------------------------------------------------------------------------- */
 
-static int tell(struct ms_translator *tr, const struct ms_tenant *t, const struct ms_item *item, unsigned op, uint64_t ns)
+static int tell(struct ms_translator *tr, const struct ms_tenant *t, const struct ms_item *item, unsigned op,
+	uint64_t ns)
 {
 	struct mst_event ev = {
 		.thread = t->thread,
@@ -392,7 +409,8 @@ static int split_reallocs(struct ms_translator *tr, struct ms_process *proc, uin
 }
 
 /* Takes the matching begin away. False if there was none (lost, or dropped as too old); else *was_split. */
-static bool end_pending(struct ms_process *proc, const struct ms_tenant *t, uint64_t old_addr, bool *was_split)
+static bool end_pending(
+	struct ms_process *proc, const struct ms_tenant *t, uint64_t old_addr, bool *was_split)
 {
 	for (size_t i = proc->n_pending; i-- > 0;) {
 		if (proc->pending[i].tenant != t || proc->pending[i].addr != old_addr)
@@ -448,9 +466,10 @@ int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item)
 	return tr->error;
 }
 
-/* ---- ends ----------------------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------------- */
 
-int ms_translate_thread_end(struct ms_translator *tr, struct ms_tenant *t, uint64_t lost_events, uint64_t lost_bytes)
+int ms_translate_thread_end(
+	struct ms_translator *tr, struct ms_tenant *t, uint64_t lost_events, uint64_t lost_bytes)
 {
 	int rc = 0;
 	uint64_t now_ns = ms_clock_ns(tr->clock, tr->last_stamp);
@@ -465,17 +484,23 @@ int ms_translate_thread_end(struct ms_translator *tr, struct ms_tenant *t, uint6
 	return rc < 0 ? rc : update_thread(tr, t, ms_clock_ns(tr->clock, t->end_stamp));
 }
 
-int ms_translate_process_end(struct ms_translator *tr, struct ms_process *proc, uint64_t lost_events, uint64_t lost_bytes)
+int ms_translate_process_end(
+	struct ms_translator *tr, struct ms_process *proc, uint64_t lost_events, uint64_t lost_bytes)
 {
 	uint64_t now_ns = ms_clock_ns(tr->clock, tr->last_stamp);
 	int rc = proc->id ? 0 : introduce_process(tr, proc);
 	if (rc >= 0 && lost_events)
-		rc = mst_writer_loss(tr->writer, 0, now_ns, now_ns, lost_events, lost_bytes, MST_LOSS_DROPPED);
+		rc = mst_writer_loss(
+			tr->writer, 0, now_ns, now_ns, lost_events, lost_bytes, MST_LOSS_DROPPED);
 	if (rc < 0)
 		return rc;
 	const struct mst_process p = {
-		.fate = proc->fate, .status = proc->status, .end_ns = ms_clock_ns(tr->clock, proc->end_stamp), .lost_events = proc->lost_events + lost_events,
-		.lost_bytes = proc->lost_bytes + lost_bytes, .stall_ns = proc->stall_ns,
+		.fate = proc->fate,
+		.status = proc->status,
+		.end_ns = ms_clock_ns(tr->clock, proc->end_stamp),
+		.lost_events = proc->lost_events + lost_events,
+		.lost_bytes = proc->lost_bytes + lost_bytes,
+		.stall_ns = proc->stall_ns,
 	};
 	return mst_writer_process_end(tr->writer, proc->id, &p);
 }

@@ -1,40 +1,44 @@
 /* translate.h - items in their final order become the calls of mst_writer: the recorder's sense of language.
  *
- * What it does on the way: introduces processes and threads when their first item comes; turns raw return addresses into
- * (module, offset) by the map of that moment; makes one event of a realloc's two units unless another thread took the
- * old block's address in between; remembers fork points until a child claims them. */
+ * What it does on the way: introduces processes and threads when their first item comes; turns raw return
+ * addresses into (module, offset) by the map of that moment; makes one event of a realloc's two units unless
+ * another thread took the old block's address in between; remembers fork points until a child claims them. */
 #ifndef MS_TRANSLATE_H
 #define MS_TRANSLATE_H
 
-#include "timebase.h"
-#include "process.h"
 #include "mstrace.h"
+#include "process.h"
+#include "timebase.h"
 
 struct ms_fork_point;
 
 struct ms_translator {
 	struct mst_writer *writer;
 	struct ms_clock_map *clock;
-	struct ms_process *processes;   /* all there ever were, newest first; the session's list */
+	struct ms_process *processes; /* all there ever were, newest first; the session's list */
 	uint32_t first_pid;
-	struct ms_fork_point *points;   /* unclaimed, newest first */
-	uint64_t last_stamp;            /* of the order so far */
+	struct ms_fork_point *points; /* unclaimed, newest first */
+	uint64_t last_stamp;	      /* of the order so far */
 	uint64_t n_late;
 	uint32_t climb[MS_UNIT_DEPTH_MAX + 1]; /* scratch: a path to the root */
-	int error;                      /* the writer's code that stopped us */
+	int error;			       /* the writer's code that stopped us */
 };
 
-void ms_translator_init(struct ms_translator *tr, struct mst_writer *w, struct ms_clock_map *clock, uint32_t first_pid);
+void ms_translator_init(
+	struct ms_translator *tr, struct mst_writer *w, struct ms_clock_map *clock, uint32_t first_pid);
 /* Drops unclaimed fork points. */
 void ms_translator_release(struct ms_translator *tr);
 
-/* The emit function of ms_merge_run: ctx is the translator, q the queue of a tenant. 0, or the writer's error. */
+/* The emit function of ms_merge_run: ctx is the translator, q the queue of a tenant. 0, or the writer's
+ * error. */
 int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item);
 
-/* The thread has ended and its last item was translated. `slot_lost_*`: what its slot counted as lost and no unit has
- * told. 0 or the writer's error. */
-int ms_translate_thread_end(struct ms_translator *tr, struct ms_tenant *t, uint64_t lost_events, uint64_t lost_bytes);
+/* The thread has ended and its last item was translated. `slot_lost_*`: what its slot counted as lost and no
+ * unit has told. 0 or the writer's error. */
+int ms_translate_thread_end(
+	struct ms_translator *tr, struct ms_tenant *t, uint64_t lost_events, uint64_t lost_bytes);
 /* The image has ended, or the recording. The same. */
-int ms_translate_process_end(struct ms_translator *tr, struct ms_process *proc, uint64_t lost_events, uint64_t lost_bytes);
+int ms_translate_process_end(
+	struct ms_translator *tr, struct ms_process *proc, uint64_t lost_events, uint64_t lost_bytes);
 
 #endif

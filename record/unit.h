@@ -1,9 +1,9 @@
 /* unit.h - one unit of the wire, decoded.
  *
- * Bytes come from the traced program and may be anything: every length is checked against what is there before
- * it is used, and nothing is believed that the wire's rules forbid. The decoder works on a private copy of the
- * bytes (drain.c makes it), so what was checked cannot change afterwards. It is inline because it is the
- * recorder's innermost loop: one call per event. */
+ * Bytes come from the traced program and may be anything: every length is checked against what is there
+ * before it is used, and nothing is believed that the wire's rules forbid. The decoder works on a private
+ * copy of the bytes (drain.c makes it), so what was checked cannot change afterwards. It is inline because it
+ * is the recorder's innermost loop: one call per event. */
 #ifndef MS_UNIT_H
 #define MS_UNIT_H
 
@@ -24,12 +24,12 @@ struct ms_unit {
 	const uint64_t *push; /* n_push return addresses, outermost first; inside the words given */
 	uint32_t n_push;
 	uint32_t keep;
-	uint8_t kind;         /* enum mst_op, 1..63 */
-	uint8_t flags;        /* enum ms_unit_flag */
+	uint8_t kind;  /* enum mst_op, 1..63 */
+	uint8_t flags; /* enum ms_unit_flag */
 };
 
-/* Decodes the heap call at w[0..n), n > 0, whose kind is in 1..63. Returns the words it takes, 0 if it is malformed or
- * longer than n. */
+/* Decodes the heap call at w[0..n), n > 0, whose kind is in 1..63. Returns the words it takes, 0 if it is
+ * malformed or longer than n. */
 static inline size_t ms_unit_decode(const uint64_t *w, size_t n, struct ms_unit *u)
 {
 	if (n < 2)
@@ -50,7 +50,7 @@ static inline size_t ms_unit_decode(const uint64_t *w, size_t n, struct ms_unit 
 			return 0;
 	} else {
 		/* the fixed words that follow, counted first so that one comparison bounds them all */
-		size_t fixed = 3 + (size_t)(n_push == 255) + (size_t)!!(u->flags & MS_UF_BIG_SIZE);
+		size_t fixed = 3 + (size_t)(n_push == 255) + (size_t) !!(u->flags & MS_UF_BIG_SIZE);
 		if (n < fixed)
 			return 0;
 		if (n_push == 255)
@@ -62,7 +62,7 @@ static inline size_t ms_unit_decode(const uint64_t *w, size_t n, struct ms_unit 
 	}
 	if (u->size > INT64_MAX)
 		return 0;
-	size_t optional = (size_t)!!(u->flags & MS_UF_OLD) + (size_t)!!(u->flags & MS_UF_ALIGN);
+	size_t optional = (size_t) !!(u->flags & MS_UF_OLD) + (size_t) !!(u->flags & MS_UF_ALIGN);
 	if (n_push > MS_UNIT_DEPTH_MAX || n - i < optional + n_push)
 		return 0;
 	if (u->flags & MS_UF_OLD)
@@ -74,7 +74,8 @@ static inline size_t ms_unit_decode(const uint64_t *w, size_t n, struct ms_unit 
 	return i + n_push;
 }
 
-/* Words of the unit of another kind at w[0..n), n > 0; 0 if it is malformed, longer than n or of no known kind. */
+/* Words of the unit of another kind at w[0..n), n > 0; 0 if it is malformed, longer than n or of no known
+ * kind. */
 size_t ms_unit_other_words(const uint64_t *w, size_t n);
 
 /* A module unit whose words ms_unit_other_words has accepted: its parts. path is not terminated. */

@@ -1,6 +1,7 @@
-/* target_counter FILE [THREADS [CALLS]]: allocates and frees, for ever or CALLS times a thread, and after every call that
- * has returned says so in FILE, which is mapped: uint64_t pairs (acquired, released) per thread. What stands there
- * when it is killed had returned. With CALLS it ends by printing "done" and with status 5. */
+/* target_counter FILE [THREADS [CALLS]]: allocates and frees, for ever or CALLS times a thread, and after
+ * every call that has returned says so in FILE, which is mapped: uint64_t pairs (acquired, released) per
+ * thread. What stands there when it is killed had returned. With CALLS it ends by printing "done" and with
+ * status 5. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>

@@ -1,5 +1,6 @@
-/* target_scribbler SEED: writes at random over the segment it shares with msrecord (but not over the control page's
- * promises to itself), while a second thread goes on allocating. Ends with status 6 if nothing has crashed it. */
+/* target_scribbler SEED: writes at random over the segment it shares with msrecord (but not over the control
+ * page's promises to itself), while a second thread goes on allocating. Ends with status 6 if nothing has
+ * crashed it. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +44,8 @@ int main(int argc, char **argv)
 	usleep(30000); /* let msrecord see us sane */
 	for (int i = 0; i < 1000; i++) {
 		/* slots of the first threads, the bitmap, chunk headers, the first chunks */
-		static const size_t places[] = {4096, 4096 + 8192 * 128, 4096 * 2 + 8192 * 128, 4096 * 2 + 8192 * 128 + 10240 * 16};
+		static const size_t places[] = {
+			4096, 4096 + 8192 * 128, 4096 * 2 + 8192 * 128, 4096 * 2 + 8192 * 128 + 10240 * 16};
 		static const size_t spans[] = {512, 64, 1024, 1u << 20};
 		int place = rand() % 4;
 		size_t at = places[place] + (size_t)rand() % spans[place];

@@ -1,4 +1,5 @@
-/* target_shortlived THREADS: one after the other, a few at a time, each with a block of its own and a name. */
+/* target_shortlived THREADS: one after the other, a few at a time, each with a block of its own and a name.
+ */
 #include <pthread.h>
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
-/* target_signals: says "ready", then counts the signals it gets; SIGTERM makes it print the counts and exit 4. */
+/* target_signals: says "ready", then counts the signals it gets; SIGTERM makes it print the counts and
+ * exit 4. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ int main(void)
 	while (!counts[SIGTERM])
 		usleep(10000);
 	usleep(50000);
-	printf("INT %d TERM %d USR1 %d USR2 %d HUP %d\n", counts[SIGINT], counts[SIGTERM], counts[SIGUSR1], counts[SIGUSR2],
-		counts[SIGHUP]);
+	printf("INT %d TERM %d USR1 %d USR2 %d HUP %d\n", counts[SIGINT], counts[SIGTERM], counts[SIGUSR1],
+		counts[SIGUSR2], counts[SIGHUP]);
 	return 4;
 }

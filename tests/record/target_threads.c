@@ -1,5 +1,5 @@
-/* target_threads THREADS BLOCKS: threads that hand each other their blocks to free. Exactly THREADS * BLOCKS blocks are
- * acquired in work(), and all of them freed. */
+/* target_threads THREADS BLOCKS: threads that hand each other their blocks to free. Exactly THREADS * BLOCKS
+ * blocks are acquired in work(), and all of them freed. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -31,7 +31,11 @@ static struct ms_clock_map clock_map;
 static struct ms_server *open_server(enum ms_follow follow, pid_t first_pid)
 {
 	const struct ms_server_options opt = {
-		.segments = {.clock_base = 77, .clock = MS_CLOCK_MONOTONIC, .on_full = MS_FULL_BLOCK, .stack_depth = 9, .backlog = 5},
+		.segments = {.clock_base = 77,
+			.clock = MS_CLOCK_MONOTONIC,
+			.on_full = MS_FULL_BLOCK,
+			.stack_depth = 9,
+			.backlog = 5},
 		.follow = follow,
 		.clock = &clock_map,
 		.wake = count_wake,
@@ -57,11 +61,12 @@ static int dial(const struct ms_server *s)
 
 static struct ms_hello good_hello(enum ms_image image)
 {
-	return (struct ms_hello){.magic = MS_WIRE_MAGIC, .abi = MS_WIRE_ABI, .image = image, .pid = (uint32_t)getpid()};
+	return (struct ms_hello){
+		.magic = MS_WIRE_MAGIC, .abi = MS_WIRE_ABI, .image = image, .pid = (uint32_t)getpid()};
 }
 
-/* Sends n bytes and returns the status of the answer, 0 when the door is closed in our face; *passed is the descriptor
- * that came, or -1. */
+/* Sends n bytes and returns the status of the answer, 0 when the door is closed in our face; *passed is the
+ * descriptor that came, or -1. */
 static uint32_t say(int fd, const void *bytes, size_t n, int *passed)
 {
 	struct ms_welcome welcome = {0};
@@ -70,7 +75,8 @@ static uint32_t say(int fd, const void *bytes, size_t n, int *passed)
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct msghdr msg = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	struct msghdr msg = {
+		.msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 	*passed = -1;
 	assert_int_equal(send(fd, bytes, n, MSG_NOSIGNAL), n);
 	ssize_t got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
@@ -155,10 +161,14 @@ static void who_is_followed_is_as_the_user_said(void **state)
 		enum ms_image image;
 		uint32_t status;
 	} cases[] = {
-		{MS_FOLLOW_NONE, MS_IMAGE_NEW, MS_NOT_FOLLOWED}, {MS_FOLLOW_NONE, MS_IMAGE_FORKED, MS_NOT_FOLLOWED},
-		{MS_FOLLOW_FORK, MS_IMAGE_NEW, MS_NOT_FOLLOWED}, {MS_FOLLOW_FORK, MS_IMAGE_FORKED, MS_WELCOME},
-		{MS_FOLLOW_EXEC, MS_IMAGE_NEW, MS_WELCOME}, {MS_FOLLOW_EXEC, MS_IMAGE_FORKED, MS_NOT_FOLLOWED},
-		{MS_FOLLOW_ALL, MS_IMAGE_NEW, MS_WELCOME}, {MS_FOLLOW_ALL, MS_IMAGE_FORKED, MS_WELCOME},
+		{MS_FOLLOW_NONE, MS_IMAGE_NEW, MS_NOT_FOLLOWED},
+		{MS_FOLLOW_NONE, MS_IMAGE_FORKED, MS_NOT_FOLLOWED},
+		{MS_FOLLOW_FORK, MS_IMAGE_NEW, MS_NOT_FOLLOWED},
+		{MS_FOLLOW_FORK, MS_IMAGE_FORKED, MS_WELCOME},
+		{MS_FOLLOW_EXEC, MS_IMAGE_NEW, MS_WELCOME},
+		{MS_FOLLOW_EXEC, MS_IMAGE_FORKED, MS_NOT_FOLLOWED},
+		{MS_FOLLOW_ALL, MS_IMAGE_NEW, MS_WELCOME},
+		{MS_FOLLOW_ALL, MS_IMAGE_FORKED, MS_WELCOME},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -239,7 +249,9 @@ static void directory_of_a_killed_server_is_swept_up_by_the_next(void **state)
 	pid_t pid = fork();
 	if (pid == 0) {
 		struct ms_server *s = open_server(MS_FOLLOW_ALL, getpid());
-		_exit(write(tube[1], ms_server_directory(s), strlen(ms_server_directory(s))) > 0 ? 0 : 1); /* as if killed */
+		_exit(write(tube[1], ms_server_directory(s), strlen(ms_server_directory(s))) > 0
+				? 0
+				: 1); /* as if killed */
 	}
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_true(read(tube[0], directory, sizeof directory - 1) > 0);

@@ -53,8 +53,15 @@ static void tear_down(struct fixture *f)
 
 static struct ms_scan scan_with(struct fixture *f, uint64_t now, uint64_t max_items)
 {
-	return (struct ms_scan){.drain = &f->drain, .merge = &f->merge, .now = now, .guard = 10, .patience = 1000,
-		.horizon = UINT64_MAX, .max_items = max_items, .stack_depth = 64, .bound = UINT64_MAX};
+	return (struct ms_scan){.drain = &f->drain,
+		.merge = &f->merge,
+		.now = now,
+		.guard = 10,
+		.patience = 1000,
+		.horizon = UINT64_MAX,
+		.max_items = max_items,
+		.stack_depth = 64,
+		.bound = UINT64_MAX};
 }
 
 static struct ms_scan scan_at(struct fixture *f, uint64_t now)
@@ -77,10 +84,11 @@ static void put(struct ms_segment *seg, struct ms_writer *w, const uint64_t *uni
 	ms_writer_commit(w, w->pos + words);
 }
 
-static void put_malloc(struct ms_segment *seg, struct ms_writer *w, uint64_t stamp, uint64_t addr, uint32_t keep,
-	uint64_t ip)
+static void put_malloc(struct ms_segment *seg, struct ms_writer *w, uint64_t stamp, uint64_t addr,
+	uint32_t keep, uint64_t ip)
 {
-	const uint64_t unit[] = {MS_UNIT_HEAD(MST_OP_MALLOC, stamp), WORD1(addr, 0, 1), 24 | (uint64_t)keep << 48, ip};
+	const uint64_t unit[] = {
+		MS_UNIT_HEAD(MST_OP_MALLOC, stamp), WORD1(addr, 0, 1), 24 | (uint64_t)keep << 48, ip};
 	put(seg, w, unit, 4);
 }
 
@@ -89,7 +97,7 @@ static void claim(struct ms_segment *seg, struct ms_writer *w)
 	assert_true(ms_slot_claim(seg, w, (uint32_t)syscall(SYS_gettid), 1));
 }
 
-/* ---- one writer ----------------------------------------------------------------------------------------------- */
+/* ---- one writer ------------------------------------------------------------------------------------- */
 
 static struct ms_tenant *only_tenant(struct fixture *f)
 {
@@ -139,7 +147,8 @@ static void queue_that_is_full_leaves_the_rest_for_later(void **state)
 	assert_int_equal(ms_process_scan(f.proc, &scan), 0);
 	assert_true(scan.is_behind);
 	assert_true(scan.n_units < 20000);
-	assert_int_equal(scan.bound, scan.n_units); /* what was left behind bears later stamps than what was taken */
+	assert_int_equal(
+		scan.bound, scan.n_units); /* what was left behind bears later stamps than what was taken */
 	tear_down(&f);
 }
 
@@ -219,14 +228,15 @@ static void kept_frames_that_were_never_sent_are_a_fault(void **state)
 	put_malloc(seg, &w, 3, 16, 0, 1);
 	assert_int_equal(scan_at(&f, 100).n_units, 1);
 	assert_int_equal(only_tenant(&f)->faults, 1);
-	put_malloc(seg, &w, 4, 16, 1, 1); /* refers to a stack that went with the fault: an event without one */
+	put_malloc(
+		seg, &w, 4, 16, 1, 1); /* refers to a stack that went with the fault: an event without one */
 	put_malloc(seg, &w, 5, 16, 0, 1);
 	assert_int_equal(scan_at(&f, 200).n_units, 2);
 	assert_int_equal(only_tenant(&f)->faults, 1);
 	tear_down(&f);
 }
 
-/* ---- many writers ---------------------------------------------------------------------------------------------- */
+/* ---- many writers ----------------------------------------------------------------------------------- */
 
 struct crowd {
 	struct fixture *f;
@@ -285,8 +295,14 @@ static void part_with_the_finished(struct fixture *f)
 /* One pass as the session makes it. */
 static void pass(struct fixture *f, struct tally *tally)
 {
-	struct ms_scan scan = {.drain = &f->drain, .merge = &f->merge, .now = ms_monotonic_ns(), .guard = 100000,
-		.patience = 250000000, .horizon = UINT64_MAX, .max_items = 5000, .stack_depth = 64};
+	struct ms_scan scan = {.drain = &f->drain,
+		.merge = &f->merge,
+		.now = ms_monotonic_ns(),
+		.guard = 100000,
+		.patience = 250000000,
+		.horizon = UINT64_MAX,
+		.max_items = 5000,
+		.stack_depth = 64};
 	scan.bound = scan.now - scan.guard;
 	assert_int_equal(ms_process_scan(f->proc, &scan), 0);
 	assert_int_equal(ms_merge_run(&f->merge, &f->drain.pool, scan.bound - 1, count, tally), 0);
@@ -342,7 +358,7 @@ static void short_lived_threads_leave_their_slots_to_others(void **state)
 	tear_down(&f);
 }
 
-/* ---- scribbles --------------------------------------------------------------------------------------------------- */
+/* ---- scribbles -------------------------------------------------------------------------------------- */
 
 static int ignore(void *ctx, struct ms_queue *q, struct ms_item *item)
 {
@@ -374,17 +390,20 @@ static void random_scribbles_are_survived(void **state)
 				struct ms_writer *to = &w[noise(&seed) % 3];
 				if (!ms_writer_fits(to, 4) && !ms_writer_advance(seg, to))
 					continue;
-				put_malloc(seg, to, (uint64_t)step + 1, 16, (uint32_t)(i % 3), 0x400000 + noise(&seed) % 64);
+				put_malloc(seg, to, (uint64_t)step + 1, 16, (uint32_t)(i % 3),
+					0x400000 + noise(&seed) % 64);
 			}
 			unsigned char *base = (unsigned char *)seg->control;
 			/* where the program may write: slots, bitmap, headers and the chunks in use */
-			uint64_t span = noise(&seed) % 2 ? MS_OFF_CHUNKS + 8 * MS_CHUNK_SIZE : MS_OFF_SLOTS + 8 * 128;
+			uint64_t span =
+				noise(&seed) % 2 ? MS_OFF_CHUNKS + 8 * MS_CHUNK_SIZE : MS_OFF_SLOTS + 8 * 128;
 			uint64_t at = MS_PAGE + noise(&seed) % (span - MS_PAGE - 64);
 			if (noise(&seed) % 4 == 0)
 				at = MS_OFF_HEADERS + noise(&seed) % 512;
 			for (uint64_t n = noise(&seed) % 24; n > 0; n--)
 				base[at + n] = (unsigned char)noise(&seed);
-			atomic_store(&seg->control->slots_high, (uint32_t)(noise(&seed) % 50 ? 3 : noise(&seed)));
+			atomic_store(
+				&seg->control->slots_high, (uint32_t)(noise(&seed) % 50 ? 3 : noise(&seed)));
 			scan_at(&f, (uint64_t)step + 1000);
 			assert_int_equal(ms_merge_run(&f.merge, &f.drain.pool, UINT64_MAX, ignore, NULL), 0);
 		}

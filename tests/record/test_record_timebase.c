@@ -16,8 +16,8 @@ static uint64_t difference(uint64_t a, uint64_t b)
 	return a > b ? a - b : b - a;
 }
 
-/* A clock of `rate` ticks per ns whose samples are off by up to `noise` ns. Returns the greatest error after the
- * first second. */
+/* A clock of `rate` ticks per ns whose samples are off by up to `noise` ns. Returns the greatest error after
+ * the first second. */
 static uint64_t greatest_error(double rate, uint64_t noise)
 {
 	struct ms_clock_map c;
@@ -73,7 +73,8 @@ static void jump_back_never_turns_time_around(void **state)
 	ms_clock_sample_at(&c, 400000000, 200000000);
 	uint64_t before = 0;
 	for (uint64_t i = 3; i < 40; i++) {
-		ms_clock_sample_at(&c, i * 200000000, 200000000 + i * 1000); /* the other clock all but stands */
+		ms_clock_sample_at(
+			&c, i * 200000000, 200000000 + i * 1000); /* the other clock all but stands */
 		uint64_t said = ms_clock_ns(&c, i * 200000000 + 100000000);
 		assert_true(said >= before);
 		before = said;

@@ -80,10 +80,16 @@ static void put_begin(struct fixture *f, int thread, uint64_t old)
 	put(f, thread, (struct ms_item){.kind = MST_OP_REALLOC_BEGIN, .addr = old});
 }
 
-static void put_outcome(struct fixture *f, int thread, unsigned op, uint64_t old, uint64_t addr, uint8_t flags)
+static void put_outcome(
+	struct fixture *f, int thread, unsigned op, uint64_t old, uint64_t addr, uint8_t flags)
 {
-	put(f, thread, (struct ms_item){.kind = (uint8_t)op, .addr = addr, .size = addr ? 20 : 0, .old_addr = old,
-		.flags = MS_UF_OLD | flags, .err = flags & MS_UF_FAILED ? 12 : 0});
+	put(f, thread,
+		(struct ms_item){.kind = (uint8_t)op,
+			.addr = addr,
+			.size = addr ? 20 : 0,
+			.old_addr = old,
+			.flags = MS_UF_OLD | flags,
+			.err = flags & MS_UF_FAILED ? 12 : 0});
 }
 
 static void put_note(struct fixture *f, int thread, const uint64_t *words, uint32_t n)
@@ -239,7 +245,10 @@ static void put_module(struct fixture *f, int thread, uint64_t start, const char
 	struct {
 		struct ms_unit_module m;
 		char path[32];
-	} unit = {.m = {.head = MS_UNIT_HEAD(MS_U_MODULE, 0), .map_start = start, .map_end = start + 0x1000, .bias = start}};
+	} unit = {.m = {.head = MS_UNIT_HEAD(MS_U_MODULE, 0),
+			  .map_start = start,
+			  .map_end = start + 0x1000,
+			  .bias = start}};
 	uint64_t words[sizeof unit / 8];
 	unit.m.words = sizeof unit / 8;
 	unit.m.path_len = (uint16_t)strlen(path);
@@ -297,7 +306,8 @@ static void forked_child_has_blocks_and_modules_of_the_fork_point(void **state)
 {
 	struct fixture f;
 	struct outcome o;
-	const uint64_t fork_unit[] = {MS_UNIT_HEAD(MS_U_FORK, 0), 99}, gone[] = {MS_UNIT_HEAD(MS_U_UNMODULE, 0), 0x40000};
+	const uint64_t fork_unit[] = {MS_UNIT_HEAD(MS_U_FORK, 0), 99},
+		       gone[] = {MS_UNIT_HEAD(MS_U_UNMODULE, 0), 0x40000};
 	(void)state;
 	set_up(&f, MS_IMAGE_FORKED, 99);
 	put_module(&f, 0, 0x40000, "/lib/first.so");

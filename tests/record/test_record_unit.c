@@ -15,8 +15,9 @@
 
 static void every_field_comes_through(void **state)
 {
-	const uint64_t w[] = {MS_UNIT_HEAD(MST_OP_REALLOC, 77), WORD1(0x7f001234, MS_UF_OLD | MS_UF_ALIGN | MS_UF_BIG_SIZE, 2),
-		(uint64_t)3 << 48, 1ull << 60, 0xabc, 64, 0x401000, 0x402000};
+	const uint64_t w[] = {MS_UNIT_HEAD(MST_OP_REALLOC, 77),
+		WORD1(0x7f001234, MS_UF_OLD | MS_UF_ALIGN | MS_UF_BIG_SIZE, 2), (uint64_t)3 << 48, 1ull << 60,
+		0xabc, 64, 0x401000, 0x402000};
 	struct ms_unit u;
 	(void)state;
 	assert_int_equal(ms_unit_decode(w, 8, &u), 8);
@@ -33,8 +34,8 @@ static void every_field_comes_through(void **state)
 
 static void cut_unit_is_refused_at_every_length(void **state)
 {
-	const uint64_t w[] = {MS_UNIT_HEAD(MST_OP_MALLOC, 1), WORD1(0x1000, MS_UF_OLD | MS_UF_ALIGN | MS_UF_BIG_SIZE, 255), 3, 0, 9,
-		1, 2, 5, 6, 7};
+	const uint64_t w[] = {MS_UNIT_HEAD(MST_OP_MALLOC, 1),
+		WORD1(0x1000, MS_UF_OLD | MS_UF_ALIGN | MS_UF_BIG_SIZE, 255), 3, 0, 9, 1, 2, 5, 6, 7};
 	struct ms_unit u;
 	(void)state;
 	assert_int_equal(ms_unit_decode(w, 10, &u), 10);
@@ -78,8 +79,10 @@ static void random_words_never_lead_outside(void **state)
 		size_t n = 1 + (size_t)rand() % 12;
 		uint64_t *w = malloc(n * 8);
 		for (size_t j = 0; j < n; j++)
-			w[j] = (uint64_t)rand() << 48 ^ (uint64_t)rand() << 24 ^ (uint64_t)rand() % (j ? 9 : 80);
-		size_t used = MS_UNIT_KIND(w[0]) - 1 < 63 ? ms_unit_decode(w, n, &u) : ms_unit_other_words(w, n);
+			w[j] = (uint64_t)rand() << 48 ^ (uint64_t)rand() << 24 ^
+			       (uint64_t)rand() % (j ? 9 : 80);
+		size_t used =
+			MS_UNIT_KIND(w[0]) - 1 < 63 ? ms_unit_decode(w, n, &u) : ms_unit_other_words(w, n);
 		assert_true(used <= n);
 		free(w);
 	}
@@ -90,7 +93,8 @@ static void module_whose_lengths_do_not_fit_is_refused(void **state)
 	struct {
 		struct ms_unit_module m;
 		char path[8];
-	} unit = {{.head = MS_UNIT_HEAD(MS_U_MODULE, 1), .map_start = 1, .map_end = 2, .path_len = 8}, "/bin/abc"};
+	} unit = {{.head = MS_UNIT_HEAD(MS_U_MODULE, 1), .map_start = 1, .map_end = 2, .path_len = 8},
+		"/bin/abc"};
 	uint64_t w[sizeof unit / 8];
 	struct ms_unit_module_view view;
 	(void)state;

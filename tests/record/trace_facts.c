@@ -1,5 +1,5 @@
-/* trace_facts TRACE: what a trace says, as one JSON object, through libmstrace alone. For the tests of msrecord, which
- * must not depend on another tool being right. Exit 0, or 2 if the file is no trace. */
+/* trace_facts TRACE: what a trace says, as one JSON object, through libmstrace alone. For the tests of
+ * msrecord, which must not depend on another tool being right. Exit 0, or 2 if the file is no trace. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -27,12 +27,14 @@ static void print_process(const struct mst_reader *r, struct mst_replay *replay,
 	const struct mst_process *p = mst_reader_process(r, id);
 	const struct mst_counters *c = mst_replay_process(replay, id);
 	printf("%s\n  {\"id\": %u, \"pid\": %u, \"parent\": %u, \"origin\": %u, \"fate\": %u, \"status\": %d, "
-	       "\"start_event\": %" PRIu64 ", \"end_event\": %" PRId64 ", \"stall_ns\": %" PRIu64 ", \"lost\": %" PRIu64
-	       ", \"allocs\": %" PRIu64 ", \"frees\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"foreign\": %" PRIu64
-	       ", \"allocated_bytes\": %" PRIu64 ", \"live_blocks\": %" PRIu64 ", \"live_bytes\": %" PRIu64 ", \"exe\": ",
+	       "\"start_event\": %" PRIu64 ", \"end_event\": %" PRId64 ", \"stall_ns\": %" PRIu64
+	       ", \"lost\": %" PRIu64 ", \"allocs\": %" PRIu64 ", \"frees\": %" PRIu64
+	       ", \"failed\": %" PRIu64 ", \"foreign\": %" PRIu64 ", \"allocated_bytes\": %" PRIu64
+	       ", \"live_blocks\": %" PRIu64 ", \"live_bytes\": %" PRIu64 ", \"exe\": ",
 		id > 1 ? "," : "", id, p->pid, p->parent, p->origin, p->fate, p->status, p->start_event,
-		(int64_t)p->end_event, p->stall_ns, p->lost_events, c ? c->allocs : 0, c ? c->frees : 0, c ? c->failed : 0,
-		foreign[id], c ? c->allocated_bytes : 0, c ? c->live_blocks : 0, c ? c->live_bytes : 0);
+		(int64_t)p->end_event, p->stall_ns, p->lost_events, c ? c->allocs : 0, c ? c->frees : 0,
+		c ? c->failed : 0, foreign[id], c ? c->allocated_bytes : 0, c ? c->live_blocks : 0,
+		c ? c->live_bytes : 0);
 	print_string(r, p->exe);
 	printf(", \"cmdline\": ");
 	print_string(r, p->cmdline);
@@ -64,8 +66,10 @@ static void print_tables(const struct mst_reader *r, struct mst_replay *replay)
 	printf("\n ],\n \"threads\": [");
 	for (uint32_t id = 1; id <= mst_reader_n_threads(r); id++) {
 		const struct mst_thread *t = mst_reader_thread(r, id);
-		printf("%s{\"process\": %u, \"tid\": %u, \"has_ended\": %s, \"lost\": %" PRIu64 ", \"name\": ", id > 1 ? ", " : "",
-			t->process, t->tid, t->end_ns == UINT64_MAX ? "false" : "true", t->lost_events);
+		printf("%s{\"process\": %u, \"tid\": %u, \"has_ended\": %s, \"lost\": %" PRIu64
+		       ", \"name\": ",
+			id > 1 ? ", " : "", t->process, t->tid, t->end_ns == UINT64_MAX ? "false" : "true",
+			t->lost_events);
 		print_string(r, t->name);
 		putchar('}');
 	}
@@ -96,14 +100,16 @@ static void print_seen(const struct mst_reader *r, const struct seen *seen)
 	const struct mst_totals *end = mst_reader_end(r);
 	struct mst_loss loss;
 	mst_reader_loss(r, &loss);
-	printf("{\n \"events\": %" PRIu64 ", \"late\": %" PRIu64 ", \"unstacked\": %" PRIu64 ", \"splits\": %" PRIu64
-	       ", \"backwards\": %" PRIu64 ",\n \"damaged\": %" PRIu64 ", \"truncated\": %s,\n",
+	printf("{\n \"events\": %" PRIu64 ", \"late\": %" PRIu64 ", \"unstacked\": %" PRIu64
+	       ", \"splits\": %" PRIu64 ", \"backwards\": %" PRIu64 ",\n \"damaged\": %" PRIu64
+	       ", \"truncated\": %s,\n",
 		seen->events, seen->late, seen->unstacked, seen->splits, seen->backwards, loss.places,
 		loss.is_truncated ? "true" : "false");
 	if (end)
-		printf(" \"end\": {\"events\": %" PRIu64 ", \"overlaps\": %" PRIu64 ", \"clean\": %s, \"exit\": %d, \"lost\": %" PRIu64
-		       "},\n",
-			end->events, end->overlaps, end->is_clean ? "true" : "false", end->exit_status, end->lost_events);
+		printf(" \"end\": {\"events\": %" PRIu64 ", \"overlaps\": %" PRIu64
+		       ", \"clean\": %s, \"exit\": %d, \"lost\": %" PRIu64 "},\n",
+			end->events, end->overlaps, end->is_clean ? "true" : "false", end->exit_status,
+			end->lost_events);
 	printf(" \"ops\": {");
 	bool is_first = true;
 	for (unsigned op = 1; op <= MST_OP_MAX; op++) {
