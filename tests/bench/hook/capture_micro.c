@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 
 enum { INNER = 4, LIVE = 1024 };
 
@@ -156,8 +156,8 @@ int main(int argc, char **argv)
 	for (size_t d = 0; d < sizeof(depths) / sizeof(depths[0]); d++) {
 		double least[N_HOW] = {0};
 		for (int i = 0; i < 5 * N_HOW; i++) {
-			double ns =
-				run("/proc/self/exe", i % N_HOW, depths[d], argc > 1 ? argv[1] : "2000000");
+			double ns = run("/proc/self/exe", (enum how)(i % N_HOW), depths[d],
+				argc > 1 ? argv[1] : "2000000");
 			if (least[i % N_HOW] == 0 || ns < least[i % N_HOW])
 				least[i % N_HOW] = ns;
 		}
