@@ -139,25 +139,25 @@ static void segment_unref(struct segment *s)
 		free(s);
 }
 
-/* Which slots of a line hold addr (0: which are empty), as a mask. No branches: they would not be foreseen. */
-static unsigned line_match(const struct slot *line, uint64_t addr)
+/* Which slots of a line hold addr (0: which are empty), as a mask. No branches, they would not be foreseen, and no
+ * loop, which gcc -O2 would keep. */
+static inline unsigned line_match(const struct slot *line, uint64_t addr)
 {
-	unsigned mask = 0;
+	return (unsigned)(slot_addr(&line[0]) == addr) | (unsigned)(slot_addr(&line[1]) == addr) << 1 |
+		(unsigned)(slot_addr(&line[2]) == addr) << 2 | (unsigned)(slot_addr(&line[3]) == addr) << 3;
+}
 
-	for (unsigned i = 0; i < LINE; i++)
-		mask |= (unsigned)(slot_addr(&line[i]) == addr) << i;
-	return mask;
+static inline unsigned stray_bit(const struct slot *s)
+{
+	return (unsigned)(s->ordinal_size >> SIZE_LO_BITS & 1);
 }
 
 /* Strays: blocks that belong to this line and stand in a later one. */
-static unsigned line_strays(const struct slot *line)
+static inline unsigned line_strays(const struct slot *line)
 {
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < LINE; i++)
-		n |= (unsigned)(line[i].ordinal_size >> SIZE_LO_BITS & 1) << i;
-	return n;
+	return stray_bit(&line[0]) | stray_bit(&line[1]) << 1 | stray_bit(&line[2]) << 2 | stray_bit(&line[3]) << 3;
 }
+_Static_assert(LINE == 4, "lines are written out");
 
 static void line_set_strays(struct slot *line, unsigned n)
 {
