@@ -1,0 +1,267 @@
+/* Handlers that allocate, jump or fork on top of a hook; and cancellation, which is a signal, too. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "victim_mode.h"
+
+static void on_prof(int sig)
+{
+	int saved = errno;
+	(void)sig;
+	/* Not malloc: the heap may be locked. A hook of its own that takes no lock underneath: the truth
+	 * counts it. */
+	void *p = NULL;
+	if (posix_memalign(&p, 3, 31337) == EINVAL) /* fails before any lock */
+		atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
+	errno = saved;
+}
+
+static timer_t storm;
+
+/* SIGPROF to this thread, every 30 us if it can keep up. */
+static void start_storm(void (*handler)(int), int flags)
+{
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART | flags};
+	struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF};
+	struct itimerspec every = {{0, 30000}, {0, 30000}};
+	ev._sigev_un._tid = gettid();
+	free(grab(1)); /* glibc's heap does not survive a jump out of its own beginnings */
+	sigaction(SIGPROF, &sa, NULL);
+	if (timer_create(CLOCK_MONOTONIC, &ev, &storm) < 0 || timer_settime(storm, 0, &every, NULL) < 0)
+		abort();
+}
+
+static void end_storm(void)
+{
+	timer_delete(storm);
+	signal(SIGPROF, SIG_IGN);
+}
+
+static int signals_in(char **argv, int flags)
+{
+	long n = number(argv, 5000);
+	start_storm(on_prof, flags);
+	while (atomic_load(&truth->n[TRUTH_SIGNAL]) < (uint64_t)n) {
+		free(grab(20011));
+		atomic_fetch_add(&truth->n[TRUTH_PAIRS], 1);
+	}
+	end_storm();
+	return 0;
+}
+
+static int signals(char **argv)
+{
+	return signals_in(argv, 0);
+}
+
+static int signals_alternate(char **argv)
+{
+	static char stack[65536];
+	stack_t alt = {.ss_sp = stack, .ss_size = sizeof(stack)};
+	sigaltstack(&alt, NULL);
+	return signals_in(argv, SA_ONSTACK);
+}
+
+/* A call that fails at once spends all its time in the hook, so that a jump hits the hook and not a heap
+ * lock. */
+static sigjmp_buf out_of_here;
+static volatile sig_atomic_t may_jump;
+
+static void on_jump(int sig)
+{
+	(void)sig;
+	if (may_jump)
+		siglongjmp(out_of_here, 1);
+}
+
+static __attribute__((noinline)) void hook_only(int depth)
+{
+	void *p = NULL;
+	if (depth > 0)
+		hook_only(depth - 1);
+	else
+		keep = (void *)(intptr_t)posix_memalign(&p, 3, 31337);
+}
+
+static int jumps(char **argv)
+{
+	long n = number(argv, 5000);
+	start_storm(on_jump, 0);
+	volatile long jumped = 0;
+	while (jumped < n) {
+		if (sigsetjmp(out_of_here, 1) != 0)
+			jumped = jumped + 1;
+		may_jump = 1;
+		for (int i = 0; i < 1000 && jumped < n; i++)
+			hook_only(i % 7);
+		may_jump = 0;
+	}
+	end_storm();
+	for (int i = 0; i < 1000; i++) /* capture goes on, and exactly */
+		free(grab(20022));
+	return 0;
+}
+
+static void *cancelled(void *arg)
+{
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	atomic_store((_Atomic int *)arg, 1);
+	for (;;)
+		hook_only(2);
+	return NULL;
+}
+
+static int async_cancel(char **argv)
+{
+	long n = number(argv, 1000);
+	free(grab(1));
+	for (long i = 0; i < n; i++) {
+		pthread_t t;
+		_Atomic int started = 0;
+		if (pthread_create(&t, NULL, cancelled, &started) != 0)
+			return 1;
+		while (!atomic_load(&started))
+			sched_yield();
+		pthread_cancel(t);
+		pthread_join(t, NULL);
+	}
+	for (int i = 0; i < 1000; i++)
+		free(grab(20033));
+	return 0;
+}
+
+static volatile sig_atomic_t is_child;
+
+/* A handler that forks on top of whatever the program is doing, hooks included. */
+static void on_fork(int sig)
+{
+	int saved = errno;
+	(void)sig;
+	if (atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1) < 200) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			void *p = NULL;
+			keep = (void *)(intptr_t)posix_memalign(&p, 3, 31338);
+			signal(SIGPROF, SIG_IGN); /* timers are not inherited */
+			is_child = 1; /* finish what you were doing and leave */
+			errno = saved;
+			return;
+		}
+		if (pid > 0 && waitpid(pid, &(int){0}, 0) == pid)
+			atomic_fetch_add(&truth->n[TRUTH_PAIRS], 1);
+	}
+	errno = saved;
+}
+
+static int fork_in_handler(char **argv)
+{
+	(void)argv;
+	start_storm(on_fork, 0);
+	while (atomic_load(&truth->n[TRUTH_SIGNAL]) < 200 && !is_child)
+		hook_only(3);
+	if (is_child) {
+		hook_only(3);
+		free(grab(1003));
+		_exit(0);
+	}
+	end_storm();
+	return 0;
+}
+
+/* ---- at every instruction ---- */
+
+/* The tracer steps from the trap into the hook and sends SIGUSR1 at the k-th instruction, k = 1, 2, 3 ... */
+static void on_usr1(int sig)
+{
+	int saved = errno;
+	void *p = NULL;
+	(void)sig;
+	keep = (void *)(intptr_t)posix_memalign(&p, 3, 31337);
+	atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
+	errno = saved;
+}
+
+static void on_usr1_jump(int sig)
+{
+	(void)sig;
+	siglongjmp(out_of_here, 1);
+}
+
+static void on_trap(int sig)
+{
+	(void)sig;
+}
+
+static void on_usr1_fork(int sig)
+{
+	int saved = errno;
+	(void)sig;
+	pid_t pid = fork();
+	if (pid == 0) {
+		signal(SIGTRAP, on_trap); /* nobody steps through the child */
+		on_usr1(sig);
+		may_jump = 1; /* says: I am the child; finish the hook, and leave */
+	} else {
+		waitpid(pid, &(int){0}, 0);
+	}
+	errno = saved;
+}
+
+static int stepped_with(void (*handler)(int))
+{
+	free(grab(1));
+	hook_only(0);
+	signal(SIGUSR1, handler);
+	for (;;) {
+		if (sigsetjmp(out_of_here, 1) != 0)
+			atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
+		__asm__ volatile("int3");
+		hook_only(0);
+		__asm__ volatile("nop; int3"); /* the tracer knows the end by this */
+		if (may_jump) {
+			atomic_fetch_add(&truth->n[TRUTH_ALLOCS], 1);
+			_exit(0);
+		}
+		atomic_fetch_add(&truth->n[TRUTH_PAIRS], 1);
+		if (atomic_load(&truth->n[TRUTH_WRONG]))
+			return 0;
+	}
+}
+
+static int stepped(char **argv)
+{
+	(void)argv;
+	return stepped_with(on_usr1);
+}
+
+static int stepped_jump(char **argv)
+{
+	(void)argv;
+	return stepped_with(on_usr1_jump);
+}
+
+static int stepped_fork(char **argv)
+{
+	(void)argv;
+	return stepped_with(on_usr1_fork);
+}
+
+const struct victim_mode victim_signals[] = {
+	{"signals", signals},
+	{"signals_alternate", signals_alternate},
+	{"jumps", jumps},
+	{"async_cancel", async_cancel},
+	{"fork_in_handler", fork_in_handler},
+	{"stepped", stepped},
+	{"stepped_jump", stepped_jump},
+	{"stepped_fork", stepped_fork},
+	{NULL, NULL},
+};

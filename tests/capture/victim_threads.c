@@ -1,0 +1,205 @@
+/* Threads: many, short, on small stacks; and coroutines, which are stacks without a thread. */
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "victim_mode.h"
+
+enum { BOX = 4096 };
+static void *_Atomic box[BOX];
+static long per_thread;
+
+static void *swap_blocks(void *arg)
+{
+	uint64_t x = (uint64_t)(uintptr_t)arg * 2654435761u + 88172645463325252u;
+	for (long i = 0; i < per_thread; i++) {
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		char *p = x % 16 == 0 ? calloc(1, 16 + x / 64 % 500) : malloc(16 + x / 64 % 500);
+		if (x % 8 == 0)
+			p = realloc(p, 16 + x / 128 % 2000);
+		p[0] = 1;
+		free(atomic_exchange(&box[x / 256 % BOX], p)); /* most often another thread's block */
+	}
+	return NULL;
+}
+
+static int threads(char **argv)
+{
+	per_thread = number(argv, 20000);
+	in_threads(64, swap_blocks);
+	for (int i = 0; i < BOX; i++)
+		free(box[i]);
+	return 0;
+}
+
+static void *die_young(void *arg)
+{
+	free(grab(100));
+	return arg;
+}
+
+static int short_threads(char **argv)
+{
+	long n = number(argv, 2000);
+	for (long i = 0; i < n; i += 50)
+		in_threads(50, die_young);
+	return 0;
+}
+
+static pthread_barrier_t all_here;
+
+/* Threads that poll for each other would keep each other from the processor. */
+static void *stay(void *arg)
+{
+	void *p = grab(101);
+	pthread_barrier_wait(&all_here);
+	free(p);
+	return arg;
+}
+
+/* All alive at once. */
+static int many_threads(char **argv)
+{
+	pthread_attr_t attr;
+	per_thread = number(argv, 1000);
+	pthread_t *t = calloc((size_t)per_thread, sizeof(*t));
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 65536);
+	pthread_barrier_init(&all_here, NULL, (unsigned)per_thread);
+	for (long i = 0; i < per_thread; i++)
+		if (pthread_create(&t[i], &attr, stay, NULL) != 0)
+			abort();
+	for (long i = 0; i < per_thread; i++)
+		pthread_join(t[i], NULL);
+	free(t);
+	return 0;
+}
+
+static pthread_key_t last_words;
+
+static void destroyed(void *p)
+{
+	static _Atomic int rounds;
+	free(p);
+	void *again = malloc(333);
+	if (atomic_fetch_add(&rounds, 1) % 3 < 2)
+		pthread_setspecific(last_words, again); /* a second and third round of destructors */
+	else
+		free(again);
+}
+
+static void *with_destructor(void *arg)
+{
+	pthread_setspecific(last_words, grab(222));
+	return arg;
+}
+
+static int thread_destructors(char **argv)
+{
+	(void)argv;
+	pthread_key_create(&last_words, destroyed);
+	for (int i = 0; i < 20; i++)
+		in_threads(32, with_destructor);
+	return 0;
+}
+
+static void *deep(void *arg)
+{
+	char fill[64];
+	memset(fill, (int)(intptr_t)arg, sizeof(fill));
+	free(grab(44));
+	keep = &fill;
+	if ((intptr_t)arg > 0)
+		deep((void *)((intptr_t)arg - 1));
+	return keep == &fill ? NULL : arg;
+}
+
+static void *on_small_stack(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 100; i++)
+		deep((void *)20);
+	return NULL;
+}
+
+static int small_stacks(char **argv)
+{
+	(void)argv;
+	pthread_attr_t attr;
+	pthread_t t[20];
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, (size_t)PTHREAD_STACK_MIN);
+	for (int i = 0; i < 20; i++)
+		if (pthread_create(&t[i], &attr, on_small_stack, NULL) != 0)
+			return 1;
+	for (int i = 0; i < 20; i++)
+		pthread_join(t[i], NULL);
+	return 0;
+}
+
+static ucontext_t coro_main, coro[8];
+
+static void coroutine(int id)
+{
+	for (int i = 0; i < 200; i++) {
+		void *p = grab((size_t)(100 + id));
+		swapcontext(&coro[id], &coro_main);
+		free(p);
+	}
+}
+
+static int coroutines(char **argv)
+{
+	(void)argv;
+	enum { STACK = 32768 };
+	char *stack[8];
+	for (int i = 0; i < 8; i++) {
+		stack[i] = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		getcontext(&coro[i]);
+		coro[i].uc_stack.ss_sp = stack[i];
+		coro[i].uc_stack.ss_size = STACK;
+		coro[i].uc_link = &coro_main;
+		makecontext(&coro[i], (void (*)(void))coroutine, 1, i);
+	}
+	for (int round = 0; round <= 200; round++)
+		for (int i = 0; i < 8; i++)
+			swapcontext(&coro_main, &coro[i]);
+	for (int i = 0; i < 8; i++)
+		munmap(stack[i], STACK);
+	free(grab(999));
+	return 0;
+}
+
+static void *rename_self(void *arg)
+{
+	char name[16];
+	snprintf(name, sizeof(name), "worker-%d", (int)(intptr_t)arg);
+	free(grab(10));
+	pthread_setname_np(pthread_self(), name);
+	free(grab(10));
+	return NULL;
+}
+
+static int thread_names(char **argv)
+{
+	(void)argv;
+	in_threads(5, rename_self);
+	return 0;
+}
+
+const struct victim_mode victim_threads[] = {
+	{"threads", threads},
+	{"short_threads", short_threads},
+	{"many_threads", many_threads},
+	{"thread_destructors", thread_destructors},
+	{"small_stacks", small_stacks},
+	{"coroutines", coroutines},
+	{"thread_names", thread_names},
+	{NULL, NULL},
+};
