@@ -476,6 +476,15 @@ int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *bl
 	return 1;
 }
 
+bool mst_addrmap_has(const struct mst_addrmap *m, uint64_t addr)
+{
+	uint64_t hash = hash_of(addr);
+
+	if (addr > ADDR_MASK)
+		return odd_find(m, addr) != NULL;
+	return segment_find(m->directory[directory_index(m, hash)], addr, hash) != NULL;
+}
+
 uint64_t mst_addrmap_count(const struct mst_addrmap *m)
 {
 	return m->count;

@@ -51,6 +51,9 @@ int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, u
  * be copied) with the map unchanged. */
 int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *block);
 
+/* Is there a block at addr? */
+bool mst_addrmap_has(const struct mst_addrmap *m, uint64_t addr);
+
 /* Blocks in the map. */
 uint64_t mst_addrmap_count(const struct mst_addrmap *m);
 /* Bytes of memory this map would free if it shared nothing. */

@@ -29,6 +29,7 @@ void mst_dict_release(struct mst_dict *d)
 	mst_buffer_release(&d->text);
 	free(d->symbols);
 	free(d->losses);
+	free(d->annotations);
 	mst_dict_init(d);
 }
 
@@ -83,6 +84,7 @@ static mst_dict_decode_fn *const decoders[MST_KIND_LIMIT] = {
 	[MST_KIND_LOSS] = mst_losses_decode,
 	[MST_KIND_SYM] = mst_symbols_decode,
 	[MST_KIND_CODE] = mst_codes_decode,
+	[MST_KIND_API] = mst_annotations_decode,
 	[MST_KIND_MAP] = mst_mappings_decode,
 };
 

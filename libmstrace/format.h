@@ -56,7 +56,7 @@ enum mst_kind {
 	MST_KIND_CODE = 13,
 	MST_KIND_CHECKPOINT = 14, /* reserved */
 	MST_KIND_END = 15,
-	MST_KIND_API = 16,    /* reserved */
+	MST_KIND_API = 16,
 	MST_KIND_METRIC = 17, /* reserved */
 	MST_KIND_MAP = 18,
 	MST_KIND_LIMIT = 32, /* kinds the tables of this library have room for; the format allows 1..255 */

@@ -215,7 +215,7 @@ int mst_ledger_symbols(struct mst_ledger *l, uint32_t code, const struct mst_sym
 	return 0;
 }
 
-/* ---- record tables and the log ---------------------------------------------------------------------------- */
+/* ---- record tables and the logs --------------------------------------------------------------------------- */
 
 /* A new entry behind the last of t. */
 static int add_record(struct mst_table *t, struct mst_changes *changes, uint32_t limit, const void *entry, uint32_t *id)
@@ -287,6 +287,16 @@ int mst_ledger_loss(struct mst_ledger *l, const struct mst_lost *lost)
 	return mst_dict_add_loss(&l->dict, lost);
 }
 
+int mst_ledger_annotation(struct mst_ledger *l, const struct mst_annotation *a)
+{
+	const struct mst_dict *d = &l->dict;
+
+	if (a->process > mst_table_last(&d->processes) || a->thread > mst_table_last(&d->threads) ||
+		a->name > mst_table_last(&d->strings))
+		return MST_EARG;
+	return mst_dict_add_annotation(&l->dict, a);
+}
+
 /* ---- what goes into the file ------------------------------------------------------------------------------ */
 
 typedef uint32_t dense_encoder(const struct mst_dict *, uint32_t, uint32_t, struct mst_buffer *);
@@ -355,6 +365,22 @@ static int loss_pages(struct mst_ledger *l, struct mst_pages *out)
 	return 0;
 }
 
+static int annotation_pages(struct mst_ledger *l, struct mst_pages *out)
+{
+	while (l->annotations_done < l->dict.n_annotations) {
+		size_t start = out->raw.len;
+		uint32_t n = 0;
+
+		while (l->annotations_done < l->dict.n_annotations && n < RECORDS_PER_FRAME) {
+			mst_annotation_encode(&l->dict.annotations[l->annotations_done++], &out->raw);
+			n++;
+		}
+		if (add_page(out, MST_KIND_API, n, start) < 0)
+			return MST_ENOMEM;
+	}
+	return 0;
+}
+
 int mst_ledger_pending(struct mst_ledger *l, struct mst_pages *out)
 {
 	struct mst_dict *d = &l->dict;
@@ -379,6 +405,8 @@ int mst_ledger_pending(struct mst_ledger *l, struct mst_pages *out)
 		rc = changed_pages(d, MST_KIND_MAP, mst_mapping_encode, &l->mappings, out);
 	if (rc == 0)
 		rc = loss_pages(l, out);
+	if (rc == 0)
+		rc = annotation_pages(l, out);
 	if (rc == 0 && l->symbols_first <= l->symbols_last)
 		rc = dense_pages(d, MST_KIND_SYM, mst_symbols_encode, l->symbols_first, l->symbols_last, out);
 	if (rc < 0)

@@ -98,6 +98,16 @@ const struct mst_lost *mst_reader_lost(const struct mst_reader *r, size_t i)
 	return i < r->dict.n_losses ? &r->dict.losses[i] : NULL;
 }
 
+size_t mst_reader_n_annotations(const struct mst_reader *r)
+{
+	return r->dict.n_annotations;
+}
+
+const struct mst_annotation *mst_reader_annotation(const struct mst_reader *r, size_t i)
+{
+	return i < r->dict.n_annotations ? &r->dict.annotations[i] : NULL;
+}
+
 const struct mst_symbol *mst_reader_symbols(const struct mst_reader *r, uint32_t code, size_t *n)
 {
 	const struct mst_symbol_list *list = mst_table_get(&r->dict.symbol_lists, code);

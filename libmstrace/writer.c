@@ -695,6 +695,16 @@ int mst_writer_loss(struct mst_writer *w, uint32_t thread, uint64_t first_ns, ui
 	return fail(w, mst_ledger_loss(&w->ledger, &l), "");
 }
 
+int mst_writer_annotation(struct mst_writer *w, const struct mst_annotation *a)
+{
+	struct mst_annotation copy = {.kind = a->kind, .process = a->process, .thread = a->thread, .name = a->name,
+		.event = w->totals.events, .time_ns = a->time_ns};
+
+	if (a->kind == 0 || a->time_ns > MST_NUMBER_MAX)
+		return fail(w, MST_EARG, "an annotation is out of range");
+	return fail(w, mst_ledger_annotation(&w->ledger, &copy), "an annotation's process, thread or name is unknown");
+}
+
 /* ---- asking ----------------------------------------------------------------------------------------------- */
 
 void mst_writer_totals(const struct mst_writer *w, struct mst_totals *out)
@@ -702,6 +712,16 @@ void mst_writer_totals(const struct mst_writer *w, struct mst_totals *out)
 	*out = w->totals;
 	out->duration_ns = w->max_units << w->header.time_shift;
 	out->exit_status = -1;
+}
+
+int mst_writer_knows(struct mst_writer *w, uint32_t process, uint64_t addr)
+{
+	const struct mst_image *image;
+
+	if (settle(w) < 0)
+		return w->rc;
+	image = mst_images_get(&w->images, process);
+	return image && image->map && mst_addrmap_has(image->map, addr);
 }
 
 uint32_t mst_writer_n_code(const struct mst_writer *w)

@@ -3,6 +3,7 @@
  * The table below lists the analyses. One pass over the trace feeds one replay and all the analyses chosen: a
  * single one by its name, or every one of them by "all". What they answer is printed here. */
 #include "analysis.h"
+#include "pauses.h"
 #include "report.h"
 #include "trace.h"
 
@@ -203,7 +204,9 @@ static int analyze(
 	for (size_t i = 0; i < n; i++)
 		chosen[i]->end(states[i], &pass, &answers[i]);
 	int status = ms_trace_report_gaps(r, path, pass.n_events);
+	struct pauses pauses = pauses_of(r, options->pid, pass.last_ns);
 
+	pauses_say(path, &pauses);
 	status = print_and_free(chosen, answers, n, options->format, status);
 	mst_replay_free(replay);
 	mst_reader_close(r);

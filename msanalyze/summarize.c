@@ -1,5 +1,6 @@
 /* summarize.c - how much was allocated, how much stayed, how high did it go, and is the trace all there? */
 #include "analysis.h"
+#include "pauses.h"
 #include "report.h"
 #include "trace.h"
 
@@ -40,6 +41,9 @@ static const struct ms_column head[] = {
 	{"processes", "processes", MS_COLUMN_COUNT},
 	{"duration_ns", "duration", MS_COLUMN_DURATION},
 	{"stall_ns", "waited for the recorder", MS_COLUMN_DURATION},
+	{"pauses", "pauses of the recording", MS_COLUMN_COUNT},
+	{"paused_ns", "paused for", MS_COLUMN_DURATION},
+	{"unfinished", "still running at the end", MS_COLUMN_COUNT},
 	{"complete", "complete", MS_COLUMN_BOOL},
 	{"exit", "exit status", MS_COLUMN_NUMBER},
 	{"command", "command", MS_COLUMN_STRING},
@@ -166,6 +170,7 @@ static void add_recording(struct ms_table *t, const struct pass *pass)
 {
 	const struct mst_totals *totals = mst_reader_end(pass->reader);
 	struct people people = count_people(pass);
+	struct pauses pauses = pauses_of(pass->reader, pass->options->pid, pass->last_ns);
 	struct mst_loss loss;
 
 	mst_reader_loss(pass->reader, &loss);
@@ -176,6 +181,9 @@ static void add_recording(struct ms_table *t, const struct pass *pass)
 	ms_table_number(t, people.n_processes);
 	ms_table_number(t, totals ? totals->duration_ns : pass->last_ns);
 	ms_table_number(t, people.stall_ns);
+	ms_table_number(t, pauses.n);
+	ms_table_number(t, pauses.total_ns);
+	ms_table_number(t, pauses.n_unfinished);
 	ms_table_number(t, totals && totals->is_clean && loss.places == 0 && people.lost_events == 0);
 	if (people.exit < 0)
 		ms_table_absent(t);

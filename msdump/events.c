@@ -82,11 +82,30 @@ static bool is_wanted(const struct filter *f, const struct mst_event *ev)
 	       f->ops >> (ev->op & 63u) & 1;
 }
 
+/* Prints the annotations that stand before an event, from *next on. Filters apply as far as they can: one that is for all
+ * processes is of every process, and one that no thread made is of every thread. */
+static void print_annotations(struct filter *f, struct printer *p, uint64_t event, size_t *next)
+{
+	const struct options *o = f->options;
+	const struct mst_annotation *a;
+
+	for (; (a = mst_reader_annotation(f->reader, *next)) && a->event <= event; ++*next) {
+		const struct mst_process *process = mst_reader_process(f->reader, a->process);
+		const struct mst_thread *thread = mst_reader_thread(f->reader, a->thread);
+		uint32_t pid = process ? process->pid : 0, tid = thread ? thread->tid : 0;
+
+		if (o->ops.n == 0 && a->time_ns >= o->from_ns && a->time_ns <= o->to_ns &&
+			(pid == 0 || is_listed(&o->pids, pid)) && (tid == 0 || is_listed(&o->tids, tid)))
+			print_annotation(p, a, pid, tid);
+	}
+}
+
 /* Replays and prints until the end, the limit, or nobody listens. Returns whether the end was reached. */
 static bool print_events(const char *path, struct mst_reader *r, struct mst_replay *replay, struct filter *f,
 	struct printer *p, uint64_t *n_read)
 {
 	uint64_t left = f->options->limit ? f->options->limit : UINT64_MAX;
+	size_t next_annotation = 0;
 	const struct mst_event *events;
 	size_t n;
 	int rc;
@@ -95,6 +114,8 @@ static bool print_events(const char *path, struct mst_reader *r, struct mst_repl
 		for (size_t i = 0; i < n; i++) {
 			struct mst_event ev = events[i];
 
+			if (next_annotation < mst_reader_n_annotations(r))
+				print_annotations(f, p, ev.number, &next_annotation);
 			if (mst_replay_apply(replay, &ev) < 0)
 				ms_die("out of memory");
 			++*n_read;
@@ -113,6 +134,7 @@ static bool print_events(const char *path, struct mst_reader *r, struct mst_repl
 	}
 	if (rc < 0)
 		ms_trace_die(r, path, rc);
+	print_annotations(f, p, UINT64_MAX, &next_annotation);
 	return true;
 }
 

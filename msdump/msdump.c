@@ -55,6 +55,10 @@ static const struct ms_tool tool = {
 		"in the order), foreign (releases what was never seen acquired) and inherited (a forked child "
 		"releases its copy of a block) appear where they apply. Unknown values are null; numbers "
 		"beyond 2^53 are strings.\n\n"
+		"Marks, pauses and resumes of the recording stand among the events, as objects with annotation "
+		"(mark, pause or resume) instead of op, before_event (the number of the event that comes next), "
+		"time_ns, pid (null: all processes), tid (null: nobody in the program) and, of marks, name. They are "
+		"not counted by --limit, not printed with --op, and not part of CSV.\n\n"
 		"--stacks adds frames: function, file, line, module, inlined; and cut where the outer callers "
 		"are not known.",
 	.self = {.operands = "TRACE", .min_operands = 1, .max_operands = 1},

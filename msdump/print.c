@@ -412,6 +412,63 @@ void print_event(struct printer *p, const struct mst_event *ev, uint32_t pid, ui
 		print_text(p, ev, pid, tid);
 }
 
+/* ---- annotations ---- */
+
+static const char *annotation_name(uint32_t kind)
+{
+	return kind == MST_ANNOTATION_MARK ? "mark" : kind == MST_ANNOTATION_PAUSE ? "pause" : "resume";
+}
+
+static void annotation_json(struct printer *p, const struct mst_annotation *a, uint32_t pid, uint32_t tid)
+{
+	size_t len = 0;
+	const char *name = mst_reader_string(p->reader, a->name, &len);
+
+	ms_out_reserve(p->out, RESERVE);
+	char *s = p->out->buf + p->out->len;
+
+	s = put(put(put(s, "{\"annotation\":\""), annotation_name(a->kind)), "\"");
+	s = put_json_u64(put(s, ",\"before_event\":"), a->event);
+	s = put_json_u64(put(s, ",\"time_ns\":"), a->time_ns);
+	s = put_json_u64_or_null(put(s, ",\"pid\":"), pid, pid != 0);
+	s = put_json_u64_or_null(put(s, ",\"tid\":"), tid, tid != 0);
+	p->out->len = (size_t)(s - p->out->buf);
+	if (a->kind == MST_ANNOTATION_MARK) {
+		ms_out_str(p->out, ",\"name\":\"");
+		ms_escape_json(p->out, name, len);
+		ms_out_char(p->out, '"');
+	}
+	ms_out_str(p->out, "}\n");
+}
+
+static void annotation_text(struct printer *p, const struct mst_annotation *a, uint32_t pid, uint32_t tid)
+{
+	size_t len = 0;
+	const char *name = mst_reader_string(p->reader, a->name, &len);
+
+	ms_out_reserve(p->out, RESERVE);
+	char *s = p->out->buf + p->out->len;
+
+	s = put(put_seconds(put(s, "- "), a->time_ns), " ");
+	s = pid ? put_u64(s, pid) : put(s, "all");
+	s = put(tid ? put_u64(put(s, "/"), tid) : s, " ");
+	s = put(s, annotation_name(a->kind));
+	p->out->len = (size_t)(s - p->out->buf);
+	if (a->kind == MST_ANNOTATION_MARK) {
+		ms_out_char(p->out, ' ');
+		ms_escape_text(p->out, name, len);
+	}
+	ms_out_char(p->out, '\n');
+}
+
+void print_annotation(struct printer *p, const struct mst_annotation *a, uint32_t pid, uint32_t tid)
+{
+	if (p->format == FORMAT_JSONL)
+		annotation_json(p, a, pid, tid);
+	else if (p->format == FORMAT_TEXT)
+		annotation_text(p, a, pid, tid);
+}
+
 void printer_release(struct printer *p)
 {
 	free(p->pieces);

@@ -29,6 +29,10 @@ void print_header(struct printer *p);
 /* pid and tid are 0 where the thread is not known. */
 void print_event(struct printer *p, const struct mst_event *ev, uint32_t pid, uint32_t tid);
 
+/* A mark, pause or resume: a line of its own in text and JSON, nothing in CSV, which is a table of events. pid and tid are
+ * 0 where none is concerned. */
+void print_annotation(struct printer *p, const struct mst_annotation *a, uint32_t pid, uint32_t tid);
+
 /* Frees what the printer has collected, not itself. */
 void printer_release(struct printer *p);
 

@@ -135,11 +135,12 @@ struct mst_stack {
 
 enum mst_process_origin { MST_ORIGIN_START = 1, MST_ORIGIN_FORK = 2, MST_ORIGIN_EXEC = 3, MST_ORIGIN_ATTACH = 4 };
 enum mst_process_fate {
-	MST_FATE_RUNNING = 0, /* no end in the trace (still running, or the recorder went first) */
+	MST_FATE_RUNNING = 0, /* no end in the trace: the file still grows, is cut off, or the recorder was killed */
 	MST_FATE_EXITED = 1,  /* status = exit status */
 	MST_FATE_KILLED = 2,  /* status = signal number */
 	MST_FATE_EXEC = 3,    /* replaced by another image of the same pid */
 	MST_FATE_GONE = 4,    /* ended; how is not known */
+	MST_FATE_UNFINISHED = 5, /* still running when the recording ended, at end_ns */
 };
 
 /* A process image: what runs between (start | fork | exec) and (exit | exec). */
@@ -193,6 +194,23 @@ struct mst_lost {
 	uint32_t reason;            /* enum mst_loss_reason, or a number of a later version */
 	uint64_t first_ns, last_ns; /* the span it happened in */
 	uint64_t events, bytes;     /* how many, and bytes asked for by them, as far as known */
+};
+
+/* What was said about the recording at a place in the order (API frames), by the program (annotate.h) or by who
+ * watches it (msrecord --control and its like). */
+enum mst_annotation_kind {
+	MST_ANNOTATION_MARK = 1,   /* a name for this place */
+	MST_ANNOTATION_PAUSE = 2,  /* from here on acquisitions are not recorded, nor failed calls; releases are, of
+	                            * blocks that the trace knows, without stacks */
+	MST_ANNOTATION_RESUME = 3, /* and from here on everything is */
+};
+struct mst_annotation {
+	uint32_t kind;
+	uint32_t process; /* whom it concerns: a process id; 0 = all that run, and those that come by start or exec */
+	uint32_t thread;  /* who said it: a thread id; 0 = nobody in the program */
+	uint32_t name;    /* string id of a mark's name */
+	uint64_t event;   /* number of the first event that comes after it; never decreases from one to the next */
+	uint64_t time_ns;
 };
 
 /* Facts about the recording, from the HEADER frame. Strings live as long as the reader. */
@@ -273,6 +291,11 @@ int mst_writer_symbols(struct mst_writer *w, uint32_t code, const struct mst_sym
 /* Events that are known to be missing here: counted into totals and a LOSS frame. */
 int mst_writer_loss(struct mst_writer *w, uint32_t thread, uint64_t first_ns, uint64_t last_ns, uint64_t events,
 	uint64_t bytes, unsigned reason);
+/* An annotation at the present place in the order: of *a the writer reads all but `event`. */
+int mst_writer_annotation(struct mst_writer *w, const struct mst_annotation *a);
+/* Is a block that lives in `process` at addr known to the trace at the present place in the order? 1, 0, or negative.
+ * To be asked seldom: it cannot wait for memory as mst_writer_event does. */
+int mst_writer_knows(struct mst_writer *w, uint32_t process, uint64_t addr);
 
 /* The next event in total order. Of *ev the writer reads thread, op, flags (FAILED, LATE), time_ns, size,
  * addr, old_addr (what is released: addr for pure releases, old_addr for reallocs), stack, align, err. It
@@ -363,6 +386,9 @@ size_t mst_reader_n_mappings(const struct mst_reader *r);
 const struct mst_mapping *mst_reader_mapping(const struct mst_reader *r, size_t i);
 size_t mst_reader_n_lost(const struct mst_reader *r);
 const struct mst_lost *mst_reader_lost(const struct mst_reader *r, size_t i);
+/* Ascending by event. On a pipe, those that stand before an event are known when it is given out. */
+size_t mst_reader_n_annotations(const struct mst_reader *r);
+const struct mst_annotation *mst_reader_annotation(const struct mst_reader *r, size_t i);
 /* Symbols of a code address, innermost first; *n = 0 when there are none. */
 const struct mst_symbol *mst_reader_symbols(const struct mst_reader *r, uint32_t code, size_t *n);
 

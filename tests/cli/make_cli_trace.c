@@ -223,6 +223,39 @@ static void lost(void)
 	must(mst_writer_process_end(w, p, &end), "process end");
 }
 
+static void annotation(uint32_t kind, uint32_t in, uint32_t by, const char *name)
+{
+	struct mst_annotation a = {
+		.kind = kind, .process = in, .thread = by, .name = name ? string(name) : 0, .time_ns = now_ns};
+
+	must(mst_writer_annotation(w, &a), "annotation");
+}
+
+/* Recording that is paused from outside and by the program, with a process that the recording outlived. */
+static void paused(void)
+{
+	uint32_t p = process(600, 0, MST_ORIGIN_START, "/usr/bin/app"), t = thread(p, 600, "app");
+
+	annotation(MST_ANNOTATION_PAUSE, 0, 0, NULL);
+	now_ns += 500000000;
+	annotation(MST_ANNOTATION_RESUME, 0, 0, NULL);
+	acquire(t, MST_OP_MALLOC, 0x1000, 10, MST_STACK_NONE);
+	annotation(MST_ANNOTATION_MARK, p, t, "phase two");
+	acquire(t, MST_OP_MALLOC, 0x2000, 20, MST_STACK_NONE);
+	uint32_t q = process(601, p, MST_ORIGIN_FORK, "/usr/bin/app"), u = thread(q, 601, "app");
+
+	annotation(MST_ANNOTATION_PAUSE, p, t, NULL);
+	release(t, 0x2000);
+	now_ns += 250000000;
+	annotation(MST_ANNOTATION_RESUME, p, t, NULL);
+	acquire(u, MST_OP_MALLOC, 0x4000, 40, MST_STACK_NONE);
+	annotation(MST_ANNOTATION_MARK, 0, 0, "\033[31m\"</script>\n,=1");
+	process_end(p, MST_FATE_EXITED, 0);
+	annotation(MST_ANNOTATION_PAUSE, 0, 0, NULL);
+	now_ns += 250000000;
+	process_end(q, MST_FATE_UNFINISHED, 0);
+}
+
 static void long_(uint64_t n)
 {
 	static const char *const main_[] = {"main", NULL};
@@ -282,6 +315,8 @@ int main(int argc, char **argv)
 		hostile();
 	else if (strcmp(kind, "lost") == 0)
 		lost();
+	else if (strcmp(kind, "paused") == 0)
+		paused();
 	else if (strcmp(kind, "long") == 0)
 		long_(strtoull(argv[2], NULL, 10));
 	else if (strcmp(kind, "empty") != 0)

@@ -119,14 +119,14 @@ static void make_tables(struct parts *p)
 /* ---- files of later versions ------------------------------------------------------------------------------ */
 
 /* `smallest` with a frame of a later version as its third. There is no index: a reader needs none. */
-static void with_frame(struct parts *p, struct mst_frame f)
+static void with_payload(struct parts *p, struct mst_frame f, const void *payload, size_t len)
 {
 	struct parts smallest;
 
 	make_smallest(&smallest);
 	*p = smallest;
 	f.seq = 2;
-	p->frames[2] = pack(f, NULL, "later", 5);
+	p->frames[2] = pack(f, NULL, payload, len);
 	p->frames[3] = renumber(&smallest.frames[2], 3);
 	p->frames[4] = renumber(&smallest.frames[3], 4);
 	p->n = 5;
@@ -141,6 +141,13 @@ static struct mst_buffer end_frame(uint64_t seq)
 	mst_end_store(&end, extension);
 	return pack((struct mst_frame){.kind = MST_KIND_END, .header_len = MST_END_HEADER_LEN, .seq = seq}, extension,
 		NULL, 0);
+}
+
+static void save_with_end(const char *name, struct parts *p)
+{
+	p->frames[p->n] = end_frame(p->n);
+	p->n++;
+	save(name, p);
 }
 
 static void make_later(void)
@@ -158,11 +165,25 @@ static void make_later(void)
 	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
 		struct parts p;
 
-		with_frame(&p, frames[i].frame);
-		p.frames[p.n] = end_frame(p.n);
-		p.n++;
-		save(frames[i].name, &p);
+		with_payload(&p, frames[i].frame, "later", 5);
+		save_with_end(frames[i].name, &p);
 	}
+}
+
+static void make_annotations(void)
+{
+	static const char good[] = "\x01\x05\x00\x01\x01\x01\x00"  /* a mark by thread 1 of process 1, without a name */
+				   "\x02\x05\x01\x02\x00\x00\x00"  /* pause of all */
+				   "\x09\x03" "abc"                    /* a later kind */
+				   "\x03\x07\x01\x05\x00\x00\x00zz" /* resume, with fields of a later version */
+				   "\x01\x05\x02\x09\x00\x00\x07"; /* a mark behind the last event, whose name is lost */
+	static const char back[] = "\x01\x05\x01\x01\x01\x01\x00" "\x02\x05\x00\x02\x00\x00\x00";
+	struct parts p;
+
+	with_payload(&p, (struct mst_frame){.kind = MST_KIND_API, .n_items = 5}, good, sizeof(good) - 1);
+	save_with_end("good-annotations", &p);
+	with_payload(&p, (struct mst_frame){.kind = MST_KIND_API, .n_items = 2}, back, sizeof(back) - 1);
+	save_with_end("bad-annotation-order", &p);
 }
 
 static void put_tag(struct mst_buffer *b, unsigned tag, const void *value, size_t len)
@@ -284,6 +305,7 @@ int main(int argc, char **argv)
 	make_tables(&p);
 	save("good-every-table", &p);
 	make_later();
+	make_annotations();
 	make_headers();
 	make_longer_extension();
 	make_damaged();

@@ -74,6 +74,28 @@ static void repeat_records(const struct mst_dict *d, const struct mst_table *t, 
 		}
 }
 
+/* The log in two halves, as two frames would have it. */
+static void repeat_annotations(const struct mst_dict *d, struct mst_dict *again)
+{
+	size_t done = 0, half = d->n_annotations / 2;
+
+	for (size_t end = half; done < d->n_annotations; end = d->n_annotations) {
+		struct mst_buffer out = {0};
+		uint32_t n = (uint32_t)(end - done);
+		const char *why;
+
+		while (done < end)
+			mst_annotation_encode(&d->annotations[done++], &out);
+		must(!out.failed && mst_dict_decode(again, MST_KIND_API, n, out.bytes, out.len, &why) == 0);
+		mst_buffer_release(&out);
+	}
+	must(d->n_annotations == again->n_annotations);
+	for (size_t i = 0; i < d->n_annotations; i++) {
+		must(memcmp(&d->annotations[i], &again->annotations[i], sizeof(*d->annotations)) == 0);
+		must(i == 0 || d->annotations[i].event >= d->annotations[i - 1].event);
+	}
+}
+
 static void repeat_all(const struct mst_dict *d)
 {
 	struct mst_dict again;
@@ -88,6 +110,7 @@ static void repeat_all(const struct mst_dict *d)
 	repeat_records(d, &d->processes, MST_KIND_PROC, mst_process_encode, &again, &again.processes);
 	repeat_records(d, &d->threads, MST_KIND_THREAD, mst_thread_encode, &again, &again.threads);
 	repeat_records(d, &d->mappings, MST_KIND_MAP, mst_mapping_encode, &again, &again.mappings);
+	repeat_annotations(d, &again);
 	mst_dict_release(&again);
 }
 

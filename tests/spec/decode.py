@@ -126,6 +126,30 @@ def line(event):
     )
 
 
+def annotation(tables, a):
+    """§5.11: a mark, pause or resume as an object."""
+    process, thread = tables.processes.get(a.process), tables.threads.get(a.thread)
+    plain = {
+        "annotation": ("mark", "pause", "resume")[a.kind - 1],
+        "before_event": a.event,
+        "time_ns": a.time,
+        "pid": process.pid if process and process.pid else None,
+        "tid": thread.tid if thread and thread.tid else None,
+    }
+    return {**plain, "name": text(tables.strings.get(a.name, b""))} if a.kind == 1 else plain
+
+
+def annotated(trace, events):
+    """The events, and the annotations in their places among them."""
+    waiting = collections.deque(trace.tables.annotations)
+    for event in events:
+        while waiting and waiting[0].event <= event["event"]:
+            yield annotation(trace.tables, waiting.popleft())
+        yield event
+    for a in waiting:
+        yield annotation(trace.tables, a)
+
+
 class Namer:
     """The functions of call stacks."""
 
@@ -194,7 +218,11 @@ def run(mode, path):
         print(json.dumps(tables_object(trace)))
         return 3 if trace.is_incomplete else 0
     namer = Namer(trace.tables)
-    for event in Player(trace, mode == "--check").events():
+    for event in annotated(trace, Player(trace, mode == "--check").events()):
+        if "annotation" in event:
+            if mode != "--check":
+                print(line(event))
+            continue
         if mode == "--stacks":
             event["frames"], is_cut = namer.stack(event["stack"])
             if is_cut:

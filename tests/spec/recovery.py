@@ -11,6 +11,7 @@ from frames import (
     EVT,
     HEADER,
     INDEX,
+    API,
     LOSS,
     MAP,
     MODULE,
@@ -147,7 +148,7 @@ class Trace:
         try:
             if f.kind == EVT:
                 self.event_frames.append(f)
-            elif f.kind in (HEADER, PROC, THREAD, MODULE, STRING, STACK, LOSS, SYM, CODE, MAP):
+            elif f.kind in (HEADER, PROC, THREAD, MODULE, STRING, STACK, LOSS, SYM, CODE, API, MAP):
                 self.tables.read(f.kind, f.n_items, self.payload(f))
             elif f.kind == INDEX:
                 self.indexes[f.offset] = f

@@ -3,6 +3,7 @@ import collections
 import struct
 
 from frames import (
+    API,
     CODE,
     HEADER,
     LOSS,
@@ -47,6 +48,7 @@ Process = collections.namedtuple(
 Thread = collections.namedtuple("Thread", "id process tid name start_time end_time lost_events")
 Mapping = collections.namedtuple("Mapping", "id process module start size bias load_time unload_time")
 Loss = collections.namedtuple("Loss", "thread reason first_time last_time events bytes")
+Annotation = collections.namedtuple("Annotation", "kind event time process thread name")
 Module = collections.namedtuple("Module", "path build_id file_size mtime")
 Symbol = collections.namedtuple("Symbol", "function file line inlined")
 
@@ -56,7 +58,7 @@ class Tables:
 
     def __init__(self):
         self.facts, self.strings, self.modules, self.codes, self.stacks, self.symbols = {}, {}, {}, {}, {}, {}
-        self.processes, self.threads, self.maps, self.losses = {}, {}, {}, []
+        self.processes, self.threads, self.maps, self.losses, self.annotations = {}, {}, {}, [], []
 
     def read(self, kind, n, payload):
         """Take over the n entries of a frame: all, or none and Damage."""
@@ -76,6 +78,9 @@ class Tables:
             c.finish()
             demand(first + n - 1 <= (MAX_PROCESS if kind == MODULE else MAX_ID), "an id out of range")
             self.merge(kind, first, entries)
+            return
+        if kind == API:
+            self.annotate(c, n)
             return
         rows = [
             {PROC: self.process, THREAD: self.thread, MAP: self.mapping, LOSS: self.loss}[kind](c)
@@ -198,7 +203,7 @@ class Tables:
             c.varint(),
         )
         demand(
-            1 <= p.origin <= 4 and p.fate <= 4 and -(2**31) <= p.status < 2**31, "a process out of range"
+            1 <= p.origin <= 4 and p.fate <= 5 and -(2**31) <= p.status < 2**31, "a process out of range"
         )
         demand(p.fate or not p.end_time, "a process that has an end and has none")
         return p
@@ -234,6 +239,27 @@ class Tables:
             c.varint(),
             c.varint() - 1,
         )
+
+    def annotate(self, c, n):  # §5.11
+        rows, last = [], self.annotations[-1].event if self.annotations else 0
+        for _ in range(n):
+            kind = c.varint()
+            row = Cursor(c.take(c.varint()))
+            if not 1 <= kind <= 3:
+                continue
+            a = Annotation(
+                kind,
+                row.varint(0, 2**63 - 1),
+                row.varint(0, 2**63 - 1),
+                row.varint(0, MAX_PROCESS),
+                row.varint(0, MAX_PROCESS),
+                row.varint(0, MAX_ID),
+            )
+            demand(a.event >= last, "an annotation goes back")
+            last = a.event
+            rows.append(a)
+        c.finish()
+        self.annotations += rows
 
     @staticmethod
     def loss(c):  # §5.9

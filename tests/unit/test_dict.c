@@ -91,6 +91,11 @@ static void payloads_that_break_the_rules_are_refused(void **state)
 		CASE(MST_KIND_SYM, 1, "\x01\x01\x01\x01"),                 /* a column missing */
 		CASE(MST_KIND_SYM, 1, "\x01\x01\x01\x01\x80\x80\x80\x80\x80\x01"), /* line beyond 32 bits */
 		CASE(MST_KIND_LOSS, 1, "\x01\x01\x05\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x01\x01"), /* time beyond the last */
+		CASE(MST_KIND_API, 1, "\x01\x04\x01\x01\x01\x01"),       /* a row too short for its fields */
+		CASE(MST_KIND_API, 1, "\x01\x06\x01\x01\x01\x01\x01"),   /* longer than the payload */
+		CASE(MST_KIND_API, 1, "\x09\x02\x01"),                   /* the same, of a kind not known */
+		CASE(MST_KIND_API, 2, "\x01\x05\x05\x01\x01\x01\x01\x01\x05\x04\x01\x01\x01\x01"), /* goes back */
+		CASE(MST_KIND_API, 1, "\x01\x07\x01\x01\x81\x80\x40\x01\x01"), /* process beyond the last */
 #undef CASE
 	};
 
@@ -134,6 +139,23 @@ static void records_said_again_replace(void **state)
 	assert_int_equal(t->name, 9);
 	assert_int_equal(t->end_ns, 7);
 	assert_int_equal(t->lost_events, 3);
+	mst_dict_release(&d);
+}
+
+static void annotations_of_later_kinds_are_stepped_over(void **state)
+{
+	struct mst_dict d;
+
+	(void)state;
+	mst_dict_init(&d);
+	assert_int_equal(DECODE(&d, MST_KIND_API, 3, "\x07\x00" "\x02\x07\x05\x06\x01\x02\x00zz" "\x7f\x03xyz"), 0);
+	assert_int_equal(d.n_annotations, 1);
+	assert_int_equal(d.annotations[0].kind, MST_ANNOTATION_PAUSE);
+	assert_int_equal(d.annotations[0].event, 5);
+	assert_int_equal(d.annotations[0].time_ns, 6);
+	assert_int_equal(d.annotations[0].process, 1);
+	assert_int_equal(d.annotations[0].thread, 2);
+	assert_int_equal(DECODE(&d, MST_KIND_API, 1, "\x01\x05\x04\x00\x00\x00\x00"), MST_EDAMAGED); /* of the frame before */
 	mst_dict_release(&d);
 }
 
@@ -263,6 +285,7 @@ int main(void)
 		cmocka_unit_test(the_same_again_is_fine_and_something_else_is_not),
 		cmocka_unit_test(payloads_that_break_the_rules_are_refused),
 		cmocka_unit_test(every_cut_of_a_payload_is_refused),
+		cmocka_unit_test(annotations_of_later_kinds_are_stepped_over),
 		cmocka_unit_test(records_said_again_replace),
 		cmocka_unit_test(holes_cost_nothing_and_can_be_filled),
 		cmocka_unit_test(a_table_in_too_many_pieces_is_damage),

@@ -162,6 +162,65 @@ static void an_exec_starts_with_nothing(void **state)
 	assert_int_equal(ev[2].freed, 0);
 }
 
+static void what_lives_is_known_at_once(void **state)
+{
+	struct mst_event ev[3];
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	assert_int_equal(mst_writer_knows(d.w, 1, 0x1000), 0);
+	put(&d, 1, MST_OP_MALLOC, 0x1000, 0, 10);
+	assert_int_equal(mst_writer_knows(d.w, 1, 0x1000), 1);
+	assert_int_equal(mst_writer_knows(d.w, 1, 0x2000), 0);
+	assert_int_equal(mst_writer_knows(d.w, 7, 0x1000), 0);
+	put(&d, 1, MST_OP_FREE, 0x1000, 0, 0);
+	assert_int_equal(mst_writer_knows(d.w, 1, 0x1000), 0);
+	put(&d, 1, MST_OP_MALLOC, UINT64_C(1) << 60, 0, 10);
+	assert_int_equal(mst_writer_knows(d.w, 1, UINT64_C(1) << 60), 1);
+	assert_int_equal(desk_close(&d, ev, 3), 3);
+}
+
+static void annotations_stand_before_the_event_that_comes_next(void **state)
+{
+	const struct mst_annotation bad[] = {{.kind = 0}, {.kind = 1, .process = 9}, {.kind = 1, .thread = 9},
+		{.kind = 1, .name = 99}, {.kind = 1, .time_ns = UINT64_MAX}};
+	struct mst_annotation a = {.kind = MST_ANNOTATION_PAUSE, .event = 77, .time_ns = 5};
+	const struct mst_annotation *got;
+	struct mst_reader *r;
+	struct mst_event ev;
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(mst_writer_annotation(d.w, &bad[i]), MST_EARG);
+	assert_int_equal(mst_writer_annotation(d.w, &a), 0);
+	put(&d, 1, MST_OP_MALLOC, 0x1000, 0, 10);
+	assert_int_equal(mst_writer_flush(d.w), 0);
+	a = (struct mst_annotation){.kind = MST_ANNOTATION_MARK, .process = 1, .thread = 1, .time_ns = 9};
+	assert_int_equal(mst_writer_string(d.w, "here", 4, &a.name), 0);
+	assert_int_equal(mst_writer_annotation(d.w, &a), 0);
+	put(&d, 1, MST_OP_FREE, 0x1000, 0, 0);
+	assert_int_equal(mst_writer_close(d.w, true, 0, NULL), 0);
+	lseek(d.fd, 0, SEEK_SET);
+	assert_int_equal(mst_reader_open_fd(d.fd, NULL, &r, NULL), 0);
+	assert_int_equal(mst_reader_next(r, &ev), 1);
+	assert_int_equal(mst_reader_n_annotations(r), 1); /* the second stands behind this frame */
+	assert_int_equal(mst_reader_annotation(r, 0)->kind, MST_ANNOTATION_PAUSE);
+	assert_int_equal(mst_reader_annotation(r, 0)->event, 0);
+	assert_int_equal(mst_reader_next(r, &ev), 1);
+	got = mst_reader_annotation(r, 1);
+	assert_non_null(got);
+	assert_int_equal(got->event, 1);
+	assert_int_equal(got->time_ns, 9);
+	assert_int_equal(got->thread, 1);
+	assert_string_equal(mst_reader_string(r, got->name, &(size_t){0}), "here");
+	assert_null(mst_reader_annotation(r, 2));
+	mst_reader_close(r);
+	close(d.fd);
+}
+
 static void time_that_goes_back_is_marked_late(void **state)
 {
 	struct mst_event ev[3];
@@ -331,6 +390,8 @@ int main(void)
 		cmocka_unit_test(a_forked_child_releases_what_it_inherited),
 		cmocka_unit_test(an_address_acquired_twice_is_an_overlap),
 		cmocka_unit_test(an_exec_starts_with_nothing),
+		cmocka_unit_test(what_lives_is_known_at_once),
+		cmocka_unit_test(annotations_stand_before_the_event_that_comes_next),
 		cmocka_unit_test(time_that_goes_back_is_marked_late),
 		cmocka_unit_test(events_that_make_no_sense_are_refused_and_forgotten),
 		cmocka_unit_test(two_threads_write_the_same_file_as_one),
