@@ -51,7 +51,7 @@ enum mst_kind {
 	MST_KIND_CLOCK = 8, /* reserved */
 	MST_KIND_LOSS = 9,
 	MST_KIND_SYM = 10,
-	MST_KIND_SAMPLE = 11, /* reserved */
+	MST_KIND_SAMPLE = 11,
 	MST_KIND_INDEX = 12,
 	MST_KIND_CODE = 13,
 	MST_KIND_CHECKPOINT = 14, /* reserved */
@@ -170,6 +170,7 @@ enum mst_content {
 #define MST_SEQ_MAX (INT64_MAX / 2)             /* of a frame read: room for those that close a salvaged file */
 #define MST_TIME_SHIFT_MAX 30u
 #define MST_INDEX_ENTRIES_MAX 65536u            /* of one INDEX frame */
+#define MST_SAMPLES_MAX 4096u                   /* of one SAMPLE frame */
 #define MST_PIECES_MAX 4096u                    /* contiguous pieces of one table (more only after damage) */
 
 #define MST_STACK_FIRST 2u /* least id of a STACK entry: 0 and 1 are MST_STACK_NONE and MST_STACK_CUT */

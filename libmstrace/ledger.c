@@ -21,8 +21,7 @@ void mst_pages_release(struct mst_pages *p)
 	*p = (struct mst_pages){0};
 }
 
-/* Closes the page that holds the raw bytes from `start` on. */
-static int add_page(struct mst_pages *p, unsigned kind, uint32_t n_items, size_t start)
+int mst_pages_add(struct mst_pages *p, unsigned kind, uint32_t n_items, size_t start)
 {
 	if (p->raw.failed)
 		return MST_ENOMEM;
@@ -309,7 +308,7 @@ static int dense_pages(const struct mst_dict *d, unsigned kind, dense_encoder *e
 		size_t start = out->raw.len;
 		uint32_t n = encode(d, first, last, &out->raw);
 
-		if (add_page(out, kind, n, start) < 0)
+		if (mst_pages_add(out, kind, n, start) < 0)
 			return MST_ENOMEM;
 		first += n;
 	}
@@ -339,7 +338,7 @@ static int changed_pages(const struct mst_dict *d, unsigned kind, record_encoder
 			n++;
 		}
 		if (n == RECORDS_PER_FRAME || (i + 1 == c->n && n != 0)) {
-			if (add_page(out, kind, n, start) < 0)
+			if (mst_pages_add(out, kind, n, start) < 0)
 				return MST_ENOMEM;
 			n = 0;
 			start = out->raw.len;
@@ -359,7 +358,7 @@ static int loss_pages(struct mst_ledger *l, struct mst_pages *out)
 			mst_loss_encode(&l->dict.losses[l->losses_done++], &out->raw);
 			n++;
 		}
-		if (add_page(out, MST_KIND_LOSS, n, start) < 0)
+		if (mst_pages_add(out, MST_KIND_LOSS, n, start) < 0)
 			return MST_ENOMEM;
 	}
 	return 0;
@@ -375,7 +374,7 @@ static int annotation_pages(struct mst_ledger *l, struct mst_pages *out)
 			mst_annotation_encode(&l->dict.annotations[l->annotations_done++], &out->raw);
 			n++;
 		}
-		if (add_page(out, MST_KIND_API, n, start) < 0)
+		if (mst_pages_add(out, MST_KIND_API, n, start) < 0)
 			return MST_ENOMEM;
 	}
 	return 0;
@@ -431,7 +430,7 @@ static int record_pages(const struct mst_dict *d, unsigned kind, record_encoder 
 
 		for (; id <= last && n < RECORDS_PER_FRAME; id++, n++)
 			encode(d, id, &out->raw);
-		if (add_page(out, kind, n, start) < 0)
+		if (mst_pages_add(out, kind, n, start) < 0)
 			return MST_ENOMEM;
 	}
 	return 0;

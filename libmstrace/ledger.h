@@ -24,6 +24,8 @@ struct mst_pages {
 	struct mst_buffer raw;
 };
 void mst_pages_clear(struct mst_pages *p);
+/* Closes the page that holds the raw bytes from `start` on. 0 or MST_ENOMEM. */
+int mst_pages_add(struct mst_pages *p, unsigned kind, uint32_t n_items, size_t start);
 void mst_pages_release(struct mst_pages *p);
 
 /* Ids of record entries that changed. */

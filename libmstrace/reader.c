@@ -79,13 +79,33 @@ static int fail(struct mst_reader *r, int rc, const struct mst_frame *f, const c
 	return mst_problem_set(&r->problem, rc, f->offset, f->seq, "%s", why);
 }
 
+/* Samples are checked in any case, and kept if somebody takes them. */
+static int read_samples(struct mst_reader *r, const struct mst_frame *f, const char **why)
+{
+	const uint8_t *raw;
+	int rc;
+
+	if (!r->wants_samples || r->sample_at == r->samples.n)
+		r->samples.n = r->sample_at = 0;
+	*why = "the payload cannot be decompressed";
+	rc = mst_frame_unpack(r->unpacker, f, &raw);
+	if (rc == 0)
+		rc = mst_samples_decode(raw, f->raw_len, f->n_items, &r->samples, why);
+	r->has_new_samples = rc == 0 && r->wants_samples;
+	if (!r->wants_samples)
+		r->samples.n = 0;
+	return rc;
+}
+
 /* A frame that is not of events, in its turn. */
 static int read_other(struct mst_reader *r, const struct mst_frame *f)
 {
 	const char *why = "";
 	int rc = 0;
 
-	if (f->offset >= r->tables_upto && !r->tables_loaded) {
+	if (f->kind == MST_KIND_SAMPLE) {
+		rc = read_samples(r, f, &why);
+	} else if (f->offset >= r->tables_upto && !r->tables_loaded) {
 		rc = mst_reader_take(r, f, &why);
 		r->tables_upto = f->offset + mst_frame_size(f);
 	} else if (f->kind == MST_KIND_END) {
@@ -312,7 +332,7 @@ static int check_order(struct mst_reader *r, struct mst_frame *f)
 static int refuse_unknown(struct mst_reader *r, const struct mst_frame *f)
 {
 	bool known = f->kind == MST_KIND_HEADER || f->kind == MST_KIND_EVT || f->kind == MST_KIND_INDEX ||
-		f->kind == MST_KIND_END || mst_dict_is_table(f->kind);
+		f->kind == MST_KIND_END || f->kind == MST_KIND_SAMPLE || mst_dict_is_table(f->kind);
 
 	if ((f->flags & MST_FLAG_CRITICAL && !known) || f->flags & MST_FLAGS_REFUSE)
 		return fail(r, MST_EVERSION, f, "a frame of a kind that this program does not know and needs");
@@ -373,8 +393,8 @@ int mst_reader_advance(struct mst_reader *r)
 		}
 		if (rc == MST_SCAN_FRAME)
 			rc = read_frame(r, &f);
-		if (rc != 0)
-			return rc;
+		if (rc != 0 || r->has_new_samples)
+			return rc < 0 ? rc : 1;
 	}
 }
 
@@ -389,10 +409,11 @@ static void skip_early(struct mst_reader *r)
 		r->skip_until_ns = 0;
 }
 
-/* Fills the slice: 1, 0 at the end, or negative. */
+/* Fills the slice: 1, 0 at the end, or negative. It stays empty where there are samples instead. */
 static int next_slice(struct mst_reader *r)
 {
 	do {
+		r->has_new_samples = false;
 		r->slice_at = 0;
 		r->slice_n = mst_slicer_next(&r->slicer, r->slice);
 		if (r->slice_n == 0) {
@@ -403,13 +424,13 @@ static int next_slice(struct mst_reader *r)
 		} else if (r->skip_until_ns != 0) {
 			skip_early(r);
 		}
-	} while (r->slice_at == r->slice_n);
+	} while (r->slice_at == r->slice_n && !r->has_new_samples);
 	return 1;
 }
 
 int mst_reader_next(struct mst_reader *r, struct mst_event *ev)
 {
-	if (r->slice_at == r->slice_n) {
+	while (r->slice_at == r->slice_n) {
 		int rc = next_slice(r);
 
 		if (rc <= 0)
@@ -433,6 +454,14 @@ int mst_reader_next_batch(struct mst_reader *r, const struct mst_event **events,
 	return 1;
 }
 
+int mst_reader_next_sample(struct mst_reader *r, uint64_t event, struct mst_sample *s)
+{
+	if (r->sample_at == r->samples.n || r->samples.items[r->sample_at].event > event)
+		return 0;
+	*s = r->samples.items[r->sample_at++];
+	return 1;
+}
+
 /* ---- life cycle ------------------------------------------------------------------------------------------- */
 
 void mst_reader_jump(struct mst_reader *r, uint64_t offset, bool is_start)
@@ -445,6 +474,8 @@ void mst_reader_jump(struct mst_reader *r, uint64_t offset, bool is_start)
 	r->slicer = (struct mst_slicer){0};
 	r->slice_at = r->slice_n = 0;
 	r->skip_until_ns = 0;
+	r->samples.n = r->sample_at = 0;
+	r->has_new_samples = false;
 	r->has_end = false;
 	mst_damages_clear(&r->damages);
 }
@@ -459,6 +490,7 @@ void mst_reader_close(struct mst_reader *r)
 	mst_dict_release(&r->dict);
 	mst_index_release(&r->index);
 	mst_damages_release(&r->damages);
+	mst_samples_release(&r->samples);
 	mst_unpacker_free(r->unpacker);
 	mst_event_decoder_free(r->decoder);
 	free(r->header_text);
@@ -505,6 +537,7 @@ int mst_reader_new(int fd, bool owns, const struct mst_reader_options *opt, stru
 	mst_dict_init(&r->dict);
 	set_blank_header(&r->header);
 	r->own_fd = owns ? fd : -1;
+	r->wants_samples = opt && opt->samples;
 	r->columns = opt && opt->columns ? opt->columns : MST_COL_ALL;
 	r->pos = (struct mst_position){.alloc = 1, .is_known = true};
 	r->unpacker = mst_unpacker_new();

@@ -15,6 +15,7 @@
 #include "extension.h"
 #include "index.h"
 #include "mstrace.h"
+#include "sample.h"
 #include "scan.h"
 #include "slice.h"
 #include "source.h"
@@ -55,6 +56,10 @@ struct mst_reader {
 	struct mst_event slice[MST_SLICE_EVENTS];
 	uint32_t slice_at, slice_n;
 	uint64_t skip_until_ns;    /* after a seek: events before this time are not given out */
+
+	struct mst_samples samples; /* of the frames read; those before sample_at have been taken */
+	size_t sample_at;
+	bool wants_samples, has_new_samples;
 
 	struct mst_damages damages;
 	struct mst_problem problem;

@@ -24,6 +24,7 @@
 #include "mstrace.h"
 #include "output.h"
 #include "problem.h"
+#include "sample.h"
 
 #define LAG 16u
 #define DEFAULT_FRAME_NS UINT64_C(1000000000)
@@ -63,6 +64,8 @@ struct mst_writer {
 	uint64_t next_ordinal;   /* of the next successful acquisition */
 	uint64_t clock_units;    /* greatest time of an event that is not LATE */
 	uint64_t max_units;      /* greatest time of all */
+	struct mst_samples samples; /* not yet in a frame; fewer than MST_SAMPLES_MAX */
+	uint64_t sampled_ns;        /* time of the last one */
 
 	struct batch batches[2];
 	struct batch *fill;      /* the one being filled */
@@ -354,7 +357,20 @@ static void hide_addresses(struct mst_events *ev)
 	}
 }
 
-/* Gives the batch out, with whatever dictionary entries are new. */
+static int add_samples_page(struct mst_writer *w, struct mst_pages *pages)
+{
+	size_t start = pages->raw.len;
+	uint32_t n = (uint32_t)w->samples.n;
+
+	if (n == 0)
+		return 0;
+	w->samples.n = 0;
+	if (mst_samples_encode(w->samples.items, n, &pages->raw) < 0)
+		return MST_ENOMEM;
+	return mst_pages_add(pages, MST_KIND_SAMPLE, n, start);
+}
+
+/* Gives the batch out, with whatever dictionary entries and samples are new. */
 static int close_batch(struct mst_writer *w)
 {
 	struct batch *b = w->fill;
@@ -362,7 +378,7 @@ static int close_batch(struct mst_writer *w)
 
 	if (rc < 0)
 		return rc;
-	if (mst_ledger_pending(&w->ledger, &b->pages) < 0)
+	if (mst_ledger_pending(&w->ledger, &b->pages) < 0 || add_samples_page(w, &b->pages) < 0)
 		return fail(w, MST_ENOMEM, "");
 	if (b->ev.n == 0 && b->pages.n == 0)
 		return 0;
@@ -705,6 +721,35 @@ int mst_writer_annotation(struct mst_writer *w, const struct mst_annotation *a)
 	return fail(w, mst_ledger_annotation(&w->ledger, &copy), "an annotation's process, thread or name is unknown");
 }
 
+/* ---- samples ---------------------------------------------------------------------------------------------- */
+
+static const char *sample_fault(const struct mst_writer *w, const struct mst_sample *s)
+{
+	if (s->process > mst_table_last(&w->ledger.dict.processes) || s->group > mst_table_last(&w->ledger.dict.strings))
+		return "a sample's process or group is unknown";
+	if (s->time_ns < w->sampled_ns || s->time_ns > MST_NUMBER_MAX || s->cost_ns > MST_NUMBER_MAX)
+		return "a sample's time is out of range, or goes back";
+	for (unsigned field = 0; field < MST_SAMPLE_FIELDS; field++)
+		if (s->known >> field & 1 && (s->value[field] > MST_NUMBER_MAX || field == 0))
+			return "a sample's value is out of range";
+	return NULL;
+}
+
+int mst_writer_sample(struct mst_writer *w, const struct mst_sample *s)
+{
+	const char *fault = sample_fault(w, s);
+
+	if (w->rc < 0)
+		return w->rc;
+	if (fault)
+		return fail(w, MST_EARG, fault);
+	if (mst_samples_add(&w->samples, s) < 0)
+		return fail(w, MST_ENOMEM, "");
+	w->samples.items[w->samples.n - 1].event = w->totals.events;
+	w->sampled_ns = s->time_ns;
+	return w->samples.n == MST_SAMPLES_MAX ? close_batch(w) : 0;
+}
+
 /* ---- asking ----------------------------------------------------------------------------------------------- */
 
 void mst_writer_totals(const struct mst_writer *w, struct mst_totals *out)
@@ -801,6 +846,7 @@ static void writer_free(struct mst_writer *w)
 	mst_output_release(&w->output);
 	mst_ledger_release(&w->ledger);
 	mst_images_release(&w->images);
+	mst_samples_release(&w->samples);
 	batch_release(&w->batches[0]);
 	batch_release(&w->batches[1]);
 	pthread_mutex_destroy(&w->mutex);

@@ -14,13 +14,16 @@ struct options {
 	uint64_t limit;		 /* events to print, 0 = all */
 	struct ms_string_list ops;
 	struct ms_u64_list pids, tids;
-	bool is_info, is_verify;
+	bool is_info, is_verify, is_samples;
 	const char *salvage; /* file to write, NULL = not asked */
 	bool is_forced;
 };
 
 /* Prints the events. */
 int dump_events(const char *path, const struct options *options);
+
+/* Prints the samples. */
+int dump_samples(const char *path, const struct options *options);
 
 /* Prints what the file consists of. */
 int dump_info(const char *path, const struct options *options);

@@ -10,6 +10,9 @@ static const struct ms_opt options_table[] = {
 	MS_OPT_GROUP("What to do, instead of printing the events"),
 	MS_OPT_FLAG(0, "info", struct options, is_info,
 		"print who recorded what, and how much room each kind of frame takes"),
+	MS_OPT_FLAG(0, "samples", struct options, is_samples,
+		"print the samples: what the kernel counted for processes and control groups, and what the "
+		"recording cost; --from, --to, --limit, --pid and --format apply"),
 	MS_OPT_FLAG(0, "verify", struct options, is_verify,
 		"check every byte; exits 0 if the file is sound, 1 if not"),
 	MS_OPT_STRING(0, "salvage", struct options, salvage, "OUT",
@@ -36,6 +39,7 @@ static const struct ms_example examples[] = {
 	{"msdump app.mst | jq -c 'select(.op == \"realloc\")'", "all reallocations"},
 	{"msdump --stacks --limit=10 --format=text app.mst", "the first ten calls with their stacks"},
 	{"msdump --from=1.5s --to=1.6s app.mst", "a tenth of a second"},
+	{"msdump --samples app.mst | jq 'select(.rss > 1e9)'", "when memory was above 1 GB"},
 	{"msdump --verify app.mst && echo sound", "check a file"},
 	{"msdump --salvage=good.mst bad.mst", "keep what is intact of a damaged file"},
 	{0},
@@ -59,6 +63,10 @@ static const struct ms_tool tool = {
 		"(mark, pause or resume) instead of op, before_event (the number of the event that comes next), "
 		"time_ns, pid (null: all processes), tid (null: nobody in the program) and, of marks, name. They are "
 		"not counted by --limit, not printed with --op, and not part of CSV.\n\n"
+		"--samples prints, one object each, what was measured of a process, a control group (group_*) or "
+		"the recorder; event is the number of the first event that comes after it. Bytes, unless the "
+		"name ends in _ns or counts something; what was not known is left out; a limit of 2^63-1 is "
+		"none.\n\n"
 		"--stacks adds frames: function, file, line, module, inlined; and cut where the outer callers "
 		"are not known.",
 	.self = {.operands = "TRACE", .min_operands = 1, .max_operands = 1},
@@ -68,12 +76,14 @@ static const struct ms_tool tool = {
 
 static int run(const char *path, const struct options *o)
 {
-	if (o->is_info + o->is_verify + (o->salvage != NULL) > 1)
-		ms_die("--info, --verify and --salvage exclude one another");
+	if (o->is_info + o->is_verify + o->is_samples + (o->salvage != NULL) > 1)
+		ms_die("--info, --samples, --verify and --salvage exclude one another");
 	if (o->is_info)
 		return dump_info(path, o);
 	if (o->is_verify)
 		return dump_verify(path, o);
+	if (o->is_samples)
+		return dump_samples(path, o);
 	return o->salvage ? dump_salvage(path, o) : dump_events(path, o);
 }
 

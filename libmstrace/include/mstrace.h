@@ -9,6 +9,7 @@
  *
  *     struct mst_problem      where and why something went wrong
  *     struct mst_event        one heap call
+ *     struct mst_sample       memory of a process, or of what else is there, at a time
  *     struct mst_writer       events in, file out (append only; a crash leaves a readable prefix)
  *     struct mst_reader       file, pipe or growing file in, events and dictionaries out
  *     struct mst_replay       the live set: apply(event) and ask what lives, totals, exact peak
@@ -243,6 +244,82 @@ struct mst_totals {
 	int32_t exit_status; /* of the first process: exit status, or 128 + signal; -1 unknown */
 };
 
+/* ---- samples ------------------------------------------------------------------------------------------ */
+
+/* What is measured while a program is recorded. Numbers are those of FORMAT.md and never change. Bytes unless the
+ * name says otherwise (mst_sample_field_unit). */
+enum mst_sample_field {
+	/* of a process, as the kernel counts it */
+	MST_SAMPLE_RSS = 1,            /* resident: what is in memory of all it has mapped */
+	MST_SAMPLE_PSS = 2,            /* the same, each page divided by the number of its users: these add up */
+	MST_SAMPLE_PSS_ANON = 3,
+	MST_SAMPLE_PSS_FILE = 4,
+	MST_SAMPLE_PSS_SHMEM = 5,
+	MST_SAMPLE_SHARED_CLEAN = 6,
+	MST_SAMPLE_SHARED_DIRTY = 7,
+	MST_SAMPLE_PRIVATE_CLEAN = 8,
+	MST_SAMPLE_PRIVATE_DIRTY = 9,
+	MST_SAMPLE_ANON = 10,          /* RSS = anon + file + shmem */
+	MST_SAMPLE_FILE = 11,
+	MST_SAMPLE_SHMEM = 12,
+	MST_SAMPLE_ANON_HUGE = 13,     /* of anon: in transparent huge pages */
+	MST_SAMPLE_LAZY_FREE = 14,     /* given back by MADV_FREE, not yet taken */
+	MST_SAMPLE_LOCKED = 15,
+	MST_SAMPLE_SWAP = 16,
+	MST_SAMPLE_SWAP_PSS = 17,
+	MST_SAMPLE_PEAK_RSS = 18,      /* greatest RSS so far */
+	MST_SAMPLE_VIRTUAL = 19,
+	MST_SAMPLE_PAGE_TABLES = 20,
+	MST_SAMPLE_MINOR_FAULTS = 21,  /* since its start */
+	MST_SAMPLE_MAJOR_FAULTS = 22,
+	MST_SAMPLE_THREADS = 23,
+	MST_SAMPLE_CPU = 24,           /* ns of all its threads since its start */
+	/* of a control group (version 2) */
+	MST_SAMPLE_GROUP_CURRENT = 32,
+	MST_SAMPLE_GROUP_PEAK = 33,
+	MST_SAMPLE_GROUP_MAX = 34,     /* limits: MST_NO_LIMIT = none */
+	MST_SAMPLE_GROUP_HIGH = 35,
+	MST_SAMPLE_GROUP_SWAP = 36,
+	MST_SAMPLE_GROUP_SWAP_MAX = 37,
+	MST_SAMPLE_GROUP_LOW_EVENTS = 38, /* how often a limit was met, since the group was made */
+	MST_SAMPLE_GROUP_HIGH_EVENTS = 39,
+	MST_SAMPLE_GROUP_MAX_EVENTS = 40,
+	MST_SAMPLE_GROUP_OOM_EVENTS = 41,
+	MST_SAMPLE_GROUP_OOM_KILLS = 42,
+	MST_SAMPLE_GROUP_PRESSURE_SOME = 43, /* ns in which some, or all, of its tasks waited for memory */
+	MST_SAMPLE_GROUP_PRESSURE_FULL = 44,
+	/* of the recording itself */
+	MST_SAMPLE_HOOK_TIME = 48,     /* ns that the timed calls spent being recorded ... */
+	MST_SAMPLE_HOOKS_TIMED = 49,   /* ... and how many were timed */
+	MST_SAMPLE_STALL_TIME = 50,    /* ns for which threads waited for room */
+	MST_SAMPLE_LOST_EVENTS = 51,
+	MST_SAMPLE_ARENA = 52,         /* shared memory that holds events on their way; of the recorder: of all processes */
+	MST_SAMPLE_ARENA_PEAK = 53,
+	MST_SAMPLE_SAMPLING_TIME = 54, /* ns spent on samples so far */
+	MST_SAMPLE_FIELDS = 64,
+};
+#define MST_NO_LIMIT ((uint64_t)INT64_MAX)
+
+enum mst_sample_unit { MST_UNIT_BYTES, MST_UNIT_COUNT, MST_UNIT_NS };
+
+/* One subject, measured once: a process; a control group (process 0); or the recorder (process and group 0). Plain
+ * data. Only fields whose bit (1 << field) is set in `known` say anything. */
+struct mst_sample {
+	uint64_t time_ns;
+	uint64_t event;   /* number of the first event that comes after it */
+	uint64_t cost_ns; /* time that taking it took */
+	uint64_t known;
+	uint64_t value[MST_SAMPLE_FIELDS];
+	uint32_t process; /* process id */
+	uint32_t group;   /* string id: path of its control group, or of the group that is the subject; 0 = unknown */
+};
+
+/* "rss", "minor_faults", ...; NULL for a number that is no field's. Static storage. */
+const char *mst_sample_field_name(unsigned field);
+enum mst_sample_unit mst_sample_field_unit(unsigned field);
+/* Memory that nobody shares (private clean + private dirty). False: not known. */
+bool mst_sample_uss(const struct mst_sample *s, uint64_t *bytes);
+
 /* ---- writer ------------------------------------------------------------------------------------------- */
 
 struct mst_writer;
@@ -302,6 +379,10 @@ int mst_writer_knows(struct mst_writer *w, uint32_t process, uint64_t addr);
  * finds `freed` by its live map and assigns number and alloc, which are stored back into *ev. */
 int mst_writer_event(struct mst_writer *w, struct mst_event *ev);
 
+/* A sample at this place of the order: `event` is set by the writer. MST_EARG if its time is less than that of the
+ * sample before, or a number beyond INT64_MAX. */
+int mst_writer_sample(struct mst_writer *w, const struct mst_sample *s);
+
 /* Writes what is pending: everything given so far is then readable in the file. */
 int mst_writer_flush(struct mst_writer *w);
 /* Current totals. */
@@ -333,6 +414,7 @@ enum mst_column { /* which fields of struct mst_event are wanted; number, thread
 struct mst_reader_options {
 	unsigned columns; /* 0 = MST_COL_ALL */
 	bool follow;      /* growing file: at its end wait for more until an END frame comes */
+	bool samples;     /* keep samples for mst_reader_next_sample */
 };
 
 /* Opens a trace. `path` "-" is standard input; pipes are read as streams. MST_ENOTRACE if no HEADER frame
@@ -350,9 +432,15 @@ void mst_reader_close(struct mst_reader *r); /* NULL is fine */
  * the same frame; mst_replay_apply fills it, and `size`, in all other cases. */
 int mst_reader_next(struct mst_reader *r, struct mst_event *ev);
 
-/* Many at once: 1 and *events, *n (> 0) for the next frame's events, valid until the next call on r. Do not
+/* Many at once: 1 and *events, *n (> 0, samples apart) for the next frame's events, valid until the next call on r. Do not
  * mix with mst_reader_next within one frame. */
 int mst_reader_next_batch(struct mst_reader *r, const struct mst_event **events, size_t *n);
+
+/* The next sample that stands in the order before event number `event` (UINT64_MAX: before the end): 1 and *s, or 0 if
+ * none has been read that does. To be asked for in front of each event, or batch, and once more at the end. Needs
+ * mst_reader_options.samples; mst_reader_next_batch then returns 1 with *n 0 where samples were read and no events,
+ * and whoever does not take them collects them. */
+int mst_reader_next_sample(struct mst_reader *r, uint64_t event, struct mst_sample *s);
 
 /* Reads everything that is not events (dictionaries, symbols, index, END) to the end of the file and comes
  * back to the beginning: names are then complete from the first event on. Not possible on a pipe: MST_EARG.

@@ -7,6 +7,7 @@
  *   lost      a recording that dropped events
  *   open      one without an end, as a killed recorder leaves it
  *   empty     no events at all
+ *   sampled   two processes and their control group, measured every 10 ms; the recording's own costs
  *   long N    N malloc/free pairs in frames of 1,000 events */
 #include "mstrace.h"
 
@@ -271,6 +272,96 @@ static void long_(uint64_t n)
 	process_end(p, MST_FATE_EXITED, 0);
 }
 
+static struct mst_sample blank_sample(uint32_t process, const char *group)
+{
+	return (struct mst_sample){
+		.time_ns = now_ns, .cost_ns = 40000, .process = process, .group = group ? string(group) : 0};
+}
+
+static void set(struct mst_sample *s, unsigned field, uint64_t value)
+{
+	s->known |= UINT64_C(1) << field;
+	s->value[field] = value;
+}
+
+/* What the kernel may say of a process with so much memory; every other time without the dear numbers. */
+static void sample_process(uint32_t process, uint64_t kib, bool is_full)
+{
+	struct mst_sample s = blank_sample(process, "/app.slice");
+
+	set(&s, MST_SAMPLE_RSS, (kib + 2000) << 10);
+	set(&s, MST_SAMPLE_ANON, (kib + 500) << 10);
+	set(&s, MST_SAMPLE_FILE, UINT64_C(1500) << 10);
+	set(&s, MST_SAMPLE_SWAP, 0);
+	set(&s, MST_SAMPLE_THREADS, 1);
+	if (is_full) {
+		set(&s, MST_SAMPLE_PSS, (kib + 900) << 10);
+		set(&s, MST_SAMPLE_PRIVATE_CLEAN, 0);
+		set(&s, MST_SAMPLE_PRIVATE_DIRTY, (kib + 500) << 10);
+		s.cost_ns = 90000;
+	}
+	must(mst_writer_sample(w, &s), "sample");
+}
+
+static void sample_group(uint64_t kib, uint64_t limit)
+{
+	struct mst_sample s = blank_sample(0, "/app.slice");
+
+	set(&s, MST_SAMPLE_GROUP_CURRENT, kib << 10);
+	set(&s, MST_SAMPLE_GROUP_MAX, limit);
+	set(&s, MST_SAMPLE_GROUP_OOM_KILLS, 0);
+	must(mst_writer_sample(w, &s), "sample");
+}
+
+/* What being recorded has cost a process, or (0) all of it the recorder. */
+static void sample_costs(uint32_t process)
+{
+	struct mst_sample s = blank_sample(process, NULL);
+
+	set(&s, MST_SAMPLE_ARENA_PEAK, UINT64_C(96) << 10);
+	if (process) {
+		set(&s, MST_SAMPLE_HOOK_TIME, 1000u * process);
+		set(&s, MST_SAMPLE_HOOKS_TIMED, 20);
+		set(&s, MST_SAMPLE_STALL_TIME, 0);
+		set(&s, MST_SAMPLE_LOST_EVENTS, 0);
+	} else {
+		set(&s, MST_SAMPLE_RSS, UINT64_C(9000) << 10);
+		set(&s, MST_SAMPLE_PEAK_RSS, UINT64_C(10000) << 10);
+		set(&s, MST_SAMPLE_CPU, 12345678);
+		set(&s, MST_SAMPLE_SAMPLING_TIME, 1300000);
+	}
+	must(mst_writer_sample(w, &s), "sample");
+}
+
+static void sampled(void)
+{
+	static const char *const main_[] = {"main", NULL};
+	uint32_t app = module("/usr/bin/app");
+	uint32_t p = process(600, 0, MST_ORIGIN_START, "/usr/bin/app");
+	uint32_t q = process(601, p, MST_ORIGIN_EXEC, "/usr/bin/tool");
+	uint32_t t = thread(p, 600, "app"), u = thread(q, 601, "tool");
+	uint32_t at = stack(MST_STACK_NONE, app, 0x10, main_);
+
+	for (uint64_t i = 0; i < 10; i++) {
+		now_ns = (i + 1) * 10000000;
+		sample_process(p, 100 * i, i % 2 == 0);
+		if (i < 6)
+			sample_process(q, 64, true);
+		if (i == 6)
+			process_end(q, MST_FATE_EXITED, 0);
+		sample_group(100 * i + 5000, i < 5 ? MST_NO_LIMIT : 64 << 20);
+		acquire(t, MST_OP_MALLOC, 0x100000 * (i + 1), 100 << 10, at);
+		if (i == 2)
+			acquire(u, MST_OP_MALLOC, 0x7000, 64 << 10, at);
+		if (i == 8)
+			release(t, 0x100000);
+	}
+	sample_costs(p);
+	sample_costs(q);
+	process_end(p, MST_FATE_EXITED, 0);
+	sample_costs(0);
+}
+
 static void open_writer(int fd, bool is_hostile)
 {
 	static const char command[] = "app\0--fast\0in.txt", bad[] = "app\0\033[2J\n</script>";
@@ -317,6 +408,8 @@ int main(int argc, char **argv)
 		lost();
 	else if (strcmp(kind, "paused") == 0)
 		paused();
+	else if (strcmp(kind, "sampled") == 0)
+		sampled();
 	else if (strcmp(kind, "long") == 0)
 		long_(strtoull(argv[2], NULL, 10));
 	else if (strcmp(kind, "empty") != 0)

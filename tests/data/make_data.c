@@ -116,6 +116,40 @@ static void make_tables(struct parts *p)
 	sample_release(&s);
 }
 
+/* `smallest`, with a process, its control group and the recorder measured three times. */
+static void make_samples(struct parts *p)
+{
+	struct mst_writer_options opt = {
+		.header = {.time_shift = 8, .has_addresses = true, .tool = "hand"}, .file_id = FILE_ID};
+	struct mst_process process = {.pid = 42, .origin = MST_ORIGIN_START};
+	struct mst_thread thread = {.process = 1, .tid = 42, .end_ns = UINT64_MAX};
+	struct mst_writer *w;
+	uint8_t bytes[8192];
+	uint32_t id, group;
+	int fd = memfd_create("samples", MFD_CLOEXEC);
+	ssize_t len;
+
+	must(mst_writer_open(fd, &opt, &w) == 0 && mst_writer_process(w, &process, &id) == 0 &&
+		mst_writer_thread(w, &thread, &id) == 0 && mst_writer_string(w, "/app", 4, &group) == 0, "samples");
+	for (uint32_t i = 0; i < 9; i++) {
+		struct mst_sample s = {.time_ns = 1000000 * (i + 1), .cost_ns = 40000 + i, .process = i % 3 == 0,
+			.group = i % 3 < 2 ? group : 0};
+		struct mst_event ev = {.op = MST_OP_MALLOC, .thread = 1, .time_ns = s.time_ns + 1, .size = 100,
+			.addr = 0x1000 * (i + 1)};
+		unsigned field = i % 3 == 1 ? MST_SAMPLE_GROUP_MAX : MST_SAMPLE_RSS;
+
+		s.known = UINT64_C(1) << field | UINT64_C(1) << MST_SAMPLE_MAJOR_FAULTS;
+		s.value[field] = i == 4 ? MST_NO_LIMIT : 4096 * (uint64_t)(i + 1);
+		if (i == 3)
+			s.known = UINT64_C(1) << MST_SAMPLE_PSS; /* and nothing else is known */
+		must(mst_writer_sample(w, &s) == 0 && mst_writer_event(w, &ev) == 0, "samples");
+	}
+	must(mst_writer_close(w, true, 0, NULL) == 0, "samples");
+	len = pread(fd, bytes, sizeof(bytes), 0);
+	split(p, bytes, (size_t)len);
+	close(fd);
+}
+
 /* ---- files of later versions ------------------------------------------------------------------------------ */
 
 /* `smallest` with a frame of a later version as its third. There is no index: a reader needs none. */
@@ -304,6 +338,8 @@ int main(int argc, char **argv)
 	save("good-smallest", &p);
 	make_tables(&p);
 	save("good-every-table", &p);
+	make_samples(&p);
+	save("good-samples", &p);
 	make_later();
 	make_annotations();
 	make_headers();

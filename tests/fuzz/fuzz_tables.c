@@ -1,4 +1,4 @@
-/* fuzz_tables.c - any bytes as the payloads of table frames, HEADER and INDEX.
+/* fuzz_tables.c - any bytes as the payloads of table frames, HEADER, INDEX and SAMPLE.
  *
  * The input is a row of payloads (kind u8, n_items u8, len u16, bytes) decoded into one dictionary, as a file would have
  * them. What was taken over is then encoded, and decoding that must give the same entries. */
@@ -6,6 +6,7 @@
 #include "header.h"
 #include "index.h"
 #include "mstrace.h"
+#include "sample.h"
 
 #include <stdlib.h>
 
@@ -149,6 +150,23 @@ static void try_index(struct mst_index *x, const uint8_t *p, size_t len, uint32_
 	mst_index_release(&again);
 }
 
+static void try_samples(const uint8_t *p, size_t len, uint32_t n_items)
+{
+	struct mst_samples one = {0}, again = {0};
+	struct mst_buffer out = {0};
+	const char *why;
+
+	if (mst_samples_decode(p, len, n_items, &one, &why) == 0) {
+		must(one.n == n_items);
+		must(mst_samples_encode(one.items, n_items, &out) == 0);
+		must(mst_samples_decode(out.bytes, out.len, n_items, &again, &why) == 0);
+		must(memcmp(one.items, again.items, one.n * sizeof(*one.items)) == 0);
+	}
+	mst_buffer_release(&out);
+	mst_samples_release(&one);
+	mst_samples_release(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mst_cursor c = mst_cursor_over(data, size);
@@ -170,6 +188,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			try_header(p, len, n_items);
 		else if (kind == MST_KIND_INDEX)
 			try_index(&index, p, len, n_items);
+		else if (kind == MST_KIND_SAMPLE)
+			try_samples(p, len, n_items);
 		else if (mst_dict_is_table(kind))
 			mst_dict_decode(&dict, kind, n_items, p, len, &why);
 	}

@@ -120,6 +120,7 @@ def corpus(msdump, data_dir):
         name = os.path.basename(path)
         n, status = compare_events(msdump, path)
         compare_events(msdump, path, "--stacks")
+        compare_events(msdump, path, "--samples")
         is_sound = compare_verdict(msdump, path)
         if name.startswith("good-"):
             assert is_sound and n > 0 and status in (0, 3), "%s is not found sound" % name
@@ -164,6 +165,7 @@ def damage(msdump, data_dir, work_dir):
                 file.write(damaged)
             try:
                 _, status = compare_events(msdump, path, "--stacks")  # which makes both read the tables first
+                compare_events(msdump, path, "--samples")
                 is_nothing_left = len(damaged) < intact_header(data, 0).pad_at
                 is_sound = compare_verdict(msdump, path)
                 assert (status, is_sound) == (

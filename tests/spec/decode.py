@@ -4,6 +4,7 @@
   decode.py TRACE            every event as a JSON line, with the keys and values of msdump
   decode.py --stacks TRACE   the same with the functions of each call stack
   decode.py --tables TRACE   the header's facts and all dictionaries, one JSON object
+  decode.py --samples TRACE  the samples as JSON lines, as msdump --samples
   decode.py --check TRACE    every rule of the format: each damaged place as a JSON line, then a summary
 
 "-" reads standard input. Exit status: 0 all is well, 1 --check found damage, 2 not a trace or one for a newer reader,
@@ -13,6 +14,7 @@ It proves that the specification suffices, and shows how to read the format; rea
 
   frames.py       §1, §3: numbers, frames, hashes
   tables.py       §5: dictionaries
+  samples.py      §5.12: measurements
   event_frame.py  §6: the columns of an event frame, turned into lists
   recovery.py     §2, §11: all frames of a file, damaged or not
   heap.py         §7: what the events do to the heap
@@ -31,6 +33,7 @@ from event_frame import event_header
 from frames import END, EVT, INDEX, M32, NONE, Cursor, Damage, Unsupported, demand
 from heap import Player
 from recovery import Trace
+from samples import FIELDS
 from tables import Symbol
 
 
@@ -207,6 +210,21 @@ def tables_object(trace):
     }
 
 
+def sample_object(trace, s):
+    """A sample with the keys of msdump."""
+    process = trace.tables.processes.get(s.process)
+    return {
+        "sample": "process" if s.process else "group" if s.group else "recorder",
+        "time_ns": s.time,
+        "event": s.event,
+        "process": s.process or None,
+        "pid": process.pid if process else None,
+        "group": text(trace.tables.strings.get(s.group, b"")) or None,
+        "cost_ns": s.cost,
+        **{FIELDS[field]: value for field, value in sorted(s.values.items()) if field in FIELDS},
+    }
+
+
 def run(mode, path):
     if path == "-":
         data = sys.stdin.buffer.read()
@@ -220,15 +238,19 @@ def run(mode, path):
     namer = Namer(trace.tables)
     for event in annotated(trace, Player(trace, mode == "--check").events()):
         if "annotation" in event:
-            if mode != "--check":
+            if mode not in ("--check", "--samples"):
                 print(line(event))
             continue
+        if mode == "--samples":
+            continue  # read for what is wrong with them
         if mode == "--stacks":
             event["frames"], is_cut = namer.stack(event["stack"])
             if is_cut:
                 event["cut"] = True
         if mode != "--check":
             print(line(event))
+    for sample in trace.samples if mode == "--samples" else ():
+        print(line(sample_object(trace, sample)))
     if mode != "--check":
         for place in sorted(trace.damage, key=lambda d: d["offset"]):
             print(
@@ -255,7 +277,7 @@ def run(mode, path):
 
 
 def main(args):
-    mode = args.pop(0) if args and args[0] in ("--stacks", "--tables", "--check") else ""
+    mode = args.pop(0) if args and args[0] in ("--stacks", "--tables", "--samples", "--check") else ""
     if len(args) != 1 or args[0].startswith("--"):
         print(__doc__, file=sys.stderr)
         return 2

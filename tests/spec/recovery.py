@@ -17,6 +17,7 @@ from frames import (
     MODULE,
     PROC,
     REFUSE,
+    SAMPLE,
     STACK,
     STRING,
     SYM,
@@ -29,6 +30,7 @@ from frames import (
     intact_header,
     xxh3,
 )
+import samples
 from tables import Tables
 
 NOT_ZERO = re.compile(rb"[^\0]")
@@ -53,7 +55,7 @@ class Trace:
     """The intact frames of a file, its dictionaries, and what is wrong with it."""
 
     def __init__(self, data):
-        self.data, self.damage, self.tables = data, [], Tables()
+        self.data, self.damage, self.tables, self.samples = data, [], Tables(), []
         self.frames, self.event_frames, self.indexes, self.end = [], [], {}, None
         self.unusable, self.n_events, self.lost_events, self.uncertain_blocks = set(), 0, 0, 0
         self.sums = collections.Counter()  # over all events, for --check
@@ -150,6 +152,8 @@ class Trace:
                 self.event_frames.append(f)
             elif f.kind in (HEADER, PROC, THREAD, MODULE, STRING, STACK, LOSS, SYM, CODE, API, MAP):
                 self.tables.read(f.kind, f.n_items, self.payload(f))
+            elif f.kind == SAMPLE:
+                self.samples += samples.read(self.payload(f), f.n_items)
             elif f.kind == INDEX:
                 self.indexes[f.offset] = f
             elif f.kind == END:
