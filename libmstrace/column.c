@@ -38,6 +38,7 @@ static const struct limits {
 	COLUMN(ADDR_CODE, 1, 0, 0),
 	COLUMN(ADDR_ESCAPE, 10, 0, 0),
 	COLUMN(EXTRA, 0, 14, 0),
+	COLUMN(MAPPING, 0, 0, 0), /* made by the caller: at most 65 for each event that has no SIZE, REF, ADDR */
 #undef COLUMN
 };
 

@@ -30,6 +30,7 @@ void mst_dict_release(struct mst_dict *d)
 	free(d->symbols);
 	free(d->losses);
 	free(d->annotations);
+	free(d->regions);
 	mst_dict_init(d);
 }
 
@@ -86,6 +87,7 @@ static mst_dict_decode_fn *const decoders[MST_KIND_LIMIT] = {
 	[MST_KIND_CODE] = mst_codes_decode,
 	[MST_KIND_API] = mst_annotations_decode,
 	[MST_KIND_MAP] = mst_mappings_decode,
+	[MST_KIND_REGION] = mst_regions_decode,
 };
 
 bool mst_dict_is_table(unsigned kind)

@@ -6,7 +6,7 @@
  *     dense tables    STRING MODULE CODE STACK SYM    entries first_id, first_id + 1, ...; said once, may be said
  *                                                     again identically (SYM: again with other symbols, last wins)
  *     record tables   PROC THREAD MAP                 each entry carries its id; the last one said wins
- *     logs            LOSS API                        every entry is new
+ *     logs            LOSS API REGION                 every entry is new
  *
  * Payloads are columns: all values of one field, then all of the next, because like compresses best beside like.
  * Decoders take any bytes whatever: they check every count against the bytes left before it sizes anything. */
@@ -44,6 +44,8 @@ struct mst_dict {
 	size_t n_losses, cap_losses;
 	struct mst_annotation *annotations; /* grows by half; ascending by event */
 	size_t n_annotations, cap_annotations;
+	struct mst_region *regions; /* grows by half */
+	size_t n_regions, cap_regions;
 };
 #define MST_STRING_LEN_BITS 17
 
@@ -63,6 +65,7 @@ int mst_dict_put_string(struct mst_dict *d, uint32_t id, const void *bytes, size
 int mst_dict_set_symbols(struct mst_dict *d, uint32_t code, const struct mst_symbol *s, size_t n, const char **why);
 int mst_dict_add_loss(struct mst_dict *d, const struct mst_lost *l);
 int mst_dict_add_annotation(struct mst_dict *d, const struct mst_annotation *a);
+int mst_dict_add_region(struct mst_dict *d, const struct mst_region *region);
 
 /* ---- payloads --------------------------------------------------------------------------------------------- */
 
@@ -80,12 +83,14 @@ void mst_thread_encode(const struct mst_dict *d, uint32_t id, struct mst_buffer 
 void mst_mapping_encode(const struct mst_dict *d, uint32_t id, struct mst_buffer *out);
 void mst_loss_encode(const struct mst_lost *l, struct mst_buffer *out);
 void mst_annotation_encode(const struct mst_annotation *a, struct mst_buffer *out);
+void mst_region_encode(const struct mst_region *region, struct mst_buffer *out);
 
 /* Decoders of a whole payload. 0, MST_EDAMAGED with *why (static storage) or MST_ENOMEM; entries before a bad one
  * stay. */
 typedef int mst_dict_decode_fn(struct mst_dict *d, uint32_t n_items, struct mst_cursor *c, const char **why);
 mst_dict_decode_fn mst_strings_decode, mst_modules_decode, mst_codes_decode, mst_stacks_decode, mst_symbols_decode,
-	mst_processes_decode, mst_threads_decode, mst_mappings_decode, mst_losses_decode, mst_annotations_decode;
+	mst_processes_decode, mst_threads_decode, mst_mappings_decode, mst_losses_decode, mst_annotations_decode,
+	mst_regions_decode;
 
 /* Decodes a table frame's payload by kind. `is_table` tells whether the kind is a table at all. */
 bool mst_dict_is_table(unsigned kind);

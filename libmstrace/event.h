@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "buffer.h"
+#include "mstrace.h"
+
 #define MST_FRAME_EVENTS_MAX 65536u
 
 /* No payload of n events is longer, nor are all its columns together once decompressed. */
@@ -47,7 +50,16 @@ struct mst_events {
 	uint64_t *freed_addr;  /* releases: address released, 0 = not in this frame's bytes */
 	struct mst_extra *extra; /* in order of index, then kind */
 	uint32_t n_extra;        /* <= MST_EVENT_EXTRAS_MAX(n) */
+	const uint8_t *maps; /* rows of the events of the mapping layer, in total order, as mst_map_row_put makes them */
+	size_t maps_len;     /* 0 = none, although there may be such events */
 };
+
+/* One row of column MAPPING. An address is coded as the difference to that of the row before, *last; `span` is the
+ * number of events since the call began. */
+void mst_map_row_put(struct mst_buffer *out, const struct mst_map_call *call, unsigned op, uint64_t span,
+	uint64_t *last);
+/* Reads a row of a call `op` with number `number`. What is out of range makes the cursor fail. */
+void mst_map_row_get(struct mst_cursor *c, unsigned op, uint64_t number, uint64_t *last, struct mst_map_call *call);
 
 /* Encoder and decoder: scratch memory of a fixed size (some MiB, touched as far as frames need it) and a
  * zstd context each. One thread at a time per handle; handles are independent. */

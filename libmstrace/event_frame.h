@@ -26,6 +26,7 @@ enum mst_site_trait {
 	MST_SITE_RELEASES = 1u << 3, /* and ends that block's life */
 	MST_SITE_FAILED = 1u << 4,   /* the call failed: may name an address, not a block */
 	MST_SITE_LATE = 1u << 5,     /* its time may lie before its predecessor's */
+	MST_SITE_MAPS = 1u << 6,     /* of the mapping layer: may have a row in MAPPING */
 };
 
 struct mst_event_frame {
@@ -34,6 +35,7 @@ struct mst_event_frame {
 	uint32_t n_threads, n_sites;
 	uint32_t n_identity; /* slot and order are already those of a single thread up to here */
 	bool has_late;
+	bool has_maps; /* decoding: MAPPING is there and wanted */
 
 	uint16_t slot[MST_FRAME_EVENTS_MAX];     /* [event] thread, numbered by first appearance */
 	uint32_t slot_end[MST_FRAME_EVENTS_MAX]; /* [slot] end of its events in order[] */
@@ -112,4 +114,8 @@ bool mst_event_decode_addrs(struct mst_event_frame *f);
 /* extra <-> EXTRA. */
 bool mst_event_encode_extra(struct mst_event_frame *f);
 bool mst_event_decode_extra(struct mst_event_frame *f);
+
+/* maps <-> MAPPING. */
+bool mst_event_encode_maps(struct mst_event_frame *f);
+bool mst_event_decode_maps(struct mst_event_frame *f);
 #endif

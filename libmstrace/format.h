@@ -59,6 +59,7 @@ enum mst_kind {
 	MST_KIND_API = 16,
 	MST_KIND_METRIC = 17, /* reserved */
 	MST_KIND_MAP = 18,
+	MST_KIND_REGION = 19,
 	MST_KIND_LIMIT = 32, /* kinds the tables of this library have room for; the format allows 1..255 */
 };
 

@@ -296,6 +296,14 @@ int mst_ledger_annotation(struct mst_ledger *l, const struct mst_annotation *a)
 	return mst_dict_add_annotation(&l->dict, a);
 }
 
+int mst_ledger_region(struct mst_ledger *l, const struct mst_region *region)
+{
+	if (region->process == 0 || region->process > mst_table_last(&l->dict.processes) ||
+		region->name > mst_table_last(&l->dict.strings) || region->end < region->start)
+		return MST_EARG;
+	return mst_dict_add_region(&l->dict, region);
+}
+
 /* ---- what goes into the file ------------------------------------------------------------------------------ */
 
 typedef uint32_t dense_encoder(const struct mst_dict *, uint32_t, uint32_t, struct mst_buffer *);
@@ -380,6 +388,22 @@ static int annotation_pages(struct mst_ledger *l, struct mst_pages *out)
 	return 0;
 }
 
+static int region_pages(struct mst_ledger *l, struct mst_pages *out)
+{
+	while (l->regions_done < l->dict.n_regions) {
+		size_t start = out->raw.len;
+		uint32_t n = 0;
+
+		while (l->regions_done < l->dict.n_regions && n < RECORDS_PER_FRAME) {
+			mst_region_encode(&l->dict.regions[l->regions_done++], &out->raw);
+			n++;
+		}
+		if (mst_pages_add(out, MST_KIND_REGION, n, start) < 0)
+			return MST_ENOMEM;
+	}
+	return 0;
+}
+
 int mst_ledger_pending(struct mst_ledger *l, struct mst_pages *out)
 {
 	struct mst_dict *d = &l->dict;
@@ -402,6 +426,8 @@ int mst_ledger_pending(struct mst_ledger *l, struct mst_pages *out)
 		rc = changed_pages(d, MST_KIND_THREAD, mst_thread_encode, &l->threads, out);
 	if (rc == 0)
 		rc = changed_pages(d, MST_KIND_MAP, mst_mapping_encode, &l->mappings, out);
+	if (rc == 0)
+		rc = region_pages(l, out);
 	if (rc == 0)
 		rc = loss_pages(l, out);
 	if (rc == 0)

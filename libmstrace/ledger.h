@@ -41,7 +41,7 @@ struct mst_ledger {
 	uint32_t strings_done, modules_done, codes_done, stacks_done; /* greatest ids in the file */
 	uint32_t symbols_first, symbols_last; /* codes whose symbols are due; first > last: none */
 	struct mst_changes processes, threads, mappings;
-	size_t losses_done, annotations_done;
+	size_t losses_done, annotations_done, regions_done;
 };
 
 void mst_ledger_init(struct mst_ledger *l, uint64_t seed);
@@ -64,6 +64,7 @@ struct mst_mapping *mst_ledger_change_mapping(struct mst_ledger *l, uint32_t pro
 int mst_ledger_symbols(struct mst_ledger *l, uint32_t code, const struct mst_symbol *s, size_t n);
 int mst_ledger_loss(struct mst_ledger *l, const struct mst_lost *lost);
 int mst_ledger_annotation(struct mst_ledger *l, const struct mst_annotation *a);
+int mst_ledger_region(struct mst_ledger *l, const struct mst_region *region);
 
 /* Appends what is due to *out; 0 or MST_ENOMEM. Afterwards nothing is due. */
 int mst_ledger_pending(struct mst_ledger *l, struct mst_pages *out);

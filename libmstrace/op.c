@@ -26,6 +26,13 @@ static const struct op {
 	[MST_OP_REALLOC_FREE] = {"realloc_free", false, true},
 	[MST_OP_REALLOC_BEGIN] = {"realloc_begin", false, true},
 	[MST_OP_REALLOC_END] = {"realloc_end", true, false},
+	[MST_OP_MMAP] = {"mmap", false, false},
+	[MST_OP_MUNMAP] = {"munmap", false, false},
+	[MST_OP_MREMAP] = {"mremap", false, false},
+	[MST_OP_BRK] = {"brk", false, false},
+	[MST_OP_SBRK] = {"sbrk", false, false},
+	[MST_OP_MADVISE] = {"madvise", false, false},
+	[MST_OP_MPROTECT] = {"mprotect", false, false},
 };
 
 bool mst_op_acquires(unsigned op)

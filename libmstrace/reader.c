@@ -462,6 +462,11 @@ int mst_reader_next_sample(struct mst_reader *r, uint64_t event, struct mst_samp
 	return 1;
 }
 
+const struct mst_map_call *mst_reader_map_call(const struct mst_reader *r, const struct mst_event *ev)
+{
+	return mst_slicer_map_call(&r->slicer, ev->number);
+}
+
 /* ---- life cycle ------------------------------------------------------------------------------------------- */
 
 void mst_reader_jump(struct mst_reader *r, uint64_t offset, bool is_start)

@@ -88,6 +88,16 @@ const struct mst_mapping *mst_reader_mapping(const struct mst_reader *r, size_t 
 	return i < UINT32_MAX ? mst_table_get(&r->dict.mappings, (uint32_t)i + 1) : NULL;
 }
 
+size_t mst_reader_n_regions(const struct mst_reader *r)
+{
+	return r->dict.n_regions;
+}
+
+const struct mst_region *mst_reader_region(const struct mst_reader *r, size_t i)
+{
+	return i < r->dict.n_regions ? &r->dict.regions[i] : NULL;
+}
+
 size_t mst_reader_n_lost(const struct mst_reader *r)
 {
 	return r->dict.n_losses;
@@ -148,6 +158,7 @@ const char *mst_frame_kind_name(unsigned kind)
 		[MST_KIND_API] = "API",
 		[MST_KIND_METRIC] = "METRIC",
 		[MST_KIND_MAP] = "MAP",
+		[MST_KIND_REGION] = "REGION",
 	};
 
 	return kind < MST_KIND_LIMIT ? names[kind] : NULL;

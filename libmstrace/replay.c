@@ -17,6 +17,9 @@
  * look at the ordinals each could have acquired, not at all live blocks. Links between the blocks of a
  * process were rejected: 8 bytes a block for this one moment.
  *
+ * Layers. Calls of the mapping layer (mst_op_maps) are no heap calls: they pass, and nothing here knows of them, not
+ * even whether a block is temporary.
+ *
  * Hostile input. Ids are checked against the reader's tables, unknown ones fall to entry 0; ordinals that
  * repeat or were never acquired are findings, not errors; sums wrap. */
 #include "mstrace.h"
@@ -409,7 +412,7 @@ static inline int apply(struct mst_replay *p, const struct mst_event *ev, struct
 	uint32_t thread = 0;
 	if (rc == 0)
 		rc = find_thread(p, ev->thread, &thread);
-	if (rc < 0)
+	if (rc < 0 || mst_op_maps(ev->op))
 		return rc;
 	if (ev->flags & MST_EV_FAILED) {
 		p->runners[thread].last_alloc = 0;

@@ -13,7 +13,12 @@ static uint8_t traits_of(unsigned op)
 
 void mst_slicer_begin(struct mst_slicer *s, const struct mst_events *ev, const struct mst_evt *evt)
 {
-	*s = (struct mst_slicer){.ev = *ev, .evt = *evt, .ordinal = ev->first_alloc};
+	s->ev = *ev;
+	s->evt = *evt;
+	s->at = s->extra = s->n_calls = 0;
+	s->ordinal = ev->first_alloc;
+	s->maps = mst_cursor_over(ev->maps, ev->maps_len);
+	s->last_map_addr = 0;
 	for (unsigned op = 0; op < sizeof(s->traits); op++)
 		s->traits[op] = traits_of(op);
 }
@@ -95,6 +100,40 @@ static void add_extras(struct mst_slicer *s, uint32_t n, struct mst_event *out)
 	}
 }
 
+/* The rows of the calls of the mapping layer; decoding has checked them. */
+static void add_map_calls(struct mst_slicer *s, uint32_t n, struct mst_event *out)
+{
+	for (uint32_t k = 0; k < n; k++) {
+		struct mst_event *e = &out[k];
+
+		if (!mst_op_maps(e->op))
+			continue;
+		struct mst_sliced_call *c = &s->calls[s->n_calls++];
+		c->number = e->number;
+		mst_map_row_get(&s->maps, e->op, e->number, &s->last_map_addr, &c->call);
+		e->addr = c->call.addr;
+		e->size = c->call.length;
+		e->old_addr = c->call.old_addr;
+	}
+}
+
+const struct mst_map_call *mst_slicer_map_call(const struct mst_slicer *s, uint64_t number)
+{
+	uint32_t low = 0, high = s->n_calls;
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+
+		if (s->calls[mid].number == number)
+			return &s->calls[mid].call;
+		if (s->calls[mid].number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
 uint32_t mst_slicer_next(struct mst_slicer *s, struct mst_event *out)
 {
 	uint32_t n = s->ev.n - s->at < MST_SLICE_EVENTS ? s->ev.n - s->at : MST_SLICE_EVENTS;
@@ -107,6 +146,9 @@ uint32_t mst_slicer_next(struct mst_slicer *s, struct mst_event *out)
 	if (s->ev.freed_addr)
 		mark_foreign(s, n, out);
 	add_extras(s, n, out);
+	s->n_calls = 0;
+	if (s->ev.maps_len)
+		add_map_calls(s, n, out);
 	s->at += n;
 	return n;
 }

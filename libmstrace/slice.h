@@ -20,9 +20,18 @@ struct mst_slicer {
 	uint32_t extra;       /* extras used so far */
 	uint64_t ordinal;     /* of the next acquisition */
 	uint8_t traits[256];  /* by op byte: whether the call acquired, released */
+	struct mst_cursor maps; /* rows of column MAPPING not used yet */
+	uint64_t last_map_addr;
+	uint32_t n_calls;
+	struct mst_sliced_call { /* of the latest slice, in order */
+		uint64_t number;
+		struct mst_map_call call;
+	} calls[MST_SLICE_EVENTS];
 };
 
 void mst_slicer_begin(struct mst_slicer *s, const struct mst_events *ev, const struct mst_evt *evt);
 /* Makes the next events, at most MST_SLICE_EVENTS; returns how many, 0 at the end of the frame. */
 uint32_t mst_slicer_next(struct mst_slicer *s, struct mst_event *out);
+/* The mapping call with that event number in the latest slice, or NULL. */
+const struct mst_map_call *mst_slicer_map_call(const struct mst_slicer *s, uint64_t number);
 #endif

@@ -42,6 +42,10 @@ static const char *event_fault(struct mst_check *c, const struct mst_event *ev)
 		return "an event's thread is in no table";
 	if (ev->stack >= MST_STACK_FIRST && !mst_reader_stack(r, ev->stack))
 		return "an event's stack is in no table";
+	const struct mst_map_call *call = mst_op_maps(ev->op) ? mst_reader_map_call(r, ev) : NULL;
+	size_t len;
+	if (call && call->file && !mst_dict_string(&r->dict, call->file, &len))
+		return "the file of a mapping is in no table";
 	return NULL;
 }
 
@@ -84,7 +88,7 @@ static void check_event(struct mst_check *c, const struct mst_event *ev)
 	if (mst_op_releases(ev->op) && !(ev->flags & MST_EV_FAILED) && (ev->freed != 0 || old != 0))
 		c->n_free++;
 	c->n_late += ev->flags & MST_EV_LATE ? 1u : 0u;
-	c->failed += ev->flags & MST_EV_FAILED ? 1u : 0u;
+	c->failed += ev->flags & MST_EV_FAILED && !mst_op_maps(ev->op) ? 1u : 0u;
 	if (!fault)
 		fault = late;
 	if (++c->n_seen == c->frame.n_items && !fault)

@@ -36,11 +36,13 @@ struct batch {
 	struct mst_pages pages;
 	uint32_t flags;
 	uint32_t cap_extra;
+	struct mst_buffer maps; /* what ev.maps will point to */
+	uint64_t last_map_addr;
 	bool has_order_time; /* an event that is not LATE has set evt.time_first */
 	uint32_t *owner; /* process of each event, 0 = nothing to look up */
 };
 
-enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1 };
+enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1, MAPS = 1u << 2 };
 
 struct thread_state {
 	uint32_t process;
@@ -73,7 +75,8 @@ struct mst_writer {
 	uint64_t resolve_ordinal;
 	uint32_t frame;          /* counts batches with events */
 	uint32_t n_threads, n_stacks; /* greatest ids in use, for the check of every event */
-	uint8_t traits[MST_OP_MAX + 1]; /* by op: ACQUIRES, RELEASES */
+	uint8_t traits[MST_OP_MAX + 1]; /* by op: enum trait */
+	const struct mst_map_call *map_call; /* of the event being stored, if it is of the mapping layer */
 	int rc;                  /* latched */
 	struct mst_problem problem;
 
@@ -100,6 +103,7 @@ static void batch_release(struct batch *b)
 	free(b->ev.freed_addr);
 	free(b->ev.extra);
 	free(b->owner);
+	mst_buffer_release(&b->maps);
 	mst_pages_release(&b->pages);
 }
 
@@ -122,6 +126,8 @@ static void batch_clear(struct batch *b)
 {
 	b->ev.n = b->ev.n_alloc = b->ev.n_extra = 0;
 	b->flags = 0;
+	mst_buffer_clear(&b->maps);
+	b->last_map_addr = 0;
 	mst_pages_clear(&b->pages);
 }
 
@@ -384,6 +390,8 @@ static int close_batch(struct mst_writer *w)
 		return 0;
 	b->evt.n_alloc = b->ev.n_alloc;
 	b->evt.time_last = w->clock_units;
+	b->ev.maps = b->maps.bytes;
+	b->ev.maps_len = b->maps.len;
 	b->flags |= b->evt.n_late ? MST_FLAG_LATE : 0u;
 	b->flags |= w->totals.lost_events ? MST_FLAG_LOSS : 0u;
 	if (!w->header.has_addresses)
@@ -426,6 +434,17 @@ static const char *event_fault(const struct mst_writer *w, const struct mst_even
 	return NULL;
 }
 
+/* The row of an event of the mapping layer; without its facts, one that says nothing. */
+static int store_map_call(struct mst_writer *w, struct batch *b, const struct mst_event *ev)
+{
+	static const struct mst_map_call unknown;
+	const struct mst_map_call *call = w->map_call ? w->map_call : &unknown;
+	uint64_t span = w->map_call && call->begun < w->totals.events ? w->totals.events - call->begun : 0;
+
+	mst_map_row_put(&b->maps, call, ev->op, span, &b->last_map_addr);
+	return b->maps.failed ? MST_ENOMEM : 0;
+}
+
 /* Stores the facts of *ev at place n of the batch. */
 static int store_event(struct mst_writer *w, struct batch *b, const struct mst_event *ev, uint64_t units)
 {
@@ -436,6 +455,8 @@ static int store_event(struct mst_writer *w, struct batch *b, const struct mst_e
 	struct thread_state *t = &w->threads[ev->thread];
 
 	if (ev->align != 0 && batch_add_extra(b, MST_EXTRA_ALIGN, ev->align) < 0)
+		return MST_ENOMEM;
+	if (w->traits[ev->op] & MAPS && store_map_call(w, b, ev) < 0)
 		return MST_ENOMEM;
 	if (failed && ev->err != 0 && batch_add_extra(b, MST_EXTRA_ERRNO, ev->err) < 0)
 		return MST_ENOMEM;
@@ -504,12 +525,27 @@ int mst_writer_event(struct mst_writer *w, struct mst_event *ev)
 	ev->number = w->totals.events++;
 	ev->alloc = acquired ? w->next_ordinal++ : 0;
 	w->totals.allocs += acquired;
-	w->totals.failed += ev->flags & MST_EV_FAILED ? 1u : 0u;
+	w->totals.failed += ev->flags & MST_EV_FAILED && !(w->traits[ev->op] & MAPS) ? 1u : 0u;
 	b->ev.n_alloc += acquired;
 	if (units > w->max_units)
 		w->max_units = units;
 	prefetch(w, b, b->ev.n++);
 	return b->ev.n - w->resolved > LAG ? resolve_upto(w, b->ev.n - LAG) : 0;
+}
+
+int mst_writer_map_event(struct mst_writer *w, struct mst_event *ev, const struct mst_map_call *call)
+{
+	int rc;
+
+	if (!mst_op_maps(ev->op) || call->file > mst_table_last(&w->ledger.dict.strings))
+		return fail(w, MST_EARG, "a mapping call's op or file is out of range");
+	ev->addr = call->addr;
+	ev->old_addr = call->old_addr;
+	ev->size = call->length <= MST_NUMBER_MAX ? call->length : MST_NUMBER_MAX;
+	w->map_call = call;
+	rc = mst_writer_event(w, ev);
+	w->map_call = NULL;
+	return rc;
 }
 
 /* ---- dictionary entries ----------------------------------------------------------------------------------- */
@@ -681,6 +717,11 @@ int mst_writer_thread_update(struct mst_writer *w, uint32_t id, const struct mst
 int mst_writer_mapping(struct mst_writer *w, const struct mst_mapping *m)
 {
 	return fail(w, mst_ledger_mapping(&w->ledger, m), "a mapping's process, module or range is invalid");
+}
+
+int mst_writer_region(struct mst_writer *w, const struct mst_region *region)
+{
+	return fail(w, mst_ledger_region(&w->ledger, region), "a region's process, name or range is invalid");
 }
 
 int mst_writer_unmapping(struct mst_writer *w, uint32_t process, uint64_t start, uint64_t unload_ns)
@@ -875,7 +916,8 @@ int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_wri
 	w->next_ordinal = w->resolve_ordinal = 1;
 	w->n_stacks = MST_STACK_CUT;
 	for (unsigned op = 0; op <= MST_OP_MAX; op++)
-		w->traits[op] = (uint8_t)((mst_op_acquires(op) ? ACQUIRES : 0u) | (mst_op_releases(op) ? RELEASES : 0u));
+		w->traits[op] = (uint8_t)((mst_op_acquires(op) ? ACQUIRES : 0u) | (mst_op_releases(op) ? RELEASES : 0u) |
+			(mst_op_maps(op) ? MAPS : 0u));
 	w->fill = &w->batches[0];
 	rc = keep_header(w, &opt->header);
 	if (rc == 0)

@@ -67,6 +67,11 @@ static const struct ms_tool tool = {
 		"the recorder; event is the number of the first event that comes after it. Bytes, unless the "
 		"name ends in _ns or counts something; what was not known is left out; a limit of 2^63-1 is "
 		"none.\n\n"
+		"mmap, munmap, mremap, brk, sbrk, madvise and mprotect stand among the others, as far as the "
+		"program itself called them, and have no part in the heap. addr and size are the range; prot, "
+		"flags and advice are Linux's numbers; fd, offset and file are those of a mapped file. mremap "
+		"has old_addr and old_size, brk and sbrk the break before as old_addr. begun, where other "
+		"events came during the call, is the number of the first of them.\n\n"
 		"--stacks adds frames: function, file, line, module, inlined; and cut where the outer callers "
 		"are not known.",
 	.self = {.operands = "TRACE", .min_operands = 1, .max_operands = 1},

@@ -9,6 +9,7 @@
 
 #include "escape.h"
 #include "json.h"
+#include "print_mapping.h"
 #include "report.h"
 
 #include <stdlib.h>
@@ -248,11 +249,13 @@ static void print_json(struct printer *p, const struct mst_event *ev, uint32_t p
 	s = put_json_u64_or_null(put(s, ",\"tid\":"), tid, tid != 0);
 	s = put_op(put(s, ",\"op\":\""), ev->op);
 	s = put_json_addr(put(s, "\",\"addr\":"), ev->addr);
-	s = put_json_u64_or_null(put(s, ",\"size\":"), ev->size, has_size(ev));
+	s = put_json_u64_or_null(put(s, ",\"size\":"), ev->size, has_size(ev) || p->call);
 	s = put_json_u64_or_null(put(s, ",\"alloc\":"), block_of(ev), block_of(ev) != 0);
 	s = put_u64(put(s, ",\"stack\":"), ev->stack);
 	s = put_json_extras(s, ev);
 	p->out->len = (size_t)(s - p->out->buf);
+	if (p->call)
+		print_mapping_json(p->out, p->reader, ev, p->call);
 	if (p->with_stacks)
 		write_json_stack(p, ev->stack);
 	ms_out_str(p->out, "}\n");
@@ -329,7 +332,15 @@ static void print_text(struct printer *p, const struct mst_event *ev, uint32_t p
 	s = put(put_seconds(s, ev->time_ns), " ");
 	s = put(put_id(s, pid), "/");
 	s = put(put_id(s, tid), " ");
-	s = put_text_extras(put_call(s, ev), ev);
+	if (p->call) {
+		p->out->len = (size_t)(s - p->out->buf);
+		print_mapping_text(p->out, p->reader, ev, p->call);
+		ms_out_reserve(p->out, RESERVE);
+		s = p->out->buf + p->out->len;
+	} else {
+		s = put_call(s, ev);
+	}
+	s = put_text_extras(s, ev);
 	*s++ = '\n';
 	p->out->len = (size_t)(s - p->out->buf);
 	if (p->with_stacks && write_stack(p, p->out, ev->stack, ""))
@@ -375,7 +386,7 @@ static void print_csv(struct printer *p, const struct mst_event *ev, uint32_t pi
 	s = put_field(s, tid, tid != 0);
 	s = put_op(put(s, ","), ev->op);
 	s = put_addr_field(s, ev->addr);
-	s = put_field(s, ev->size, has_size(ev));
+	s = put_field(s, ev->size, has_size(ev) || p->call);
 	s = put_field(s, block_of(ev), block_of(ev) != 0);
 	s = put_field(s, ev->stack, true);
 	s = put_addr_field(s, ev->old_addr);
@@ -387,6 +398,7 @@ static void print_csv(struct printer *p, const struct mst_event *ev, uint32_t pi
 	s = put_flag_field(s, ev, MST_EV_FOREIGN);
 	s = put_flag_field(s, ev, MST_EV_INHERITED);
 	p->out->len = (size_t)(s - p->out->buf);
+	print_mapping_csv(p->out, p->reader, ev, p->call);
 	if (p->with_stacks)
 		write_csv_stack(p, ev->stack);
 	ms_out_str(p->out, "\r\n");
@@ -398,12 +410,13 @@ void print_header(struct printer *p)
 		return;
 	ms_out_str(p->out,
 		"event,time_ns,pid,tid,op,addr,size,alloc,stack,old_addr,old_alloc,align,failed,errno,late,"
-		"foreign,inherited");
+		"foreign,inherited" MAPPING_CSV_FIELDS);
 	ms_out_str(p->out, p->with_stacks ? ",frames\r\n" : "\r\n");
 }
 
 void print_event(struct printer *p, const struct mst_event *ev, uint32_t pid, uint32_t tid)
 {
+	p->call = mst_op_maps(ev->op) ? mst_reader_map_call(p->reader, ev) : NULL;
 	if (p->format == FORMAT_JSONL)
 		print_json(p, ev, pid, tid);
 	else if (p->format == FORMAT_CSV)

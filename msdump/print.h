@@ -16,6 +16,7 @@ struct printer {
 	enum dump_format format; /* TEXT, JSONL or CSV */
 	bool with_stacks;
 
+	const struct mst_map_call *call; /* of the event being printed, if it is of the mapping layer */
 	struct piece *pieces; /* by code id */
 	uint32_t n_pieces;
 	struct ms_out text; /* what the pieces point into */

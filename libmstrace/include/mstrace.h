@@ -71,7 +71,14 @@ enum mst_op {
 	/* A realloc that another thread's reuse of the old address split in two (FORMAT.md "Order"): */
 	MST_OP_REALLOC_BEGIN = 15, /* releases the old block */
 	MST_OP_REALLOC_END = 16,   /* acquires the new one; freed/old_addr name the block that BEGIN released */
-	/* 17..40 reserved: operator new/delete forms; 41..55: mmap family */
+	/* 32..47: the mapping layer. These acquire and release nothing of the heap (mst_op_maps). */
+	MST_OP_MMAP = 32,          /* and mmap64 */
+	MST_OP_MUNMAP = 33,
+	MST_OP_MREMAP = 34,
+	MST_OP_BRK = 35,
+	MST_OP_SBRK = 36,
+	MST_OP_MADVISE = 37,
+	MST_OP_MPROTECT = 38,
 	MST_OP_MAX = 63,
 };
 
@@ -79,6 +86,11 @@ enum mst_op {
 bool mst_op_acquires(unsigned op);
 /* Does op release a block (freed/old_addr meaningful) at its place in the order? REALLOC_END does not. */
 bool mst_op_releases(unsigned op);
+/* Is op of the mapping layer? It is no heap call: it has no ordinal, and no counter of the heap knows it. */
+static inline bool mst_op_maps(unsigned op)
+{
+	return (op & 0x30u) == 0x20u;
+}
 /* "malloc", "realloc", ...; "op-N" names for unknown numbers come back as NULL. Static storage. */
 const char *mst_op_name(unsigned op);
 /* Number for a name, 0 if there is none. */
@@ -91,7 +103,8 @@ enum mst_event_flag {
 	MST_EV_INHERITED = 1u << 3,  /* releases, in a forked child, a block acquired by an ancestor process */
 };
 
-/* One heap call. Plain data; copying it is fine. */
+/* One call. Plain data; copying it is fine. Of a call of the mapping layer (mst_op_maps), addr is where its range
+ * begins, size its length and old_addr where the range was before; struct mst_map_call has the rest. */
 struct mst_event {
 	uint64_t number;   /* position in the total order, from 0 */
 	uint64_t time_ns;  /* quantised to 2^time_shift ns; never decreases along the order, LATE events apart */
@@ -106,6 +119,21 @@ struct mst_event {
 	uint16_t err;      /* errno of a FAILED call */
 	uint8_t op;        /* enum mst_op */
 	uint8_t flags;     /* enum mst_event_flag */
+};
+
+/* What only calls of the mapping layer have. Numbers are the kernel's. */
+struct mst_map_call {
+	uint64_t addr;       /* what it returned; failed or returning none: what it was given. brk, sbrk: the new break */
+	uint64_t length;     /* asked for, not rounded to pages; brk, sbrk: by how much the break moved */
+	uint64_t old_addr;   /* mremap: given; brk, sbrk: the break before; else 0 */
+	uint64_t old_length; /* mremap */
+	uint64_t offset;     /* mmap: in the file */
+	uint64_t begun;      /* number of the first event that came after the call had begun: what it unmaps had been
+	                      * mapped before that; the event's own number where that is not known */
+	uint32_t prot;       /* mmap, mprotect */
+	uint32_t flags;      /* mmap, mremap; madvise: the advice */
+	uint32_t file;       /* mmap: string id of the file's path, 0 = none or unknown */
+	int32_t fd;          /* mmap */
 };
 
 /* ---- dictionary entries -------------------------------------------------------------------------------- */
@@ -176,6 +204,16 @@ struct mst_mapping {
 	uint64_t load_ns, unload_ns; /* unload_ns UINT64_MAX = until the end */
 };
 
+/* A range of addresses that a process had when its recording began. */
+struct mst_region {
+	uint32_t process;
+	uint32_t name;        /* string id: a path, "[heap]", "[stack]", ...; 0 = anonymous */
+	uint64_t start, end;  /* addresses */
+	uint64_t offset;      /* in the file */
+	uint32_t prot;        /* PROT_* */
+	bool is_shared;
+};
+
 /* One line of a symbolised code address; several when calls were inlined, innermost first. */
 struct mst_symbol {
 	uint32_t function, file; /* string ids, 0 = unknown */
@@ -233,7 +271,7 @@ struct mst_header {
 
 /* Totals over the whole trace, from the END frame. */
 struct mst_totals {
-	uint64_t events, allocs, frees, failed;
+	uint64_t events, allocs, frees, failed; /* events of all layers; the others are heap calls */
 	uint64_t lost_events, lost_bytes;
 	uint64_t duration_ns;
 	uint64_t live_blocks, live_bytes; /* acquired and never released, over all processes */
@@ -361,6 +399,7 @@ int mst_writer_thread(struct mst_writer *w, const struct mst_thread *t, uint32_t
 /* Later facts: a new name, the end, losses. Replaces the entry. */
 int mst_writer_thread_update(struct mst_writer *w, uint32_t id, const struct mst_thread *t);
 int mst_writer_mapping(struct mst_writer *w, const struct mst_mapping *m);
+int mst_writer_region(struct mst_writer *w, const struct mst_region *region);
 /* Ends the mapping of `process` that starts at `start`. */
 int mst_writer_unmapping(struct mst_writer *w, uint32_t process, uint64_t start, uint64_t unload_ns);
 /* The symbols of one code address, innermost first, n <= 256. */
@@ -378,6 +417,8 @@ int mst_writer_knows(struct mst_writer *w, uint32_t process, uint64_t addr);
  * addr, old_addr (what is released: addr for pure releases, old_addr for reallocs), stack, align, err. It
  * finds `freed` by its live map and assigns number and alloc, which are stored back into *ev. */
 int mst_writer_event(struct mst_writer *w, struct mst_event *ev);
+/* The same for a call of the mapping layer, with its facts; of *ev thread, op, flags, time_ns, stack and err are read. */
+int mst_writer_map_event(struct mst_writer *w, struct mst_event *ev, const struct mst_map_call *call);
 
 /* A sample at this place of the order: `event` is set by the writer. MST_EARG if its time is less than that of the
  * sample before, or a number beyond INT64_MAX. */
@@ -408,7 +449,8 @@ enum mst_column { /* which fields of struct mst_event are wanted; number, thread
 	MST_COL_FREED = 1u << 3,
 	MST_COL_ADDR = 1u << 4,
 	MST_COL_EXTRA = 1u << 5, /* align, err */
-	MST_COL_ALL = 0x3f,
+	MST_COL_MAPS = 1u << 6,  /* what mst_reader_map_call gives; addr, size, old_addr of such calls */
+	MST_COL_ALL = 0x7f,
 };
 
 struct mst_reader_options {
@@ -435,6 +477,10 @@ int mst_reader_next(struct mst_reader *r, struct mst_event *ev);
 /* Many at once: 1 and *events, *n (> 0, samples apart) for the next frame's events, valid until the next call on r. Do not
  * mix with mst_reader_next within one frame. */
 int mst_reader_next_batch(struct mst_reader *r, const struct mst_event **events, size_t *n);
+
+/* The facts of a call of the mapping layer, an event of the latest mst_reader_next_batch, or that of the latest
+ * mst_reader_next; NULL if ev is none or the file does not have them. Lives until the next call that reads. */
+const struct mst_map_call *mst_reader_map_call(const struct mst_reader *r, const struct mst_event *ev);
 
 /* The next sample that stands in the order before event number `event` (UINT64_MAX: before the end): 1 and *s, or 0 if
  * none has been read that does. To be asked for in front of each event, or batch, and once more at the end. Needs
@@ -472,6 +518,8 @@ uint32_t mst_reader_n_stacks(const struct mst_reader *r);
 const struct mst_stack *mst_reader_stack(const struct mst_reader *r, uint32_t id);
 size_t mst_reader_n_mappings(const struct mst_reader *r);
 const struct mst_mapping *mst_reader_mapping(const struct mst_reader *r, size_t i);
+size_t mst_reader_n_regions(const struct mst_reader *r);
+const struct mst_region *mst_reader_region(const struct mst_reader *r, size_t i);
 size_t mst_reader_n_lost(const struct mst_reader *r);
 const struct mst_lost *mst_reader_lost(const struct mst_reader *r, size_t i);
 /* Ascending by event. On a pipe, those that stand before an event are known when it is given out. */

@@ -8,6 +8,7 @@
  *   open      one without an end, as a killed recorder leaves it
  *   empty     no events at all
  *   sampled   two processes and their control group, measured every 10 ms; the recording's own costs
+ *   mappings  calls of the mapping layer, and what was mapped before; a forked child
  *   long N    N malloc/free pairs in frames of 1,000 events */
 #include "mstrace.h"
 
@@ -111,6 +112,78 @@ static void acquire(uint32_t in, uint8_t op, uint64_t addr, uint64_t size, uint3
 static void release(uint32_t in, uint64_t addr)
 {
 	event((struct mst_event){.thread = in, .op = MST_OP_FREE, .addr = addr});
+}
+
+static void map_event(uint32_t in, uint8_t op, uint32_t at, struct mst_map_call call)
+{
+	struct mst_event ev = {.thread = in, .op = op, .stack = at};
+	struct mst_totals totals;
+
+	now_ns += 1024;
+	ev.time_ns = now_ns;
+	mst_writer_totals(w, &totals);
+	call.begun = call.begun ? totals.events - call.begun : totals.events;
+	must(mst_writer_map_event(w, &ev, &call), "mapping");
+}
+
+static void region(uint32_t in, const char *name, uint64_t start, uint64_t size, uint32_t prot)
+{
+	const struct mst_region r = {.process = in,
+		.name = name ? string(name) : 0,
+		.start = start,
+		.end = start + size,
+		.prot = prot};
+
+	must(mst_writer_region(w, &r), "region");
+}
+
+/* Two regions by main, one of them cut in three, moved and partly overlaid; another thread maps where the first is just
+ * unmapping; the child of a fork unmaps its copy. */
+static void mappings(void)
+{
+	static const char *const main_[] = {"main", NULL}, *const grow[] = {"grow", NULL}, *const read_[] = {"read", NULL};
+	uint32_t app = module("/usr/bin/app"), p = process(100, 0, MST_ORIGIN_START, "/usr/bin/app");
+	uint32_t t1 = thread(p, 100, "app"), t2 = thread(p, 101, "worker");
+	uint32_t in_main = stack(0, app, 0x1010, main_), in_grow = stack(in_main, app, 0x1110, grow);
+	uint32_t in_read = stack(in_main, app, 0x1210, read_), file = string("/srv/<data>\x1b[2J");
+	enum { RW = 3, R = 1, PRIVATE_ANON = 0x22, PRIVATE = 2, FIXED = 0x10 };
+	const uint64_t mib = 1 << 20, a = 0x7f0000000000, b = 0x7f0010000000, c = 0x7f0020000000;
+
+	region(p, "/usr/bin/app", 0x400000, 0x3000, 5);
+	region(p, "[heap]", 0x600000, 0x21000, RW);
+	region(p, NULL, a - mib, mib, RW);
+	region(p, "[stack]", 0x7fff00000000, 0x21000, RW);
+	acquire(t1, MST_OP_MALLOC, 0x600010, 100, in_main);
+	map_event(t1, MST_OP_MMAP, in_grow,
+		(struct mst_map_call){.addr = a, .length = 4 * mib, .prot = RW, .flags = PRIVATE_ANON, .fd = -1});
+	map_event(t1, MST_OP_MUNMAP, in_main, (struct mst_map_call){.addr = a + mib, .length = mib - 100});
+	map_event(t1, MST_OP_MREMAP, in_main,
+		(struct mst_map_call){
+			.addr = b, .length = 3 * mib, .old_addr = a + 2 * mib, .old_length = 2 * mib, .flags = 1});
+	map_event(t1, MST_OP_MMAP, in_read,
+		(struct mst_map_call){.addr = b + mib,
+			.length = 5000,
+			.prot = R,
+			.flags = PRIVATE | FIXED,
+			.fd = 3,
+			.offset = 4096,
+			.file = file});
+	map_event(t1, MST_OP_MPROTECT, in_main, (struct mst_map_call){.addr = b, .length = 4096, .prot = R});
+	map_event(t1, MST_OP_MADVISE, in_main, (struct mst_map_call){.addr = b, .length = 4096, .flags = 4});
+	map_event(t1, MST_OP_SBRK, in_grow,
+		(struct mst_map_call){.addr = 0x641000, .old_addr = 0x621000, .length = 0x20000});
+	map_event(t1, MST_OP_BRK, in_main,
+		(struct mst_map_call){.addr = 0x631000, .old_addr = 0x641000, .length = 0x10000});
+	map_event(t1, MST_OP_MMAP, in_grow,
+		(struct mst_map_call){.addr = c, .length = mib, .prot = RW, .flags = PRIVATE_ANON, .fd = -1});
+	map_event(t2, MST_OP_MMAP, in_read,
+		(struct mst_map_call){.addr = c, .length = 2 * mib, .prot = RW, .flags = PRIVATE_ANON, .fd = -1});
+	map_event(t1, MST_OP_MUNMAP, in_main, (struct mst_map_call){.addr = c, .length = mib, .begun = 1});
+	uint32_t child = process(200, p, MST_ORIGIN_FORK, "/usr/bin/app"), t3 = thread(child, 200, "app");
+	map_event(t3, MST_OP_MUNMAP, in_main, (struct mst_map_call){.addr = c, .length = 2 * mib});
+	now_ns += 1024;
+	process_end(child, MST_FATE_EXITED, 0);
+	release(t1, 0x600010);
 }
 
 static void small(void)
@@ -410,6 +483,8 @@ int main(int argc, char **argv)
 		paused();
 	else if (strcmp(kind, "sampled") == 0)
 		sampled();
+	else if (strcmp(kind, "mappings") == 0)
+		mappings();
 	else if (strcmp(kind, "long") == 0)
 		long_(strtoull(argv[2], NULL, 10));
 	else if (strcmp(kind, "empty") != 0)

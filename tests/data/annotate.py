@@ -5,7 +5,7 @@ import sys
 
 SYNC = b"\x8aMST\r\n\x1a\n"
 KINDS = {1: "HEADER", 2: "PROC", 3: "THREAD", 4: "MODULE", 5: "STRING", 6: "STACK", 7: "EVT", 9: "LOSS", 10: "SYM",
-         11: "SAMPLE", 12: "INDEX", 13: "CODE", 15: "END", 16: "API", 18: "MAP"}
+         11: "SAMPLE", 12: "INDEX", 13: "CODE", 15: "END", 16: "API", 18: "MAP", 19: "REGION"}
 HEADER = [(8, "Sync"), (2, "Header_Len"), (1, "Kind"), (1, "Codec"), (4, "Flags"), (8, "File_Id"), (4, "Stream"),
           (4, "N_Items"), (4, "Stored_Len"), (4, "Raw_Len"), (8, "Seq"), (8, "Payload_Hash")]
 EXTENSIONS = {

@@ -106,6 +106,56 @@ static void make_smallest(struct parts *p)
 	close(fd);
 }
 
+/* Every call of the mapping layer between a malloc and its free; what the process had mapped before. */
+static void make_mappings(struct parts *p)
+{
+	static const struct {
+		uint8_t op, flags;
+		struct mst_map_call call;
+	} calls[] = {
+		{MST_OP_MMAP, 0, {.addr = 0x7f0000000000, .length = 10000, .prot = 3, .flags = 0x22, .fd = -1}},
+		{MST_OP_MMAP, 0,
+			{.addr = 0x7f0000010000, .length = 8192, .prot = 1, .flags = 2, .fd = 3, .offset = 4096, .file = 2}},
+		{MST_OP_MMAP, MST_EV_FAILED, {.length = UINT64_C(1) << 46, .prot = 3, .flags = 0x22, .fd = -1}},
+		{MST_OP_MADVISE, 0, {.addr = 0x7f0000000000, .length = 4096, .flags = 4}},
+		{MST_OP_MPROTECT, 0, {.addr = 0x7f0000001000, .length = 4096}},
+		{MST_OP_MREMAP, 0, {.addr = 0x7f0000020000, .length = 20480, .old_addr = 0x7f0000000000,
+			.old_length = 12288, .flags = 1, .begun = 6}},
+		{MST_OP_MUNMAP, 0, {.addr = 0x7f0000021000, .length = 4096, .begun = 5}},
+		{MST_OP_SBRK, 0, {.addr = 0x555500003000, .old_addr = 0x555500002000, .length = 4096}},
+		{MST_OP_BRK, 0, {.addr = 0x555500002800, .old_addr = 0x555500003000, .length = 2048}},
+	};
+	struct mst_writer_options opt = {
+		.header = {.has_addresses = true, .tool = "hand", .page_size = 4096}, .file_id = FILE_ID};
+	struct mst_process process = {.pid = 42, .origin = MST_ORIGIN_START};
+	struct mst_thread thread = {.process = 1, .tid = 42, .end_ns = UINT64_MAX};
+	struct mst_region heap = {.process = 1, .name = 1, .start = 0x555500000000, .end = 0x555500002000, .prot = 3};
+	struct mst_region file = {.process = 1, .name = 2, .start = 0x400000, .end = 0x401000, .offset = 8192, .prot = 5,
+		.is_shared = true};
+	struct mst_event malloced = {.op = MST_OP_MALLOC, .thread = 1, .time_ns = 10, .size = 100, .addr = 0x555500000010};
+	struct mst_event freed = {.op = MST_OP_FREE, .thread = 1, .time_ns = 99, .addr = 0x555500000010};
+	struct mst_writer *w;
+	uint8_t bytes[8192];
+	uint32_t id;
+	int fd = memfd_create("mappings", MFD_CLOEXEC);
+
+	must(mst_writer_open(fd, &opt, &w) == 0 && mst_writer_string(w, "[heap]", 6, &id) == 0 &&
+		mst_writer_string(w, "/usr/share/data", 15, &id) == 0 && mst_writer_process(w, &process, &id) == 0 &&
+		mst_writer_thread(w, &thread, &id) == 0 && mst_writer_region(w, &heap) == 0 &&
+		mst_writer_region(w, &file) == 0 && mst_writer_event(w, &malloced) == 0, "mappings");
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		struct mst_event ev = {.op = calls[i].op, .flags = calls[i].flags, .thread = 1, .time_ns = 20 + i,
+			.err = calls[i].flags ? 12 : 0};
+		struct mst_map_call call = calls[i].call;
+
+		call.begun = call.begun ? call.begun : i + 1;
+		must(mst_writer_map_event(w, &ev, &call) == 0, "a mapping");
+	}
+	must(mst_writer_event(w, &freed) == 0 && mst_writer_close(w, true, 0, NULL) == 0, "mappings");
+	split(p, bytes, (size_t)pread(fd, bytes, sizeof(bytes), 0));
+	close(fd);
+}
+
 static void make_tables(struct parts *p)
 {
 	struct sample s;
@@ -336,6 +386,8 @@ int main(int argc, char **argv)
 	must(argc == 2 && chdir(argv[1]) == 0, "give a directory");
 	make_smallest(&p);
 	save("good-smallest", &p);
+	make_mappings(&p);
+	save("good-mappings", &p);
 	make_tables(&p);
 	save("good-every-table", &p);
 	make_samples(&p);

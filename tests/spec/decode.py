@@ -30,7 +30,7 @@ import sys
 
 sys.dont_write_bytecode = True
 from event_frame import event_header
-from frames import END, EVT, INDEX, M32, NONE, Cursor, Damage, Unsupported, demand
+from frames import END, EVT, INDEX, M32, NONE, Cursor, Damage, Unsupported, demand, text
 from heap import Player
 from recovery import Trace
 from samples import FIELDS
@@ -115,14 +115,6 @@ def check(trace):
 
 
 # ---- output ----
-def text(data):
-    """UTF-8 as it is; a byte b that is none becomes U+EF00 + b, so that nothing is lost."""
-    return "".join(
-        chr(0xEF00 + (ord(c) & 0xFF)) if 0xDC80 <= ord(c) <= 0xDCFF else c
-        for c in data.decode("utf-8", "surrogateescape")
-    )
-
-
 def line(event):
     return json.dumps(
         {k: str(v) if type(v) is int and v > 2**53 else v for k, v in event.items()}, separators=(",", ":")

@@ -21,10 +21,19 @@ OPS = {
     14: "realloc_free",
     15: "realloc_begin",
     16: "realloc_end",
+    32: "mmap",
+    33: "munmap",
+    34: "mremap",
+    35: "brk",
+    36: "sbrk",
+    37: "madvise",
+    38: "mprotect",
 }
 ACQUIRES = {*range(1, 10), 16}  # §6.2
 RELEASES = {3, 4, *range(10, 16)}
 REFERS = RELEASES | {16}  # §6.4.5
+MAPPING = range(32, 48)  # §6.2: the mapping layer
+MMAP, MREMAP, BRK, SBRK, MADVISE, MPROTECT = 32, 34, 35, 36, 37, 38
 REALLOC_BEGIN, REALLOC_END = 15, 16
 REALLOCS = {3, 4, 16}
 LATE, FAILED = 64, 128
@@ -33,7 +42,8 @@ EVT_FIELDS = (
     " n_alloc n_free n_unowned n_late n_threads time_shift"
 )
 EventHeader = collections.namedtuple("EventHeader", EVT_FIELDS)
-KNOWN_COLUMNS = range(1, 18)
+MappingRow = collections.namedtuple("MappingRow", "addr length old_addr more prot flags fd file span")
+KNOWN_COLUMNS = range(1, 19)
 (
     C_THREAD,
     C_RUN_SLOT,
@@ -52,6 +62,7 @@ KNOWN_COLUMNS = range(1, 18)
     C_ADDR_CODE,
     C_ADDR_ESCAPE,
     C_EXTRA,
+    C_MAPPING,
 ) = KNOWN_COLUMNS
 
 
@@ -140,6 +151,7 @@ class EventFrame:
         self.references()
         self.addresses()
         self.read_extras()
+        self.read_mappings()
         demand(self.header.n_alloc == len(self.acquirer), "acquisitions are not as many as the header says")
 
     def column(self, column, name):
@@ -362,6 +374,19 @@ class EventFrame:
             )
             before = event, kind
             self.extras.setdefault(event, {})[kind] = value
+
+    def read_mappings(self):  # §6.4.8
+        self.mappings, c, last = {}, Cursor(self.columns[C_MAPPING]), 0
+        if c.at_end():
+            return
+        for event in (i for i in range(self.n) if self.op[i] in MAPPING):
+            addr = last = (last + unzigzag(c.varint())) & M64
+            length, old_addr, more = c.varint(), (addr + unzigzag(c.varint())) & M64, c.varint()
+            prot, flags, fd = c.varint(0, M32), c.varint(0, M32), unzigzag(c.varint(0, M32))
+            self.mappings[event] = MappingRow(
+                addr, length, old_addr, more, prot, flags, fd, c.varint(0, M32 - 1), c.varint(0, M32)
+            )
+        c.finish()
 
     def disagreement(self):
         """§6.1: what the header says otherwise than the payload, or None. (The frame can be used nevertheless.)"""

@@ -29,7 +29,8 @@ MAX_ID, MAX_PROCESS, MAX_MAP = M32 - 1, 1 << 20, 1 << 24
     API,
     METRIC,
     MAP,
-) = range(1, 19)
+    REGION,
+) = range(1, 20)
 CRITICAL = 1 << 0  # §3.2
 REFUSE = 0xFFFF << 16
 
@@ -100,6 +101,14 @@ def column_of_varints(data):
     while not cursor.at_end():
         values.append(cursor.varint())
     return values
+
+
+def text(data):
+    """UTF-8 as it is; a byte b that is none becomes U+EF00 + b, so that nothing is lost."""
+    return "".join(
+        chr(0xEF00 + (ord(c) & 0xFF)) if 0xDC80 <= ord(c) <= 0xDCFF else c
+        for c in data.decode("utf-8", "surrogateescape")
+    )
 
 
 # ---- §3 frames ----

@@ -1,7 +1,23 @@
 """What events do to the heap: FORMAT.md §7. Completes the events of a trace with what earlier ones tell."""
 import collections
 
-from event_frame import FAILED, LATE, OPS, REALLOC_BEGIN, REALLOC_END, REALLOCS, RELEASES
+from event_frame import (
+    BRK,
+    FAILED,
+    LATE,
+    MADVISE,
+    MAPPING,
+    MMAP,
+    MPROTECT,
+    MREMAP,
+    OPS,
+    REALLOC_BEGIN,
+    REALLOC_END,
+    REALLOCS,
+    RELEASES,
+    SBRK,
+)
+from frames import text
 
 Block = collections.namedtuple("Block", "addr size process")
 
@@ -101,6 +117,8 @@ class Player:
         for key in ("addr", "old_addr"):
             if key in event:
                 event[key] = "0x%x" % event[key] if event[key] else None
+        if i in frame.mappings:
+            self.mapping(event, op, frame.mappings[i], event["event"])
         extras, failed, late = frame.extras.get(i, {}), flags & FAILED, flags & LATE
         for name, value in (
             ("align", extras.get(1)),
@@ -116,13 +134,34 @@ class Player:
         self.freed_bytes += old_size if kind == "own" else 0
         return event
 
+    def mapping(self, event, op, row, number):
+        """What a call of the mapping layer says (§6.4.8)."""
+        event.update(addr="0x%x" % row.addr if row.addr else None, size=row.length)
+        if op in (MREMAP, BRK, SBRK):
+            event["old_addr"] = "0x%x" % row.old_addr if row.old_addr else None
+        if op == MREMAP:
+            event["old_size"] = row.more
+        if op in (MMAP, MPROTECT):
+            event["prot"] = row.prot
+        if op in (MMAP, MREMAP):
+            event["flags"] = row.flags
+        if op == MADVISE:
+            event["advice"] = row.flags
+        if op == MMAP and not row.flags & 0x20:
+            name = self.tables.strings.get(row.file)
+            event.update(fd=row.fd, offset=row.more, file=text(name) if name else None)
+        if row.span:
+            event["begun"] = max(number - row.span, 0)
+
     def add_up(self, f, frame):
         sums, e, trace = self.trace.sums, frame.header, self.trace
         sums.update(
             allocs=e.n_alloc,
             frees=e.n_free,
             alloc_bytes=e.alloc_bytes,
-            failed=sum(flags & FAILED != 0 for flags in frame.flags),
+            failed=sum(
+                flags & FAILED != 0 and op not in MAPPING for op, flags in zip(frame.op, frame.flags)
+            ),
         )
         sums["duration"] = max(sums["duration"], *frame.time)
         sums["live_blocks"] = e.live_blocks + e.n_alloc - e.n_free + e.n_unowned
@@ -138,6 +177,8 @@ class Player:
             return None
         if set(frame.thread) - tables.threads.keys() or set(frame.stack) - tables.stacks.keys() - {0, 1}:
             return "a thread or stack that is in no table"
+        if {row.file for row in frame.mappings.values()} - tables.strings.keys() - {0}:
+            return "a file that is in no table"
         found, stated = (self.unowned, self.freed_bytes), (e.n_unowned, e.freed_bytes)
         return (
             "blocks not owned and bytes released: %s, not %s" % (found, stated) if found != stated else None

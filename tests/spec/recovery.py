@@ -14,6 +14,7 @@ from frames import (
     API,
     LOSS,
     MAP,
+    REGION,
     MODULE,
     PROC,
     REFUSE,
@@ -143,14 +144,14 @@ class Trace:
         """Read an intact frame in its place; event frames are only noted."""
         if f.flags & REFUSE:  # §3.2
             raise Unsupported("a frame with flags that this program does not know and needs")
-        if not 1 <= f.kind <= MAP and f.flags & CRITICAL:
+        if not 1 <= f.kind <= REGION and f.flags & CRITICAL:
             raise Unsupported("a frame of a kind that this program does not know and needs")
         self.frames.append(f)
         self.truncated = f.kind != END
         try:
             if f.kind == EVT:
                 self.event_frames.append(f)
-            elif f.kind in (HEADER, PROC, THREAD, MODULE, STRING, STACK, LOSS, SYM, CODE, API, MAP):
+            elif f.kind in (HEADER, PROC, THREAD, MODULE, STRING, STACK, LOSS, SYM, CODE, API, MAP, REGION):
                 self.tables.read(f.kind, f.n_items, self.payload(f))
             elif f.kind == SAMPLE:
                 self.samples += samples.read(self.payload(f), f.n_items)

@@ -15,6 +15,7 @@ from frames import (
     MAX_PROCESS,
     MODULE,
     PROC,
+    REGION,
     STACK,
     STRING,
     SYM,
@@ -47,6 +48,7 @@ Process = collections.namedtuple(
 )
 Thread = collections.namedtuple("Thread", "id process tid name start_time end_time lost_events")
 Mapping = collections.namedtuple("Mapping", "id process module start size bias load_time unload_time")
+Region = collections.namedtuple("Region", "process start size prot offset name")
 Loss = collections.namedtuple("Loss", "thread reason first_time last_time events bytes")
 Annotation = collections.namedtuple("Annotation", "kind event time process thread name")
 Module = collections.namedtuple("Module", "path build_id file_size mtime")
@@ -59,6 +61,7 @@ class Tables:
     def __init__(self):
         self.facts, self.strings, self.modules, self.codes, self.stacks, self.symbols = {}, {}, {}, {}, {}, {}
         self.processes, self.threads, self.maps, self.losses, self.annotations = {}, {}, {}, [], []
+        self.regions = []
 
     def read(self, kind, n, payload):
         """Take over the n entries of a frame: all, or none and Damage."""
@@ -83,12 +86,18 @@ class Tables:
             self.annotate(c, n)
             return
         rows = [
-            {PROC: self.process, THREAD: self.thread, MAP: self.mapping, LOSS: self.loss}[kind](c)
+            {
+                PROC: self.process,
+                THREAD: self.thread,
+                MAP: self.mapping,
+                LOSS: self.loss,
+                REGION: self.region,
+            }[kind](c)
             for _ in range(n)
         ]
         c.finish()
-        if kind == LOSS:
-            self.losses += rows
+        if kind in (LOSS, REGION):
+            {LOSS: self.losses, REGION: self.regions}[kind].extend(rows)
         else:
             {PROC: self.processes, THREAD: self.threads, MAP: self.maps}[kind].update(
                 (row.id, row) for row in rows
@@ -260,6 +269,11 @@ class Tables:
             rows.append(a)
         c.finish()
         self.annotations += rows
+
+    @staticmethod
+    def region(c):  # §5.13
+        process, start = c.varint(1, MAX_PROCESS), c.varint()
+        return Region(process, start, c.varint(0, M64 - start), c.u8(), c.varint(), c.varint(0, MAX_ID))
 
     @staticmethod
     def loss(c):  # §5.9

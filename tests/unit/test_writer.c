@@ -383,10 +383,124 @@ static void a_closed_pipe_is_a_clean_failure(void **state)
 	assert_int_equal(mst_writer_close(NULL, true, 0, NULL), 0);
 }
 
+/* ---- the mapping layer ------------------------------------------------------------------------------------ */
+
+static void put_map(struct desk *d, unsigned op, unsigned flags, const struct mst_map_call *call)
+{
+	struct mst_event ev = {.op = (uint8_t)op, .flags = (uint8_t)flags, .thread = 1, .time_ns = ++d->time_ns,
+		.err = flags ? 12 : 0};
+
+	assert_int_equal(mst_writer_map_event(d->w, &ev, call), 0);
+	assert_int_equal(ev.alloc, 0);
+}
+
+static void mapping_calls_come_back_as_they_were_and_leave_the_heap_alone(void **state)
+{
+	static const struct mst_map_call calls[] = {
+		{.addr = 0x7f0000001000, .length = 5000, .prot = 3, .flags = 0x22, .fd = -1, .begun = 2},
+		{.addr = 0x1000, .length = UINT64_C(1) << 62, .prot = UINT32_MAX, .flags = UINT32_MAX, .fd = INT32_MAX,
+			.offset = UINT64_MAX, .begun = 1},
+		{.addr = UINT64_MAX, .length = 1, .old_addr = 1, .old_length = UINT64_MAX, .begun = 0},
+	};
+	static const uint8_t ops[] = {MST_OP_MMAP, MST_OP_MMAP, MST_OP_MREMAP};
+	struct mst_replay *replay;
+	struct mst_totals totals;
+	struct mst_reader *r;
+	struct mst_event ev;
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	put(&d, 1, MST_OP_MALLOC, 0x7f0000001000, 0, 10); /* at an address that is mapped over: another layer */
+	put_map(&d, ops[0], 0, &calls[0]);
+	put_map(&d, ops[1], MST_EV_FAILED, &calls[1]);
+	put_map(&d, ops[2], 0, &calls[2]);
+	put(&d, 1, MST_OP_FREE, 0x7f0000001000, 0, 0);
+	mst_writer_totals(d.w, &totals);
+	assert_int_equal(totals.events, 5);
+	assert_int_equal(totals.failed, 0);
+	assert_int_equal(mst_writer_close(d.w, true, 0, NULL), 0);
+	assert_int_equal(mst_reader_open_fd(d.fd, NULL, &r, NULL), 0);
+	assert_int_equal(mst_replay_new(r, NULL, &replay), 0);
+	for (unsigned i = 0; mst_reader_next(r, &ev) > 0; i++) {
+		const struct mst_map_call *call = mst_reader_map_call(r, &ev);
+		struct mst_map_call want;
+
+		assert_int_equal(call != NULL, i >= 1 && i <= 3);
+		if (call) {
+			want = calls[i - 1];
+			want.begun = i == 1 ? 1 : want.begun; /* cannot begin after its own event */
+			assert_memory_equal(call, &want, sizeof(want));
+			assert_int_equal(ev.addr, want.addr);
+			assert_int_equal(ev.size, want.length);
+			assert_int_equal(ev.err, i == 2 ? 12 : 0);
+		}
+		assert_int_equal(mst_replay_apply(replay, &ev), 0);
+	}
+	const struct mst_counters *c = mst_replay_totals(replay);
+	assert_int_equal(c->allocs, 1);
+	assert_int_equal(c->frees, 1);
+	assert_int_equal(c->failed, 0);
+	assert_int_equal(c->temporary, 1); /* nothing of the heap came between */
+	assert_int_equal(c->peak_bytes, 10);
+	mst_replay_free(replay);
+	mst_reader_close(r);
+	close(d.fd);
+}
+
+static void a_column_that_was_not_asked_for_gives_no_mapping_calls(void **state)
+{
+	const struct mst_map_call call = {.addr = 0x1000, .length = 1};
+	struct mst_reader_options opt = {.columns = MST_COL_TIME};
+	struct mst_reader *r;
+	struct mst_event ev;
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	put_map(&d, MST_OP_MMAP, 0, &call);
+	assert_int_equal(mst_writer_close(d.w, true, 0, NULL), 0);
+	assert_int_equal(mst_reader_open_fd(d.fd, &opt, &r, NULL), 0);
+	assert_int_equal(mst_reader_next(r, &ev), 1);
+	assert_null(mst_reader_map_call(r, &ev));
+	mst_reader_close(r);
+	opt.columns = MST_COL_MAPS; /* alone */
+	assert_int_equal(mst_reader_open_fd(d.fd, &opt, &r, NULL), 0);
+	assert_int_equal(mst_reader_next(r, &ev), 1);
+	assert_int_equal(mst_reader_map_call(r, &ev)->addr, 0x1000);
+	mst_reader_close(r);
+	close(d.fd);
+}
+
+static void wrong_mapping_calls_and_regions_are_refused(void **state)
+{
+	struct mst_map_call call = {.addr = 0x1000, .length = 1, .file = 1};
+	struct mst_event ev = {.op = MST_OP_MMAP, .thread = 1};
+	struct mst_region region = {.process = 2, .start = 1, .end = 2};
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	assert_int_equal(mst_writer_map_event(d.w, &ev, &call), MST_EARG); /* no such file */
+	call.file = 0;
+	ev.op = MST_OP_MALLOC;
+	assert_int_equal(mst_writer_map_event(d.w, &ev, &call), MST_EARG);
+	assert_int_equal(mst_writer_region(d.w, &region), MST_EARG); /* no such process */
+	region.process = 1;
+	assert_int_equal(mst_writer_region(d.w, &region), 0);
+	region.end = 0;
+	assert_int_equal(mst_writer_region(d.w, &region), MST_EARG);
+	assert_int_equal(mst_writer_close(d.w, true, 0, NULL), 0);
+	close(d.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_release_names_the_block_it_ends),
+		cmocka_unit_test(mapping_calls_come_back_as_they_were_and_leave_the_heap_alone),
+		cmocka_unit_test(a_column_that_was_not_asked_for_gives_no_mapping_calls),
+		cmocka_unit_test(wrong_mapping_calls_and_regions_are_refused),
 		cmocka_unit_test(a_forked_child_releases_what_it_inherited),
 		cmocka_unit_test(an_address_acquired_twice_is_an_overlap),
 		cmocka_unit_test(an_exec_starts_with_nothing),
