@@ -1,7 +1,10 @@
-/* trace_facts TRACE: what a trace says, as one JSON object, through libmstrace alone. For the tests of
- * msrecord, which must not depend on another tool being right. Exit 0, or 2 if the file is no trace. */
+/* trace_facts TRACE [SIZE...]: what a trace says, as one JSON object, through libmstrace alone. For the tests
+ * of msrecord, which must not depend on another tool being right. Of blocks of the SIZEs it says how many were
+ * acquired and released by the same process, and how many calls for one failed. Exit 0, or 2 if the file is
+ * no trace. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "mstrace.h"
 
@@ -82,6 +85,31 @@ struct seen {
 	uint64_t ops[MST_OP_MAX + 1];
 };
 
+/* A size asked after. */
+struct size_count {
+	uint64_t size, acquired, released, failed;
+};
+
+static void count_size(const struct mst_event *ev, struct size_count *sizes, int n_sizes)
+{
+	for (int i = 0; i < n_sizes; i++) {
+		if (sizes[i].size != ev->size)
+			continue;
+		sizes[i].acquired += ev->alloc != 0;
+		sizes[i].released += ev->freed && !ev->alloc && !(ev->flags & MST_EV_INHERITED);
+		sizes[i].failed += !!(ev->flags & MST_EV_FAILED);
+	}
+}
+
+static void print_sizes(const struct size_count *sizes, int n_sizes)
+{
+	printf(" \"sizes\": {");
+	for (int i = 0; i < n_sizes; i++)
+		printf("%s\"%" PRIu64 "\": [%" PRIu64 ", %" PRIu64 ", %" PRIu64 "]", i ? ", " : "",
+			sizes[i].size, sizes[i].acquired, sizes[i].released, sizes[i].failed);
+	printf("},\n");
+}
+
 static void count(const struct mst_reader *r, const struct mst_event *ev, struct seen *seen)
 {
 	const struct mst_thread *t = mst_reader_thread(r, ev->thread);
@@ -128,20 +156,27 @@ int main(int argc, char **argv)
 	struct mst_problem problem;
 	struct seen seen = {0};
 	struct mst_event ev;
-	int rc = argc == 2 ? mst_reader_open(argv[1], NULL, &r, &problem) : MST_EARG;
+	int n_sizes = argc > 2 ? argc - 2 : 0;
+	struct size_count *sizes = calloc((size_t)n_sizes + 1, sizeof(*sizes));
+	for (int i = 0; sizes && i < n_sizes; i++)
+		sizes[i].size = strtoull(argv[i + 2], NULL, 10);
+	int rc = argc >= 2 && sizes ? mst_reader_open(argv[1], NULL, &r, &problem) : MST_EARG;
 	if (rc == 0)
 		rc = mst_replay_new(r, &(struct mst_replay_options){0}, &replay);
 	while (rc >= 0 && (rc = mst_reader_next(r, &ev)) > 0) {
 		rc = mst_replay_apply(replay, &ev);
 		count(r, &ev, &seen);
+		count_size(&ev, sizes, n_sizes);
 	}
 	if (rc < 0) {
 		fprintf(stderr, "trace_facts: %s\n", mst_strerror(rc));
 		return 2;
 	}
 	print_seen(r, &seen);
+	print_sizes(sizes, n_sizes);
 	print_tables(r, replay);
 	mst_replay_free(replay);
 	mst_reader_close(r);
+	free(sizes);
 	return 0;
 }
