@@ -270,6 +270,17 @@ def descriptors_signals_and_limits_are_native():
     equal(there.stdout, native.stdout, "what the program sees")
 
 
+def program_sees_itself_as_natively():
+    command = [target("onlooker"), "argument"]
+    for options in ((), ("--no-free-stacks", "--on-full=drop"), ("--stack-depth=0",)):
+        native, there = run(command), record(command, "--quiet", *options)
+        equal(there.returncode, native.returncode, "status")
+        check(native.stdout.count(b"\n") > 300, "it looks around: %d lines" % native.stdout.count(b"\n"))
+        for line, same in zip(there.stdout.splitlines(), native.stdout.splitlines()):
+            equal(line, same, "what the program sees")
+        equal(there.stdout, native.stdout, "what the program sees")
+
+
 def library_path_with_blanks_and_colons_still_preloads():
     os.mkdir("odd : dir")
     lib = os.path.join("odd : dir", "libmscapture.so")
