@@ -19,6 +19,7 @@
 #include "recording_summary.h"
 #include "report.h"
 #include "resolve.h"
+#include "sampler.h"
 #include "session.h"
 #include "target.h"
 #include "tracefile.h"
@@ -31,7 +32,7 @@ struct options {
 	int follow, on_full;
 	uint64_t stack_depth;
 	bool has_no_free_stacks, has_no_symbols, is_quiet, stops_with_command;
-	uint64_t level, time_shift;
+	uint64_t level, time_shift, sample_ns;
 };
 
 static const char *const follow_names[] = {"none", "fork", "exec", "all", NULL}; /* enum ms_follow */
@@ -63,6 +64,10 @@ static const struct ms_opt option_table[] = {
 	MS_OPT_ENUM(0, "on-full", struct options, on_full, full_names,
 		"when the program is faster than the recorder: block it until there is room, or drop events "
 		"and count them (default {})"),
+	MS_OPT_DURATION(0, "sample", struct options, sample_ns, "TIME",
+		"every so often note how much memory each process has in the kernel's account (RSS, PSS, shared "
+		"and private, swap, faults, control group); at most 1 % of a processor goes into it, so large "
+		"processes get PSS less often; 0: never (default {})"),
 	MS_OPT_GROUP("Afterwards"),
 	MS_OPT_STRING(0, "resolve", struct options, resolved, "TRACE",
 		"run nothing: look up the function names that TRACE lacks, in the files it names, and "
@@ -116,6 +121,7 @@ struct recording {
 	char **command;
 	struct ms_session session;
 	struct ms_server *server;
+	struct ms_sampler *sampler; /* NULL: nothing is sampled */
 	struct ms_library library;
 	struct ms_child child;
 	struct ms_tracefile file;
@@ -130,6 +136,8 @@ static void check_options(const struct options *o)
 		ms_die("--level must be between 1 and 19");
 	if (o->time_shift > 20)
 		ms_die("--time-shift must be between 0 and 20");
+	if (o->sample_ns && o->sample_ns < 1000000)
+		ms_die("--sample must be at least 1ms, or 0");
 	if (o->stack_depth > MS_MAX_STACK_DEPTH)
 		ms_die("--stack-depth must be between 0 and %u", MS_MAX_STACK_DEPTH);
 }
@@ -328,6 +336,18 @@ static void say_why_nothing_came(const struct recording *r)
 			"(LD_PRELOAD, MSTRACE_SOCKET)");
 }
 
+static void say_what_was_not_sampled(const struct ms_sampler *sampler)
+{
+	struct ms_sampler_report report;
+	ms_sampler_tell(sampler, &report);
+	if (report.rollup_errno)
+		ms_info("samples without PSS and private memory: cannot read smaps_rollup: %s",
+			strerror(report.rollup_errno));
+	if (report.n_dropped)
+		ms_info("%llu samples were left out: the recorder had no time for them",
+			(unsigned long long)report.n_dropped);
+}
+
 static void say_what_went_wrong(const struct recording *r, const struct mst_totals *totals)
 {
 	const struct ms_session *s = &r->session;
@@ -346,6 +366,8 @@ static void say_what_went_wrong(const struct recording *r, const struct mst_tota
 	if (totals->lost_events)
 		ms_warn("%llu events were lost; the trace says where",
 			(unsigned long long)totals->lost_events);
+	if (r->sampler)
+		say_what_was_not_sampled(r->sampler);
 	if (s->n_left_running)
 		ms_info("%zu process%s went on unrecorded", s->n_left_running,
 			s->n_left_running == 1 ? "" : "es");
@@ -391,6 +413,7 @@ static int record(struct recording *r)
 		.writer = r->writer,
 		.server = r->server,
 		.child = &r->child,
+		.sampler = r->sampler,
 		.stack_depth = (uint32_t)r->options->stack_depth,
 		.is_forking_followed =
 			r->options->follow == MS_FOLLOW_ALL || r->options->follow == MS_FOLLOW_FORK,
@@ -407,6 +430,16 @@ static int record(struct recording *r)
 	return rc < 0 && status == 0 ? STATUS_OWN_FAILURE : status;
 }
 
+/* It can do without. */
+static void start_sampler(struct recording *r)
+{
+	const struct ms_sampler_options opt = {
+		.interval_ns = r->options->sample_ns, .clock = &r->session.clock};
+	int rc = opt.interval_ns ? ms_sampler_open(&opt, &r->sampler) : 0;
+	if (rc < 0)
+		ms_warn("cannot start a thread for --sample: %s", strerror(-rc));
+}
+
 /* From the opened gate on. */
 static int start(struct recording *r)
 {
@@ -416,6 +449,7 @@ static int start(struct recording *r)
 		ms_child_abandon(&r->child);
 		return STATUS_OWN_FAILURE;
 	}
+	start_sampler(r);
 	ms_signals_install(&r->child, ms_session_wake, &r->session);
 	rc = ms_child_go(&r->child);
 	return rc < 0 ? say_exec_failure(r->command[0], -rc) : record(r);
@@ -447,6 +481,7 @@ out:
 	ms_tracefile_close(&r->file);
 	ms_library_release(&r->library);
 	ms_server_close(r->server);
+	ms_sampler_close(r->sampler);
 	ms_session_release(&r->session);
 	return status;
 }
@@ -461,7 +496,7 @@ static int resolve(const struct options *o, int n_operands)
 int main(int argc, char **argv)
 {
 	static struct recording recording; /* too large for the stack */
-	struct options options = {.follow = MS_FOLLOW_ALL, .stack_depth = 256, .level = 3, .time_shift = 8};
+	struct options options = {.follow = MS_FOLLOW_ALL, .stack_depth = 256, .level = 3, .time_shift = 8, .sample_ns = 100000000};
 	struct ms_parsed parsed;
 	ms_report_init("msrecord", STATUS_OWN_FAILURE);
 	int status = ms_options_parse(&tool, argc, argv, &options, &parsed);

@@ -46,6 +46,8 @@ struct ms_process {
 	size_t n_pending, cap_pending;
 	size_t n_fork_points; /* unclaimed ones */
 
+	struct ms_subject *subject; /* of the sampler; NULL: not sampled */
+
 	bool is_dead; /* no more units will come */
 	uint8_t fate; /* enum mst_process_fate, with is_dead */
 	int32_t status;

@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static ssize_t read_file(const char *path, char *buf, size_t cap)
+static ssize_t read_file(int dir, const char *path, char *buf, size_t cap)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	size_t n = 0;
@@ -27,9 +27,22 @@ static ssize_t read_file(const char *path, char *buf, size_t cap)
 
 ssize_t ms_procfs_read(pid_t pid, const char *file, char *buf, size_t cap)
 {
-	char path[64];
+	char path[96];
 	snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
-	return read_file(path, buf, cap);
+	return read_file(AT_FDCWD, path, buf, cap);
+}
+
+int ms_procfs_dir(pid_t pid)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d", (int)pid);
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+ssize_t ms_procfs_read_at(int proc_dir, const char *file, char *buf, size_t cap)
+{
+	return read_file(proc_dir, file, buf, cap);
 }
 
 ssize_t ms_procfs_exe(pid_t pid, char *buf, size_t cap)

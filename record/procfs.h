@@ -13,6 +13,11 @@
 /* Reads /proc/PID/<file> into buf, at most cap bytes. Bytes read, or a negative errno. */
 ssize_t ms_procfs_read(pid_t pid, const char *file, char *buf, size_t cap);
 
+/* The same below a descriptor of /proc/PID, which means that very process for good: whatever process has its id
+ * later. ms_procfs_dir opens one for as long as the process is known to be there; negative errno. */
+int ms_procfs_dir(pid_t pid);
+ssize_t ms_procfs_read_at(int proc_dir, const char *file, char *buf, size_t cap);
+
 /* Path of the executable, without a NUL. Bytes, or a negative errno. */
 ssize_t ms_procfs_exe(pid_t pid, char *buf, size_t cap);
 

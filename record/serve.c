@@ -58,6 +58,8 @@ void ms_arrival_free(struct ms_arrival *a)
 	ms_share_close(&a->share);
 	if (a->pidfd >= 0)
 		close(a->pidfd);
+	if (a->proc_dir >= 0)
+		close(a->proc_dir);
 	free(a->exe);
 	free(a->cmdline);
 	free(a);
@@ -177,6 +179,7 @@ static void *copy_of(const char *bytes, ssize_t n, size_t *len)
 static void describe(struct ms_arrival *a)
 {
 	char *buf = malloc(CMDLINE_MAX);
+	a->proc_dir = ms_procfs_dir(a->pid);
 	if (!buf)
 		return;
 	a->exe = copy_of(buf, ms_procfs_exe(a->pid, buf, CMDLINE_MAX), &a->exe_len);
@@ -249,7 +252,7 @@ static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid
 	struct ms_arrival *a = calloc(1, sizeof *a);
 	if (!a)
 		goto no_room;
-	a->pidfd = -1;
+	a->pidfd = a->proc_dir = -1;
 	a->hello = *hello;
 	a->pid = pid;
 	a->stamp = ms_ticks_now(s->options.clock);

@@ -27,6 +27,7 @@ struct ms_arrival {
 	pid_t pid;	/* as we see it */
 	uint64_t stamp; /* when it was let in: before its first event */
 	int pidfd;
+	int proc_dir;	/* descriptor of its /proc/PID, or negative */
 	uint64_t exe_id[2]; /* device and inode; zeros = unknown */
 	size_t exe_len, cmdline_len;
 	char *exe, *cmdline; /* not terminated; NULL if empty */

@@ -108,6 +108,15 @@ static int add_live(struct ms_session *s, struct ms_process *proc)
 	return 0;
 }
 
+static void sample(struct ms_session *s, struct ms_process *proc)
+{
+	struct ms_arrival *a = proc->arrival;
+	if (!s->options.sampler || a->proc_dir < 0)
+		return;
+	proc->subject = ms_sampler_add(s->options.sampler, a->proc_dir, proc);
+	a->proc_dir = -1;
+}
+
 /* The image of the same process before an exec has ended. */
 static void end_predecessor(struct ms_session *s, const struct ms_process *proc)
 {
@@ -132,6 +141,7 @@ static int take_arrivals(struct ms_session *s)
 		end_predecessor(s, proc);
 		if (add_live(s, proc))
 			return MST_ENOMEM;
+		sample(s, proc);
 	}
 	return 0;
 }
@@ -246,6 +256,13 @@ static int scan_all(struct ms_session *s, struct ms_scan *scan, uint64_t now)
 	return 0;
 }
 
+static void sample_no_more(struct ms_session *s, struct ms_process *proc)
+{
+	if (proc->subject)
+		ms_sampler_remove(s->options.sampler, proc->subject);
+	proc->subject = NULL;
+}
+
 static int part_with_tenants(struct ms_session *s, struct ms_process *proc)
 {
 	for (uint32_t i = 0; i < proc->n_tenants; i++) {
@@ -273,6 +290,7 @@ static int finish_process(struct ms_session *s, struct ms_process *proc)
 	if (proc->faults && !s->n_faults)
 		s->first_fault_pid = proc->pid;
 	s->n_faults += proc->faults;
+	sample_no_more(s, proc);
 	epoll_ctl(s->poller, EPOLL_CTL_DEL, proc->arrival->pidfd, NULL);
 	ms_process_close(proc, &s->drain.pool);
 	return rc;
@@ -281,6 +299,21 @@ static int finish_process(struct ms_session *s, struct ms_process *proc)
 static int merge_up_to(struct ms_session *s, uint64_t stamp)
 {
 	return ms_merge_run(&s->merge, &s->drain.pool, stamp, ms_translate, &s->translator);
+}
+
+/* Readings go to their places among the events. */
+static int merge_with_readings_up_to(struct ms_session *s, uint64_t stamp)
+{
+	struct ms_reading reading;
+	while (s->options.sampler && ms_sampler_next(s->options.sampler, stamp, &reading)) {
+		int rc = merge_up_to(s, reading.stamp);
+		if (rc >= 0)
+			rc = ms_translate_reading(&s->translator, &reading);
+		if (rc < 0)
+			return rc;
+		s->has_unflushed_samples = true;
+	}
+	return merge_up_to(s, stamp);
 }
 
 /* The dead process that ended first, by the watermark; its place in s->live, or SIZE_MAX. */
@@ -302,7 +335,7 @@ static int merge_and_end(struct ms_session *s, uint64_t watermark)
 {
 	for (size_t i; (i = first_to_end(s, watermark)) != SIZE_MAX;) {
 		struct ms_process *proc = s->live[i];
-		int rc = merge_up_to(s, proc->end_stamp);
+		int rc = merge_with_readings_up_to(s, proc->end_stamp);
 		if (rc >= 0)
 			rc = part_with_tenants(s, proc);
 		if (rc < 0)
@@ -317,7 +350,7 @@ static int merge_and_end(struct ms_session *s, uint64_t watermark)
 		if (rc < 0)
 			return rc;
 	}
-	return merge_up_to(s, watermark);
+	return merge_with_readings_up_to(s, watermark);
 }
 
 static int see_to_threads(struct ms_session *s)
@@ -343,8 +376,9 @@ static int flush_now_and_then(struct ms_session *s)
 		return 0;
 	s->flushed_ns = now;
 	mst_writer_totals(s->options.writer, &totals);
-	if (totals.events == s->flushed_events)
+	if (totals.events == s->flushed_events && !s->has_unflushed_samples)
 		return 0;
+	s->has_unflushed_samples = false;
 	s->flushed_events = totals.events;
 	return mst_writer_flush(s->options.writer);
 }
@@ -424,8 +458,8 @@ static int take_the_rest(struct ms_session *s)
 	struct ms_scan scan;
 	do {
 		int rc = scan_all(s, &scan, ms_ticks_now(&s->clock));
-		if (rc >= 0)
-			rc = merge_up_to(s, UINT64_MAX);
+		if (rc >= 0) /* what is not all there yet cannot say where readings belong */
+			rc = scan.is_behind ? merge_up_to(s, UINT64_MAX) : merge_with_readings_up_to(s, UINT64_MAX);
 		if (rc < 0)
 			return rc;
 	} while (scan.is_behind);
@@ -465,6 +499,8 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 	}
 	s->n_left_running = s->n_live;
 	ms_server_stop(opt->server);
+	if (opt->sampler)
+		ms_sampler_stop(opt->sampler);
 	detach_all(s);
 	if (rc >= 0)
 		rc = take_the_rest(s);

@@ -24,6 +24,7 @@ struct ms_session_options {
 	struct mst_writer *writer;
 	struct ms_server *server; /* started */
 	struct ms_child *child;	  /* running; reaped by the session */
+	struct ms_sampler *sampler; /* NULL: nothing is sampled. Stopped by the session */
 	uint32_t stack_depth;
 	bool is_forking_followed; /* a forked child may still be on its way to us */
 	bool stops_with_command;  /* do not wait for processes that outlive the command */
@@ -44,6 +45,7 @@ struct ms_session {
 	_Atomic uint32_t wake; /* futex: raised by whoever wants the next pass now */
 	uint64_t sleep_ns;
 	uint64_t flushed_ns, flushed_events;
+	bool has_unflushed_samples;
 	uint64_t child_ended_ns; /* 0: it has not */
 	uint64_t next_look_ns;	 /* for processes that have not arrived yet */
 	bool has_notified;

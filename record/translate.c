@@ -466,6 +466,27 @@ int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item)
 	return tr->error;
 }
 
+/* ---- samples ---------------------------------------------------------------------------------------- */
+
+static int tell_sample(struct ms_translator *tr, struct mst_sample *sample, uint64_t ns)
+{
+	sample->time_ns = ns > tr->sampled_ns ? ns : tr->sampled_ns;
+	tr->sampled_ns = sample->time_ns;
+	return mst_writer_sample(tr->writer, sample);
+}
+
+int ms_translate_reading(struct ms_translator *tr, struct ms_reading *r)
+{
+	struct ms_process *proc = r->who;
+	if (proc && proc->is_dead && r->stamp > proc->end_stamp)
+		return 0;
+	int rc = proc && !proc->id ? introduce_process(tr, proc) : 0;
+	r->sample.process = proc ? proc->id : 0;
+	if (rc >= 0 && r->group)
+		rc = intern(tr, r->group, strlen(r->group), &r->sample.group);
+	return rc < 0 ? rc : tell_sample(tr, &r->sample, ms_clock_ns(tr->clock, r->stamp));
+}
+
 /* ---- ends ------------------------------------------------------------------------------------------- */
 
 int ms_translate_thread_end(

@@ -8,6 +8,7 @@
 
 #include "mstrace.h"
 #include "process.h"
+#include "sampler.h"
 #include "timebase.h"
 
 struct ms_fork_point;
@@ -19,6 +20,7 @@ struct ms_translator {
 	uint32_t first_pid;
 	struct ms_fork_point *points; /* unclaimed, newest first */
 	uint64_t last_stamp;	      /* of the order so far */
+	uint64_t sampled_ns;	      /* time of the last sample */
 	uint64_t n_late;
 	uint32_t climb[MS_UNIT_DEPTH_MAX + 1]; /* scratch: a path to the root */
 	int error;			       /* the writer's code that stopped us */
@@ -32,6 +34,9 @@ void ms_translator_release(struct ms_translator *tr);
 /* The emit function of ms_merge_run: ctx is the translator, q the queue of a tenant. 0, or the writer's
  * error. */
 int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item);
+
+/* A reading, at its place in the order. One of an image that had ended is left out. 0 or the writer's error. */
+int ms_translate_reading(struct ms_translator *tr, struct ms_reading *r);
 
 /* The thread has ended and its last item was translated. `slot_lost_*`: what its slot counted as lost and no
  * unit has told. 0 or the writer's error. */

@@ -315,7 +315,7 @@ def recorded(bin_dir, work_dir, *command):
     msdump, path = os.path.join(bin_dir, "msdump"), os.path.join(work_dir, "recorded.mst")
     os.makedirs(work_dir, exist_ok=True)
     subprocess.run(
-        [os.path.join(bin_dir, "msrecord"), "-q", "-f", "-o", path, "--", *command],
+        [os.path.join(bin_dir, "msrecord"), "-q", "-f", "-o", path, "--sample=10ms", "--", *command],
         stdout=subprocess.DEVNULL,
         check=True,
     )
@@ -323,6 +323,8 @@ def recorded(bin_dir, work_dir, *command):
     assert status == 0 and n > 1000, "%d events, exit status %d" % (n, status)
     if n < 100_000:
         compare_events(msdump, path, "--stacks")
+    n_samples, _ = compare_events(msdump, path, "--samples")
+    assert n_samples > 0, "no samples"
     assert compare_verdict(msdump, path), "the recording is not found sound"
     compare_tables(msdump, path)
     print("%d events in %d bytes" % (n, os.path.getsize(path)))

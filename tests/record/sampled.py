@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""What samples say of recorded programs: sampled.py BIN_DIR PROGRAMS_DIR WORK_DIR CASE
+
+Each case is a function below, named after what it shows. Exit 0 or 1.
+"""
+import json, os, shutil, subprocess, sys
+
+BIN, PROGRAMS, WORK = (os.path.abspath(p) for p in sys.argv[1:4])
+MIB = 1 << 20
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def run(tool, *args):
+    r = subprocess.run([os.path.join(BIN, tool), *args], capture_output=True, timeout=120)
+    check(r.returncode == 0, "%s %r: %d %r" % (tool, args, r.returncode, r.stderr))
+    return r.stdout.decode(), r.stderr.decode()
+
+
+def record(*command, sample="10ms", trace="t.mst"):
+    command = (os.path.join(PROGRAMS, command[0]), *command[1:])
+    return run("msrecord", "-f", "-o", trace, "--no-symbols", "--sample=" + sample, "--", *command)[1]
+
+
+def samples(kind="process", trace="t.mst"):
+    lines = run("msdump", "--samples", trace)[0].splitlines()
+    return [s for s in map(json.loads, lines) if s["sample"] == kind and "rss" in s]
+
+
+def resident_memory_follows_what_the_program_does():
+    record("target_grows", "16", "20000")
+    run("msdump", "--verify", "t.mst")
+    got = samples()
+    check(len(got) >= 8, "only %d samples" % len(got))
+    check(got[0]["time_ns"] < got[-1]["time_ns"], "time goes on")
+    check(max(s["rss"] for s in got) - min(s["rss"] for s in got) > 10 * MIB, "RSS does not show 16 MiB")
+    for s in got:
+        check(s["threads"] == 1 and s["minor_faults"] > 0 and s["cost_ns"] > 0, s)
+        check("pss" not in s or s["pss"] <= s["rss"], "PSS above RSS: %r" % s)
+        check("pss" not in s or s["private_dirty"] <= s["rss"], s)
+    check(any("pss" in s for s in got), "PSS was never read")
+
+
+def without_sampling_there_are_no_samples_of_memory():
+    record("target_grows", "4", "1000", sample="0")
+    check(samples() == [], "samples without being asked for")
+
+
+def short_program_is_measured_once_at_least():
+    record("target_grows", "1", "2000", sample="1h")
+    check(len(samples()) == 1, "%d samples" % len(samples()))
+
+
+def main():
+    case = sys.argv[4]
+    directory = os.path.join(WORK, case)
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    os.chdir(directory)
+    globals()[case]()
+
+
+main()
