@@ -5,6 +5,7 @@
 
 #include "format.h"
 #include "mstrace.h"
+#include "pagepool.h"
 
 #define LINE 4u       /* slots of a cache line */
 #define LINES 63u     /* with the segment's head: 4096 bytes */
@@ -41,6 +42,7 @@ struct odd {
 
 struct mst_addrmap {
 	struct segment **directory; /* 2^depth pointers; a segment of depth d fills 2^(depth-d) neighbours */
+	struct mst_pagepool *pool;  /* where segments come from; shared with clones */
 	unsigned depth;
 	uint64_t count;
 	size_t n_segments;
@@ -121,9 +123,9 @@ static void odd_remove(struct mst_addrmap *m, struct odd *o)
 
 /* ---- segments --------------------------------------------------------------------------------------------- */
 
-static struct segment *segment_new(unsigned depth)
+static struct segment *segment_new(struct mst_addrmap *m, unsigned depth)
 {
-	struct segment *s = aligned_alloc(LINE * sizeof(struct slot), sizeof(*s));
+	struct segment *s = mst_pagepool_take(m->pool);
 
 	if (s) {
 		memset(s, 0, sizeof(*s));
@@ -133,10 +135,10 @@ static struct segment *segment_new(unsigned depth)
 	return s;
 }
 
-static void segment_unref(struct segment *s)
+static void segment_unref(struct mst_addrmap *m, struct segment *s)
 {
 	if (--s->refs == 0)
-		free(s);
+		mst_pagepool_give(m->pool, s);
 }
 
 /* Which slots of a line hold addr (0: which are empty), as a mask. No branches, they would not be foreseen, and no
@@ -198,10 +200,12 @@ static struct slot *segment_room(struct segment *s, uint64_t hash, unsigned reac
 
 		if (mask == 0)
 			continue;
-		if (d != 0 && strays < STRAYS_MAX)
-			line_set_strays(own, strays + 1);
-		if (d > s->reach)
-			s->reach = d;
+		if (d != 0) {
+			if (strays < STRAYS_MAX)
+				line_set_strays(own, strays + 1);
+			if (d > s->reach) /* the head is a cache line that nothing else here needs */
+				s->reach = d;
+		}
 		return &line[__builtin_ctz(mask)];
 	}
 	return NULL;
@@ -235,12 +239,12 @@ static struct segment *own_segment(struct mst_addrmap *m, uint64_t hash)
 
 	if (!m->has_shared || shared->refs == 1)
 		return shared;
-	own = segment_new(0);
+	own = segment_new(m, 0);
 	if (!own)
 		return NULL;
 	memcpy(own, shared, sizeof(*own));
 	own->refs = 1;
-	segment_unref(shared);
+	segment_unref(m, shared);
 	directory_set(m, hash, own);
 	return own;
 }
@@ -263,34 +267,31 @@ static bool directory_double(struct mst_addrmap *m)
 	return true;
 }
 
-/* Distributes the full segment `s`, which is this map's own, over two by its next bit. */
+/* Distributes the full segment `s`, which is this map's own, over two by its next bit: itself and a new one. */
 static bool segment_split(struct mst_addrmap *m, struct segment *s, uint64_t hash)
 {
 	unsigned depth = s->depth + 1;
-	struct segment *zero, *one;
+	struct segment full, *one;
 
 	if (depth > m->depth && !directory_double(m))
 		return false;
-	zero = segment_new(depth);
-	one = segment_new(depth);
-	if (!zero || !one) {
-		free(zero);
-		free(one);
+	one = segment_new(m, depth);
+	if (!one)
 		return false;
-	}
+	full = *s;
+	memset(s, 0, sizeof(*s));
+	s->refs = 1;
+	s->depth = depth;
 	for (unsigned i = 0; i < LINES * LINE; i++) {
-		uint64_t addr = slot_addr(&s->slots[i]);
+		uint64_t addr = slot_addr(&full.slots[i]);
 		uint64_t h = hash_of(addr);
-		struct mst_live b = slot_block(&s->slots[i]);
+		struct mst_live b = slot_block(&full.slots[i]);
 
 		if (addr != 0)
-			slot_set(segment_room(h >> (64 - depth) & 1 ? one : zero, h, LINES - 1), addr, b.ordinal, b.size);
+			slot_set(segment_room(h >> (64 - depth) & 1 ? one : s, h, LINES - 1), addr, b.ordinal, b.size);
 	}
-	hash &= ~((uint64_t)1 << (64 - depth));
-	directory_set(m, hash, zero);
 	directory_set(m, hash | (uint64_t)1 << (64 - depth), one);
 	m->n_segments++;
-	segment_unref(s);
 	return true;
 }
 
@@ -303,21 +304,24 @@ struct mst_addrmap *mst_addrmap_new(void)
 	if (!m)
 		return NULL;
 	m->directory = malloc(sizeof(struct segment *));
-	if (!m->directory)
+	m->pool = mst_pagepool_new();
+	if (!m->directory || !m->pool)
 		goto fail;
-	m->directory[0] = segment_new(0);
+	m->directory[0] = segment_new(m, 0);
 	if (!m->directory[0])
 		goto fail;
 	m->n_segments = 1;
 	return m;
 fail:
+	if (m->pool)
+		mst_pagepool_unref(m->pool);
 	free(m->directory);
 	free(m);
 	return NULL;
 }
 
 /* Calls visit once for every segment of m, however many directory entries lead to it. */
-static void each_segment(const struct mst_addrmap *m, void (*visit)(struct segment *))
+static void each_segment(struct mst_addrmap *m, void (*visit)(struct mst_addrmap *, struct segment *))
 {
 	size_t n = (size_t)1 << m->depth;
 
@@ -325,12 +329,13 @@ static void each_segment(const struct mst_addrmap *m, void (*visit)(struct segme
 		struct segment *s = m->directory[i];
 
 		i += (size_t)1 << (m->depth - s->depth);
-		visit(s);
+		visit(m, s);
 	}
 }
 
-static void segment_ref(struct segment *s)
+static void segment_ref(struct mst_addrmap *m, struct segment *s)
 {
+	(void)m;
 	s->refs++;
 }
 
@@ -356,6 +361,7 @@ struct mst_addrmap *mst_addrmap_clone(struct mst_addrmap *m)
 	if (m->n_odd)
 		memcpy(c->odd, m->odd, m->n_odd * sizeof(*c->odd));
 	each_segment(c, segment_ref);
+	mst_pagepool_ref(c->pool);
 	return c;
 }
 
@@ -364,6 +370,7 @@ void mst_addrmap_free(struct mst_addrmap *m)
 	if (!m)
 		return;
 	each_segment(m, segment_unref);
+	mst_pagepool_unref(m->pool);
 	free(m->directory);
 	free(m->odd);
 	free(m);
