@@ -407,26 +407,24 @@ void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const 
 	record_any(call, &ev, ms_session.has_free_stacks, MS_RELEASING);
 }
 
-/* ---- the short way: malloc and free when nothing is unusual ---- */
+/* ---- the short way: calls of one pointer and one size when nothing is unusual ---- */
 
 /* The same as above with all that is seldom left out, in straight code: the clock is the TSC, no handler has
  * left anything aside, nothing is to be attended to, the stack is a difference of a few frames, the chunk has
  * room. What is not so goes the long way. Look at the disassembly after a change. */
 
-/* Stamps and publishes the unit of `words` words whose words from the second on stand at the writer's place.
- * False: nothing was published, since a handler has units to be put in order with this one. */
-ALWAYS_INLINE bool publish_short(
-	struct ms_thread *t, enum ms_call_kind kind, size_t words, enum ms_moment moment, uint64_t *stamp)
+/* What the short way did not do: DIFF is the stack's difference if that was taken already. */
+static COLD void record_long(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack,
+	uint64_t diff, enum ms_moment moment)
 {
-	uint64_t *u = t->writer.pos;
-	ms_writer_intend(&t->writer);
-	*stamp = ms_clock_raw(true, moment) - ms_session.clock_base;
-	u[0] = MS_UNIT_HEAD(kind, *stamp);
-	if (MS_UNLIKELY(has_side(t)))
-		return false;
-	ms_writer_commit(&t->writer, u + words);
-	ms_writer_idle(&t->writer);
-	return true;
+	if (diff == MS_UNWIND_NOT_QUICK) {
+		record(t, guard, ev, has_stack, moment);
+		return;
+	}
+	struct ms_stack_diff d = {
+		(uint32_t)diff, (uint32_t)(diff >> 32), t->unwind.ip + (uint32_t)diff, t->unwind.flags};
+	struct shown s = shown_of(t, &d);
+	record_shown(t, guard, ev, &s, moment);
 }
 
 static COLD void publish_with_side(
@@ -436,111 +434,98 @@ static COLD void publish_with_side(
 	ms_writer_idle(&t->writer);
 }
 
-ALWAYS_INLINE void finish_short(struct ms_thread *t, uintptr_t guard)
+/* Stamps and publishes the unit of `words` words whose words from the second on stand at the writer's place,
+ * and leaves the guard at rest. */
+ALWAYS_INLINE void publish_short(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, size_t words,
+	bool has_stack, enum ms_moment moment)
 {
+	uint64_t stamp, *u = t->writer.pos;
+	ms_writer_intend(&t->writer);
+	stamp = ms_clock_raw(true, moment) - ms_session.clock_base;
+	u[0] = MS_UNIT_HEAD(ev->kind, stamp);
+	if (MS_LIKELY(!has_side(t))) {
+		ms_writer_commit(&t->writer, u + words);
+		ms_writer_idle(&t->writer);
+	} else { /* a handler has units to be put in order with this one */
+		publish_with_side(t, ev, stamp, has_stack);
+	}
 	guard_rest(guard);
 	if (MS_UNLIKELY(has_side(t)))
 		settle_side(t, guard);
 }
 
-ALWAYS_INLINE struct ms_event malloc_event(const void *p, size_t size)
+/* Words 1 and 2 of a unit without a stack; a release has no word 2. Returns the unit's words. */
+ALWAYS_INLINE size_t write_stackless(uint64_t *u, const struct ms_event *ev, bool has_size)
 {
-	return (struct ms_event){.kind = MS_CALL_MALLOC, .addr = (uintptr_t)p, .size = size};
+	u[1] = ev->addr | (uint64_t)(MS_UF_NO_STACK | (has_size ? 0 : MS_UF_SHORT)) << 48;
+	if (has_size)
+		u[2] = ev->size;
+	return 2 + (size_t)has_size;
 }
 
-static COLD void malloc_long(struct ms_thread *t, uintptr_t guard, const void *p, size_t size)
+/* Words 1 and further of a unit whose stack DIFF tells, which is not the same as before if it has a SAME of
+ * its own. Returns the unit's words. */
+ALWAYS_INLINE size_t write_difference(struct ms_thread *t, const struct ms_event *ev, bool has_size, uint64_t diff)
 {
-	struct ms_event ev = malloc_event(p, size);
-	record(t, guard, &ev, ms_session.stack_depth != 0, MS_ACQUIRED);
-}
-
-static COLD void malloc_shown_long(
-	struct ms_thread *t, uintptr_t guard, const void *p, size_t size, const struct ms_stack_diff *d)
-{
-	struct ms_event ev = malloc_event(p, size);
-	struct shown s = shown_of(t, d);
-	record_shown(t, guard, &ev, &s, MS_ACQUIRED);
-}
-
-static COLD void malloc_with_side(struct ms_thread *t, const void *p, size_t size, uint64_t stamp)
-{
-	struct ms_event ev = malloc_event(p, size);
-	publish_with_side(t, &ev, stamp, ms_session.stack_depth != 0);
-}
-
-static HOT void malloc_stackless(struct ms_thread *t, uintptr_t guard, const void *p, size_t size)
-{
-	uint64_t stamp, *u = t->writer.pos;
-	if (MS_UNLIKELY(!ms_writer_fits(&t->writer, 3))) {
-		malloc_long(t, guard, p, size);
-		return;
+	uint64_t *u = t->writer.pos, keep = (uint32_t)diff, n_push = diff >> 32;
+	const uintptr_t *push = t->unwind.ip + keep;
+	if (diff == t->depth) {
+		u[1] = ev->addr | (uint64_t)(MS_UF_SAME | (has_size ? 0 : MS_UF_SHORT)) << 48;
+		if (has_size)
+			u[2] = ev->size;
+		return 2 + (size_t)has_size;
 	}
-	u[1] = (uintptr_t)p | (uint64_t)MS_UF_NO_STACK << 48;
-	u[2] = size;
-	if (!publish_short(t, MS_CALL_MALLOC, 3, MS_ACQUIRED, &stamp))
-		malloc_with_side(t, p, size, stamp);
-	finish_short(t, guard);
+	u[1] = ev->addr | n_push << 56;
+	u[2] = ev->size | keep << 48;
+	for (uint64_t i = 0; i < n_push; i++)
+		u[3 + i] = push[i];
+	t->depth = (uint32_t)(keep + n_push);
+	return 3 + n_push;
 }
 
-HOT void ms_emit_malloc(struct ms_thread *t, const void *frame, const void *p, size_t size)
+/* ev: of a size below 2^48, without flags. Acquisitions tell their size, releases here have none. */
+ALWAYS_INLINE void record_short(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack,
+	enum ms_moment moment)
 {
-	uintptr_t guard = (uintptr_t)frame;
-	struct ms_unwind_regs at = caller_of(guard);
-	struct ms_stack_diff d;
-	uint64_t stamp;
+	bool has_size = moment == MS_ACQUIRED;
+	uint64_t diff = MS_UNWIND_NOT_QUICK;
+	size_t words;
 	guard_record(guard);
 	if (MS_UNLIKELY(t->attention || !ms_session.is_tsc)) {
-		malloc_long(t, guard, p, size);
+		record_long(t, guard, ev, has_stack, diff, moment);
 		return;
 	}
-	if (MS_UNLIKELY(!ms_session.stack_depth)) {
-		malloc_stackless(t, guard, p, size);
-		return;
+	if (has_stack) {
+		struct ms_unwind_regs at = caller_of(guard);
+		diff = ms_unwind_quick(&t->unwind, at.ip, at.sp, at.bp);
+		/* NOT_QUICK pushes more than any */
+		if (MS_UNLIKELY(diff >> 32 >= PUSH_ESCAPE || t->needs_whole_stack ||
+				!ms_writer_fits(&t->writer, 3 + (diff >> 32)))) {
+			record_long(t, guard, ev, has_stack, diff, moment);
+			return;
+		}
+		words = write_difference(t, ev, has_size, diff);
+	} else {
+		if (MS_UNLIKELY(!ms_writer_fits(&t->writer, 3))) {
+			record_long(t, guard, ev, has_stack, diff, moment);
+			return;
+		}
+		words = write_stackless(t->writer.pos, ev, has_size);
 	}
-	ms_unwind_from(&t->unwind, at.ip, at.sp, at.bp, &d);
-	if (MS_UNLIKELY(t->needs_whole_stack || (d.flags != 0) != t->is_cut || d.n_push >= PUSH_ESCAPE ||
-			d.keep == 0 || !ms_writer_fits(&t->writer, 3 + d.n_push))) {
-		malloc_shown_long(t, guard, p, size, &d);
-		return;
-	}
-	bool is_same = d.n_push == 0 && d.keep == t->depth;
-	uint64_t *u = t->writer.pos;
-	u[1] = (uintptr_t)p | (uint64_t)(is_same ? MS_UF_SAME : 0) << 48 | (uint64_t)d.n_push << 56;
-	u[2] = size | (uint64_t)(is_same ? 0 : d.keep) << 48;
-	for (uint32_t i = 0; i < d.n_push; i++)
-		u[3 + i] = d.push[i];
-	t->depth = d.keep + d.n_push;
-	if (!publish_short(t, MS_CALL_MALLOC, 3 + d.n_push, MS_ACQUIRED, &stamp))
-		malloc_with_side(t, p, size, stamp);
-	finish_short(t, guard);
+	publish_short(t, guard, ev, words, has_stack, moment);
 }
 
-static COLD void free_long(struct ms_thread *t, uintptr_t guard, const void *p)
+HOT void ms_emit_block(
+	struct ms_thread *t, const void *frame, enum ms_call_kind kind, const void *p, size_t size)
 {
-	struct ms_event ev = {.kind = MS_CALL_FREE, .addr = (uintptr_t)p};
-	record(t, guard, &ev, ms_session.has_free_stacks && ms_session.stack_depth, MS_RELEASING);
-}
-
-static COLD void free_with_side(struct ms_thread *t, const void *p, uint64_t stamp)
-{
-	struct ms_event ev = {.kind = MS_CALL_FREE, .addr = (uintptr_t)p};
-	publish_with_side(t, &ev, stamp, false);
+	struct ms_event ev = {.kind = kind, .addr = (uintptr_t)p, .size = size};
+	record_short(t, (uintptr_t)frame, &ev, ms_session.stack_depth != 0, MS_ACQUIRED);
 }
 
 HOT void ms_emit_free(struct ms_thread *t, const void *frame, const void *p)
 {
-	uintptr_t guard = (uintptr_t)frame;
-	uint64_t stamp;
-	guard_record(guard);
-	if (MS_UNLIKELY(t->attention || !ms_session.is_tsc || ms_session.has_free_stacks ||
-			!ms_writer_fits(&t->writer, 2))) {
-		free_long(t, guard, p);
-		return;
-	}
-	t->writer.pos[1] = ((uintptr_t)p & MS_ADDR_MASK) | (uint64_t)(MS_UF_SHORT | MS_UF_NO_STACK) << 48;
-	if (!publish_short(t, MS_CALL_FREE, 2, MS_RELEASING, &stamp))
-		free_with_side(t, p, stamp);
-	finish_short(t, guard);
+	struct ms_event ev = {.kind = MS_CALL_FREE, .addr = (uintptr_t)p & MS_ADDR_MASK};
+	record_short(t, (uintptr_t)frame, &ev, ms_session.has_free_stacks, MS_RELEASING);
 }
 
 /* ---- the others ---- */

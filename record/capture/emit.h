@@ -44,9 +44,10 @@ void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev);
 /* The real call is about to release p: tell of it. size is 0 unless the caller said it. */
 void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size);
 
-/* The same for the two commonest, after ms_enter_fast: malloc returned p for size < 2^31; free(p) is about
- * to. */
-void ms_emit_malloc(struct ms_thread *t, const void *frame, const void *p, size_t size);
+/* The same for the commonest, after ms_enter_fast: the call (kind) returned the block p for a size < 2^31;
+ * free(p) is about to release one. */
+void ms_emit_block(
+	struct ms_thread *t, const void *frame, enum ms_call_kind kind, const void *p, size_t size);
 void ms_emit_free(struct ms_thread *t, const void *frame, const void *p);
 
 /* realloc(p) is about to begin. */

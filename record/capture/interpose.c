@@ -66,7 +66,7 @@ static void *leave_boot(void *old, size_t size, const void *frame)
 
 /* ---- acquiring ---- */
 
-/* malloc and free have a way of their own through the common case; all others take the general one. */
+/* malloc, calloc and free have a way of their own through the common case; all others take the general one. */
 static __attribute__((noinline, cold)) void *malloc_rarely(size_t size, const void *frame)
 {
 	struct ms_call call;
@@ -89,18 +89,36 @@ HOOK void *malloc(size_t size)
 		acquired(&call, (struct ms_event){.kind = MS_CALL_MALLOC, .size = size}, NULL);
 		return NULL;
 	}
-	ms_emit_malloc(t, frame, p, size);
+	ms_emit_block(t, frame, MS_CALL_MALLOC, p, size);
 	ms_leave_fast();
+	return p;
+}
+
+static __attribute__((noinline, cold)) void *calloc_rarely(size_t n, size_t size, const void *frame)
+{
+	struct ms_call call;
+	if (!ms_enter(&call, frame))
+		return ms_real.calloc(n, size);
+	void *p = ms_real.calloc(n, size);
+	acquired(&call, (struct ms_event){.kind = MS_CALL_CALLOC, .size = product(n, size)}, p);
 	return p;
 }
 
 HOOK void *calloc(size_t n, size_t size)
 {
-	struct ms_call call;
-	if (!ENTER(&call))
-		return ms_real.calloc(n, size);
+	const void *frame = __builtin_frame_address(0);
+	size_t bytes = product(n, size);
+	struct ms_thread *t = bytes <= INT32_MAX ? ms_enter_fast(frame) : NULL;
+	if (MS_UNLIKELY(!t))
+		return calloc_rarely(n, size, frame);
 	void *p = ms_real.calloc(n, size);
-	acquired(&call, (struct ms_event){.kind = MS_CALL_CALLOC, .size = product(n, size)}, p);
+	if (MS_UNLIKELY(!p)) {
+		struct ms_call call = {.thread = t, .mine = (uintptr_t)frame};
+		acquired(&call, (struct ms_event){.kind = MS_CALL_CALLOC, .size = bytes}, NULL);
+		return NULL;
+	}
+	ms_emit_block(t, frame, MS_CALL_CALLOC, p, bytes);
+	ms_leave_fast();
 	return p;
 }
 

@@ -125,7 +125,7 @@ static bool adopt(void *base)
 	s.clock_base = ctl->clock_base;
 	s.is_tsc = ctl->clock == MS_CLOCK_TSC;
 	s.is_blocking = ctl->on_full == MS_FULL_BLOCK;
-	s.has_free_stacks = ctl->free_stacks != 0;
+	s.has_free_stacks = ctl->free_stacks != 0 && ctl->stack_depth != 0;
 	s.stack_depth = ctl->stack_depth < MS_MAX_STACK_DEPTH ? ctl->stack_depth : MS_MAX_STACK_DEPTH;
 	bool usable = !s.is_tsc || ms_session_may_read_tsc();
 	atomic_store(&s.segment.control->attached, usable ? MS_ATTACHED : MS_ATTACH_NO_TSC);

@@ -727,6 +727,116 @@ static void settle(struct climb *c, struct walk *w, uint32_t n, struct ms_stack_
 	*out = (struct ms_stack_diff){keep, depth - keep, u->ip + keep, c->flags};
 }
 
+/* ---- the quick way ---- */
+
+/* The rule at PC, if the table has it. */
+static inline bool has_rule(uintptr_t pc, uintptr_t generation, ms_cfi_rule *rule)
+{
+	uintptr_t key = pc | generation;
+	struct rule_entry *e = bucket_of(pc);
+
+	for (unsigned i = 0; i < BUCKET; i++, e++) {
+		if (atomic_load_explicit(&e->key, memory_order_acquire) != key)
+			continue;
+		*rule = atomic_load_explicit(&e->rule, memory_order_acquire);
+		return likely(atomic_load_explicit(&e->key, memory_order_relaxed) == key);
+	}
+	return false;
+}
+
+/*
+ * F becomes its caller. The stack's words from LO to LO + SPAN can be loaded. False, F unchanged: the rule is not in
+ * the table or not one of the two common ones, or makes no sense here.
+ */
+static inline bool step_quick(struct ms_unwind_frame *f, uintptr_t generation, uintptr_t lo, uintptr_t span)
+{
+	uintptr_t cfa, slot = 0, bp = f->bp, ip;
+	ms_cfi_rule rule;
+
+	if (unlikely(!has_rule(f->ip - 1, generation, &rule)))
+		return false;
+	if (unlikely(ms_cfi_kind(rule) != MS_CFI_SP && ms_cfi_kind(rule) != MS_CFI_BP))
+		return false;
+	cfa = (ms_cfi_kind(rule) == MS_CFI_SP ? f->sp : f->bp) + (uintptr_t)ms_cfi_cfa_off(rule);
+	if (unlikely(cfa <= f->sp || cfa % 8 != 0 || cfa - 8 - lo > span))
+		return false;
+	if (ms_cfi_bp(rule) != MS_CFI_BP_SAME) {
+		slot = (ms_cfi_bp(rule) == MS_CFI_BP_CFA ? cfa : f->bp) + (uintptr_t)ms_cfi_bp_off(rule);
+		if (unlikely(slot < f->sp || slot - lo > span))
+			return false;
+		bp = word_at(slot);
+	}
+	ip = word_at(cfa - 8);
+	if (unlikely(ip == 0))
+		return false;
+	*f = (struct ms_unwind_frame){ip, cfa, bp, slot};
+	return true;
+}
+
+/* FRESH[0..K-1], innermost first, stand on the KEPT outer frames from now on. What settle() does, for the quick way. */
+static inline uint64_t settle_quick(struct ms_unwind *u, uint32_t kept, uint32_t k, uint32_t n)
+{
+	uint32_t depth = kept, keep = kept;
+
+	while (k-- > 0) {
+		const struct ms_unwind_frame *f = &u->fresh[k];
+
+		if (keep == depth && depth < n && u->ip[depth] == f->ip)
+			keep++;
+		u->ip[depth] = f->ip;
+		u->sp[depth] = f->sp;
+		u->bp[depth] = f->bp;
+		set_slot(u, depth, f->bp_slot);
+		depth++;
+	}
+	atomic_signal_fence(memory_order_release);
+	u->n = depth;
+	return keep | (uint64_t)(depth - keep) << 32;
+}
+
+/*
+ * climb() and settle() for what nearly every event is, in registers: nothing remembered but u->fresh is written until
+ * the remembered stack is met.
+ */
+uint64_t ms_unwind_quick(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t bp)
+{
+	struct ms_unwind_frame f = {ip, sp, bp, never_slot(bp)};
+	uint64_t epoch = atomic_load_explicit(&modules_epoch, memory_order_acquire);
+	uintptr_t generation = (epoch / EPOCH_STEP) << ADDRESS_BITS, span = u->stack.hi - sp - 8;
+	uint32_t n = u->n, i = n, k = 0, limit = u->limit;
+
+	if (unlikely(epoch != u->epoch || !u->reusable || u->recheck || sp < u->stack.lo ||
+			sp >= u->stack.hi || u->stack.hi - sp < 8))
+		return MS_UNWIND_NOT_QUICK;
+	for (;;) {
+		while (i > 0 && u->sp[i - 1] < f.sp)
+			i--;
+		if (i > 0 && is_remembered(u, i - 1, &f)) {
+			uint32_t outer = outermost_valid(u, i - 1);
+
+			if (likely(outer == 0))
+				break;
+			for (; i - 1 > outer; i--) { /* these hold, what is outside of them does not */
+				if (unlikely(k == limit))
+					return MS_UNWIND_NOT_QUICK;
+				u->fresh[k++] = f;
+				f = remembered(u, i - 2);
+			}
+		}
+		if (unlikely(k == limit))
+			return MS_UNWIND_NOT_QUICK;
+		u->fresh[k++] = f;
+		if (unlikely(!step_quick(&f, generation, sp, span)))
+			return MS_UNWIND_NOT_QUICK;
+	}
+	if (unlikely(i + k > limit))
+		return MS_UNWIND_NOT_QUICK;
+	u->n = 0; /* as in ms_unwind_from() */
+	atomic_signal_fence(memory_order_release);
+	set_slot(u, i - 1, f.bp_slot);
+	return settle_quick(u, i, k, n);
+}
+
 /*
  * The thread's own stack is not known: its first event may have come from a coroutine. Look again now and
  * then, ever more seldom.
@@ -745,6 +855,14 @@ void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t b
 	struct walk w;
 	uint32_t n;
 
+	uint64_t diff = ms_unwind_quick(u, ip, sp, bp);
+
+	if (diff != MS_UNWIND_NOT_QUICK) {
+		uint32_t keep = (uint32_t)diff;
+
+		*out = (struct ms_stack_diff){keep, (uint32_t)(diff >> 32), u->ip + keep, u->flags};
+		return;
+	}
 	if (unlikely(u->stack.hi == 0))
 		find_own_stack(u, sp);
 	open_walk(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);

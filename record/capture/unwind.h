@@ -108,6 +108,14 @@ struct ms_unwind_bounds ms_unwind_find_stack(uintptr_t sp);
 void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t bp, struct ms_stack_diff *out);
 
 /*
+ * The same for the common case only, at half the cost: the thread's own stack, rules already in the table, an
+ * outer part of the remembered stack still there. Returns keep (bits 0-31) and n_push (32-63) of a difference
+ * whose flags are those of the one before, its ips at u->ip + keep; or MS_UNWIND_NOT_QUICK, U being as it was.
+ */
+#define MS_UNWIND_NOT_QUICK (~UINT64_C(0))
+uint64_t ms_unwind_quick(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t bp);
+
+/*
  * Unwind from AT and fill OUT. Owner thread only, not from a signal handler that interrupted this very
  * function (use ms_unwind_fresh there). May be left by longjmp: the next result then has keep = 0. Cannot
  * fail; the stack has at least one frame.
