@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -84,12 +85,17 @@ static bool find_recorder(void)
 
 /* Does another thread of the parent process lend us its memory (vfork, posix_spawn)? Every thread that glibc
  * starts or forks has told the kernel where its list of robust locks is; these children have none. They must
- * not attach, for what they attach would be the parent's: under their pid, which ends soon. */
+ * not attach, for what they attach would be the parent's: under their pid, which ends soon. A child of a raw
+ * system call of fork's kind has no list either, but memory of its own; a kernel that will not tell is taken to
+ * mean a loan. */
 static bool is_on_loan(void)
 {
 	void *head = NULL;
 	size_t len;
-	return ms_rawcall(SYS_get_robust_list, 0, (long)&head, (long)&len, 0, 0, 0) == 0 && !head;
+	if (ms_rawcall(SYS_get_robust_list, 0, (long)&head, (long)&len, 0, 0, 0) != 0 || head)
+		return false;
+	long pid = ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0), parent = ms_rawcall(SYS_getppid, 0, 0, 0, 0, 0, 0);
+	return ms_rawcall(SYS_kcmp, pid, parent, KCMP_VM, 0, 0, 0) <= 0;
 }
 
 /* ---- attaching ---- */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,6 +94,39 @@ static int vforks(char **argv)
 	return 0;
 }
 
+static _Alignas(16) char stack_of_clone[65536];
+
+static int in_same_memory(void *arg)
+{
+	(void)arg;
+	free(grab(713)); /* the parent's heap: its stream */
+	_exit(4);
+}
+
+/* Children that libc knows nothing of: of the kind of fork, and of the kind of vfork. */
+static int raw_clones(char **argv)
+{
+	(void)argv;
+	free(grab(710));
+	for (int i = 0; i < 20; i++) {
+		long pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+		if (pid == 0) {
+			free(grab(711));
+			_exit(4);
+		}
+		if (pid < 0 || reap((pid_t)pid) != 4)
+			return 1;
+	}
+	void *mine = grab(712);
+	for (int i = 0; i < 20; i++) {
+		pid_t pid = clone(in_same_memory, stack_of_clone + sizeof(stack_of_clone), CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+		if (pid < 0 || reap(pid) != 4)
+			return 2;
+	}
+	free(mine);
+	return 0;
+}
+
 static int spawns(char **argv)
 {
 	static char path[] = "/bin/true";
@@ -166,8 +201,14 @@ __attribute__((destructor)) static void static_destructor(void)
 		free(grab(1102));
 }
 
+static void *leave(void *arg)
+{
+	exit((int)(intptr_t)arg);
+}
+
 static int ends(char **argv)
 {
+	pthread_t t;
 	atexit(at_exit);
 	free(grab(1100));
 	switch (number(argv, 0)) {
@@ -180,8 +221,14 @@ static int ends(char **argv)
 		quick_exit(4);
 	case 3:
 		abort();
-	default:
+	case 4:
 		raise(SIGKILL);
+		break;
+	default: /* by another thread, while this one is in the heap */
+		if (pthread_create(&t, NULL, leave, (void *)5) != 0)
+			return 1;
+		for (;;)
+			free(grab(1103));
 	}
 	return 1;
 }
@@ -207,6 +254,7 @@ const struct victim_mode victim_processes[] = {
 	{"forks", forks},
 	{"fork_storm", fork_storm},
 	{"vforks", vforks},
+	{"raw_clones", raw_clones},
 	{"spawns", spawns},
 	{"daemons", daemons},
 	{"execs", execs},
