@@ -8,10 +8,13 @@ static int implementation(void)
 	return 1;
 }
 
+static void *from_before;
+
 __attribute__((used)) static int (*resolve(void))(void)
 {
 	for (int i = 0; i < 10; i++)
-		keep = malloc(1000); /* never freed: some come before any hook can record */
+		keep = malloc(1000); /* some come before any hook can record */
+	from_before = malloc(1001);
 	return implementation;
 }
 
@@ -24,4 +27,6 @@ __attribute__((constructor)) static void allocate(void)
 		free(keep);
 	}
 	(void)early_answer();
+	if (getenv("EARLY_FREES"))
+		free(from_before);
 }

@@ -1,9 +1,11 @@
 /* Handlers that allocate, jump or fork on top of a hook; and cancellation, which is a signal, too. */
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -138,6 +140,81 @@ static int async_cancel(char **argv)
 	return 0;
 }
 
+/* A cancellation that is due, but deferred, strikes at the next cancellation point: a hook must have none. */
+static void *due_to_end(void *arg)
+{
+	pthread_cancel(pthread_self());
+	for (int i = 0; i < 1000; i++) /* the first of them takes the thread's slot */
+		free(grab(20034));
+	atomic_fetch_add(&truth->n[TRUTH_PAIRS], 1000);
+	pthread_testcancel();
+	atomic_fetch_add(&truth->n[TRUTH_WRONG], 1);
+	return arg;
+}
+
+static int deferred_cancel(char **argv)
+{
+	(void)argv;
+	in_threads(20, due_to_end);
+	return truth->n[TRUTH_WRONG] != 0 || truth->n[TRUTH_PAIRS] != 20 * 1000;
+}
+
+/* A collector that stops the world: threads are held in a signal handler wherever they are, hooks included,
+ * while it goes on calling the heap. */
+enum { MUTATORS = 4, COLLECTIONS = 300, CALLS_MEANWHILE = 20 };
+static sem_t is_held;
+static _Atomic int n_collections;
+static _Atomic bool is_collected;
+
+static void on_hold(int sig)
+{
+	int saved = errno, before = atomic_load(&n_collections);
+	(void)sig;
+	sem_post(&is_held);
+	while (atomic_load(&n_collections) == before)
+		usleep(100);
+	errno = saved;
+}
+
+static void *mutate(void *arg)
+{
+	for (int i = 0; !atomic_load(&is_collected); i++)
+		hook_only(i % 7);
+	return arg;
+}
+
+static void collect(const pthread_t *mutators)
+{
+	for (int i = 0; i < MUTATORS; i++)
+		pthread_kill(mutators[i], SIGUSR1);
+	for (int i = 0; i < MUTATORS; i++)
+		while (sem_wait(&is_held) < 0)
+			;
+	for (int i = 0; i < CALLS_MEANWHILE; i++) {
+		void *p = NULL;
+		keep = (void *)(intptr_t)posix_memalign(&p, 3, 31339);
+		atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
+	}
+	atomic_fetch_add(&n_collections, 1);
+}
+
+static int stopped_world(char **argv)
+{
+	pthread_t mutators[MUTATORS];
+	(void)argv;
+	sem_init(&is_held, 0, 0);
+	signal(SIGUSR1, on_hold);
+	for (int i = 0; i < MUTATORS; i++)
+		if (pthread_create(&mutators[i], NULL, mutate, NULL) != 0)
+			return 1;
+	for (int i = 0; i < COLLECTIONS; i++)
+		collect(mutators);
+	atomic_store(&is_collected, true);
+	for (int i = 0; i < MUTATORS; i++)
+		pthread_join(mutators[i], NULL);
+	return 0;
+}
+
 static volatile sig_atomic_t is_child;
 
 /* A handler that forks on top of whatever the program is doing, hooks included. */
@@ -259,6 +336,8 @@ const struct victim_mode victim_signals[] = {
 	{"signals_alternate", signals_alternate},
 	{"jumps", jumps},
 	{"async_cancel", async_cancel},
+	{"deferred_cancel", deferred_cancel},
+	{"stopped_world", stopped_world},
 	{"fork_in_handler", fork_in_handler},
 	{"stepped", stepped},
 	{"stepped_jump", stepped_jump},
