@@ -3,7 +3,7 @@
  * An analysis is a constant that says what it asks, and three functions that find the answer: begin, events
  * (may be NULL), end. It never opens, prints or exits; it fills tables, and msanalyze.c prints them as text,
  * CSV or JSON. One pass over the trace feeds any number of analyses, with one replay among them; each may
- * keep O(stacks + live blocks), never O(events).
+ * keep O(stacks + live blocks + samples), never O(events).
  *
  * A new analysis is one new file and one line in the table of msanalyze.c. */
 #ifndef MSANALYZE_ANALYSIS_H
@@ -19,6 +19,7 @@ struct options {
 	int sort;	    /* index into the analysis's sort words */
 	uint64_t top;	    /* rows, 0 = all */
 	uint64_t pid;	    /* kernel pid to count, 0 = all */
+	uint64_t points;    /* memory: samples of each process, 0 = all */
 	uint64_t fail_over; /* leaks: bytes that may stay live */
 };
 
@@ -49,10 +50,13 @@ struct analysis {
 	void *(*begin)(const struct pass *pass);
 	/* The next n events, after the replay has taken them. */
 	void (*events)(void *state, const struct pass *pass, const struct mst_event *events, size_t n);
+	/* A sample, when all events before it and none behind it have been taken. May be NULL. */
+	void (*sample)(void *state, const struct pass *pass, const struct mst_sample *sample);
 	/* Fills *answer with tables that the caller frees. */
 	void (*end)(void *state, const struct pass *pass, struct answer *answer);
 };
 
-extern const struct analysis analysis_summary, analysis_leaks, analysis_peak, analysis_top;
+extern const struct analysis analysis_summary, analysis_leaks, analysis_peak, analysis_top,
+	analysis_memory;
 
 #endif

@@ -14,6 +14,7 @@ static const struct analysis *const analyses[] = {
 	&analysis_leaks,
 	&analysis_peak,
 	&analysis_top,
+	&analysis_memory,
 };
 
 enum { N_ANALYSES = sizeof(analyses) / sizeof(*analyses) };
@@ -31,6 +32,7 @@ static const struct ms_example examples[] = {
 	{"msanalyze summary app.mst", "how much, how high, and was anything lost"},
 	{"msanalyze leaks --fail-over=64K app.mst", "for continuous integration: exits 1 above the limit"},
 	{"msanalyze top --sort calls -n 5 app.mst", "the five busiest call stacks"},
+	{"msanalyze memory --points=20 app.mst", "how resident memory grew, beside the heap"},
 	{"msanalyze peak --format=json app.mst | jq .bytes", "the exact peak, in bytes"},
 	{0},
 };
@@ -129,25 +131,68 @@ static bool has_pid(const struct mst_reader *r, uint64_t pid)
 	return false;
 }
 
+/* What is being fed: the analyses chosen and what they have found so far. */
+struct feed {
+	struct mst_reader *reader;
+	struct mst_replay *replay;
+	struct pass *pass;
+	const struct analysis *const *chosen;
+	void **states;
+	size_t n;
+};
+
+static void feed_events(const struct feed *f, const struct mst_event *events, size_t n)
+{
+	if (n == 0)
+		return;
+	if (mst_replay_apply_batch(f->replay, events, n) < 0)
+		ms_die("out of memory");
+	f->pass->n_events += n;
+	f->pass->last_ns = events[n - 1].time_ns;
+	for (size_t i = 0; i < f->n; i++)
+		if (f->chosen[i]->events)
+			f->chosen[i]->events(f->states[i], f->pass, events, n);
+}
+
+static void feed_sample(const struct feed *f, const struct mst_sample *sample)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->chosen[i]->sample)
+			f->chosen[i]->sample(f->states[i], f->pass, sample);
+}
+
+/* The events of a batch, cut where samples stand among them. */
+static void feed_batch(const struct feed *f, const struct mst_event *events, size_t n)
+{
+	struct mst_sample sample;
+	size_t done = 0;
+
+	while (n && mst_reader_next_sample(f->reader, events[n - 1].number, &sample)) {
+		size_t at = done;
+
+		while (at < n && events[at].number < sample.event)
+			at++;
+		feed_events(f, events + done, at - done);
+		feed_sample(f, &sample);
+		done = at;
+	}
+	feed_events(f, events + done, n - done);
+}
+
 /* Feeds the whole trace to the replay and the analyses. */
-static void read_events(const char *path, struct mst_reader *r, struct mst_replay *replay, struct pass *pass,
-	const struct analysis *const *chosen, void **states, size_t n)
+static void feed_all(const struct feed *f, const char *path)
 {
 	const struct mst_event *events;
-	size_t n_events;
+	struct mst_sample sample;
+	size_t n;
 	int rc;
 
-	while ((rc = mst_reader_next_batch(r, &events, &n_events)) > 0) {
-		if (mst_replay_apply_batch(replay, events, n_events) < 0)
-			ms_die("out of memory");
-		pass->n_events += n_events;
-		pass->last_ns = events[n_events - 1].time_ns;
-		for (size_t i = 0; i < n; i++)
-			if (chosen[i]->events)
-				chosen[i]->events(states[i], pass, events, n_events);
-	}
+	while ((rc = mst_reader_next_batch(f->reader, &events, &n)) > 0)
+		feed_batch(f, events, n);
 	if (rc < 0)
-		ms_trace_die(r, path, rc);
+		ms_trace_die(f->reader, path, rc);
+	while (mst_reader_next_sample(f->reader, UINT64_MAX, &sample))
+		feed_sample(f, &sample);
 }
 
 static void print_answers(const struct analysis *const *chosen, const struct answer *answers, size_t n,
@@ -189,6 +234,7 @@ static int analyze(
 	for (size_t i = 0; i < n; i++) {
 		columns.columns |= chosen[i]->needs_stacks ? MST_COL_STACK : 0u;
 		counting.by_stack |= chosen[i]->needs_stacks;
+		columns.samples |= chosen[i]->sample != NULL;
 	}
 	struct mst_reader *r = ms_trace_open(path, &columns);
 
@@ -198,7 +244,7 @@ static int analyze(
 
 	for (size_t i = 0; i < n; i++)
 		states[i] = chosen[i]->begin ? chosen[i]->begin(&pass) : NULL;
-	read_events(path, r, replay, &pass, chosen, states, n);
+	feed_all(&(struct feed){r, replay, &pass, chosen, states, n}, path);
 	if (options->pid && !has_pid(r, options->pid))
 		ms_die("no process %llu in '%s'", (unsigned long long)options->pid, path);
 	for (size_t i = 0; i < n; i++)
@@ -227,7 +273,7 @@ static size_t choose(const char *name, const struct analysis *const **chosen)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.top = 20, .fail_over = UINT64_MAX};
+	struct options options = {.top = 20, .points = 100, .fail_over = UINT64_MAX};
 	struct ms_command commands[N_ANALYSES + 2] = {0};
 	struct ms_tool with_commands = tool;
 	struct ms_parsed parsed;

@@ -197,6 +197,15 @@ static void print_percent(struct ms_out *o, uint64_t hundredths)
 	ms_out_printf(o, ".%02u", (unsigned)(hundredths % 100));
 }
 
+/* The number of a signed cell without its sign, which is written. */
+static uint64_t print_sign(struct ms_out *o, uint64_t v)
+{
+	if ((int64_t)v >= 0)
+		return v;
+	ms_out_char(o, '-');
+	return -v;
+}
+
 /* ---- text ---- */
 
 static void print_rounded(struct ms_out *o, enum ms_column_type type, uint64_t v)
@@ -224,6 +233,13 @@ static void print_text_cell(struct ms_out *o, const struct ms_table *t, const st
 		ms_out_hex(o, c->v);
 	} else if (type == MS_COLUMN_BOOL) {
 		ms_out_str(o, c->v ? "yes" : "no");
+	} else if (type == MS_COLUMN_DIFFERENCE) {
+		uint64_t v = print_sign(o, c->v);
+
+		if (is_exact)
+			ms_out_u64(o, v);
+		else
+			ms_print_size(o, v);
 	} else if (is_exact || type == MS_COLUMN_NUMBER) {
 		ms_out_u64(o, c->v);
 	} else {
@@ -415,6 +431,8 @@ static void print_csv_cell(struct ms_out *o, const struct ms_table *t, const str
 		ms_out_hex(o, c->v);
 	} else if (c->kind == CELL_NUMBER && type == MS_COLUMN_BOOL) {
 		ms_out_str(o, c->v ? "true" : "false");
+	} else if (c->kind == CELL_NUMBER && type == MS_COLUMN_DIFFERENCE) {
+		ms_out_u64(o, print_sign(o, c->v));
 	} else if (c->kind == CELL_NUMBER) {
 		ms_out_u64(o, c->v);
 	}
@@ -474,6 +492,8 @@ static void json_cell(const struct ms_table *t, struct ms_json *j, const struct 
 		ms_json_bool(j, c->v != 0);
 	else if (type == MS_COLUMN_PERCENT)
 		ms_json_f64(j, (double)c->v / 100, 2);
+	else if (type == MS_COLUMN_DIFFERENCE)
+		ms_json_i64(j, (int64_t)c->v);
 	else if (is_big)
 		ms_json_u64_str(j, c->v);
 	else

@@ -36,6 +36,7 @@ enum ms_column_type {
 	MS_COLUMN_COUNT,    /* "12,345" */
 	MS_COLUMN_NUMBER,   /* an identifier such as a pid: never grouped */
 	MS_COLUMN_BYTES,    /* "1.21 MiB" */
+	MS_COLUMN_DIFFERENCE, /* bytes, signed: the number is an int64_t; "-1.21 MiB" */
 	MS_COLUMN_DURATION, /* ns; "1.21 ms" */
 	MS_COLUMN_PERCENT,  /* in hundredths of a percent: 1234 is "12.34" */
 	MS_COLUMN_HEX,	    /* "0x7f00"; a string in JSON */

@@ -67,6 +67,22 @@ static void text_aligns_and_rounds(void **state)
 	ms_table_free(t);
 }
 
+static void differences_have_a_sign(void **state)
+{
+	static const struct ms_column one[] = {{"d", "d", MS_COLUMN_DIFFERENCE}};
+	struct ms_table *t = ms_table_new(one, 1);
+
+	(void)state;
+	ms_table_row(t);
+	ms_table_number(t, (uint64_t)100 - 2148);
+	ms_table_row(t);
+	ms_table_number(t, 4096);
+	assert_string_equal(printed(t, MS_FORMAT_TEXT, (struct ms_table_style){0}), "        d\n-2.00 KiB\n 4.00 KiB\n");
+	assert_string_equal(printed(t, MS_FORMAT_CSV, (struct ms_table_style){0}), "d\r\n-2048\r\n4096\r\n");
+	assert_non_null(strstr(printed(t, MS_FORMAT_JSON, (struct ms_table_style){0}), "\"d\": -2048"));
+	ms_table_free(t);
+}
+
 static void csv_is_exact(void **state)
 {
 	struct ms_table *t = two_rows();
@@ -187,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_aligns_and_rounds),
+		cmocka_unit_test(differences_have_a_sign),
 		cmocka_unit_test(csv_is_exact),
 		cmocka_unit_test(json_types_hold_for_the_whole_column),
 		cmocka_unit_test(empty_table_is_a_valid_document),

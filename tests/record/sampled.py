@@ -30,6 +30,23 @@ def samples(kind="process", trace="t.mst"):
     return [s for s in map(json.loads, lines) if s["sample"] == kind and "rss" in s]
 
 
+def heap_at(trace="t.mst"):
+    """Live bytes of each process after each event, by plain arithmetic over the events as they are printed."""
+    live, size_of, after = {}, {}, []
+    for e in map(json.loads, run("msdump", trace)[0].splitlines()):
+        if "op" not in e:
+            continue
+        pid = e["pid"]
+        if e.get("alloc") and e["op"] not in ("free",):
+            size_of[e["alloc"]] = (pid, e["size"])
+            live[pid] = live.get(pid, 0) + e["size"]
+        gone = e["alloc"] if e["op"] == "free" else e.get("old_alloc")
+        if gone in size_of and size_of[gone][0] == pid:
+            live[pid] -= size_of.pop(gone)[1]
+        after.append(dict(live))
+    return after
+
+
 def resident_memory_follows_what_the_program_does():
     record("target_grows", "16", "20000")
     run("msdump", "--verify", "t.mst")
@@ -42,6 +59,19 @@ def resident_memory_follows_what_the_program_does():
         check("pss" not in s or s["pss"] <= s["rss"], "PSS above RSS: %r" % s)
         check("pss" not in s or s["private_dirty"] <= s["rss"], s)
     check(any("pss" in s for s in got), "PSS was never read")
+
+
+def live_heap_at_a_sample_is_that_of_the_events_before_it():
+    record("target_grows", "16", "10000", "fork")
+    after = heap_at()
+    table = json.loads(run("msanalyze", "memory", "--format=json", "--points=0", "t.mst")[0])
+    got = samples()
+    check(len(table["samples"]) == len(got) and len({s["pid"] for s in got}) == 2, "%d samples" % len(got))
+    for row, s in zip(table["samples"], got):
+        heap = after[s["event"] - 1].get(s["pid"], 0) if s["event"] else 0
+        check((row["time_ns"], row["pid"], row["rss_bytes"]) == (s["time_ns"], s["pid"], s["rss"]), (row, s))
+        check(row["heap_bytes"] == heap, "live heap %d, replay says %d: %r" % (row["heap_bytes"], heap, s))
+    check(max(row["heap_bytes"] for row in table["samples"]) >= 8 * MIB, "the heap was never seen grown")
 
 
 def without_sampling_there_are_no_samples_of_memory():
