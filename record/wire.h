@@ -125,6 +125,7 @@ struct ms_slot {
 	uint8_t pad1[16];
 };
 _Static_assert(sizeof(struct ms_slot) == 128, "two cache lines");
+_Static_assert(offsetof(struct ms_slot, state) == 64, "the hot line holds nothing that others read or write at times");
 
 /* ---- control page ---------------------------------------------------------------------------------------- */
 
@@ -173,6 +174,7 @@ _Static_assert(sizeof(struct ms_control) == MS_PAGE, "one page");
 #define MS_SEGMENT_SIZE (MS_OFF_CHUNKS + (uint64_t)MS_MAX_CHUNKS * MS_CHUNK_SIZE)
 _Static_assert(MS_BITMAP_WORDS * 8 <= MS_PAGE, "bitmap fits its page");
 _Static_assert(MS_OFF_CHUNKS % MS_PAGE == 0, "chunks start on a page");
+_Static_assert(MS_OFF_SLOTS % sizeof(struct ms_slot) == 0, "no two slots share a cache line");
 
 /* ---- handshake ------------------------------------------------------------------------------------------- */
 

@@ -434,6 +434,16 @@ static void hooks_take_little_of_the_stack(void)
 	run_close(&r);
 }
 
+static void a_recorded_call_writes_to_its_threads_memory_alone(void)
+{
+	struct run r = run_victim(with_stacks(), "own_memory", NULL);
+	check_sound(r.tap);
+	CHECK(r.truth->n[TRUTH_PAIRS] >= 3, "%lu spans were protected", r.truth->n[TRUTH_PAIRS]);
+	CHECK(n_of_size(r.tap->images[0], 20056) == 5, "%lu", n_of_size(r.tap->images[0], 20056));
+	CHECK(n_of_size(r.tap->images[0], 44) == 5 * 55, "%lu", n_of_size(r.tap->images[0], 44));
+	run_close(&r);
+}
+
 static void threads_without_slot_are_counted(void)
 {
 	struct tap_options o = with_stacks();
@@ -1028,6 +1038,7 @@ static const struct {
 	TEST(thread_destructors_may_allocate),
 	TEST(small_stacks_suffice),
 	TEST(hooks_take_little_of_the_stack),
+	TEST(a_recorded_call_writes_to_its_threads_memory_alone),
 	TEST(coroutine_stacks_may_vanish),
 	TEST(threads_without_slot_are_counted),
 	TEST(signal_handlers_are_recorded),

@@ -1,5 +1,6 @@
 /* Threads: many, short, on small stacks; and coroutines, which are stacks without a thread. */
 #include <limits.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -10,6 +11,7 @@
 #include <ucontext.h>
 
 #include "victim_mode.h"
+#include "wire.h"
 
 enum { BOX = 4096 };
 static void *_Atomic box[BOX];
@@ -189,6 +191,87 @@ static int stack_use(char **argv)
 	return 0;
 }
 
+/* Writes that go astray are caught: all that threads share, the library's own data and the segment's head and
+ * lists of chunks, can only be read while calls are recorded. What is left to write to is the thread's own:
+ * its block, its chunk, and its slot, which has cache lines of its own (wire.h). */
+struct span {
+	uintptr_t start, end;
+};
+static struct span shared[4];
+static int n_shared;
+
+static void share(uintptr_t start, uintptr_t end)
+{
+	shared[n_shared++] = (struct span){start & ~(uintptr_t)4095, (end + 4095) & ~(uintptr_t)4095};
+}
+
+static int find_library_data(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	(void)arg;
+	for (int i = 0; strstr(info->dlpi_name, "libmscapture") && i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_LOAD && info->dlpi_phdr[i].p_flags & PF_W)
+			share(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr,
+				info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz);
+	return 0;
+}
+
+static void find_segment(void)
+{
+	char line[512];
+	uintptr_t base = 0;
+	FILE *f = fopen("/proc/self/maps", "r");
+	while (!base && f && fgets(line, sizeof(line), f))
+		if (strstr(line, "memfd:"))
+			base = strtoul(line, NULL, 16);
+	if (f)
+		fclose(f);
+	if (!base)
+		return;
+	share(base, base + MS_OFF_SLOTS);
+	share(base + MS_OFF_BITMAP, base + MS_OFF_CHUNKS);
+}
+
+static void protect(int protection)
+{
+	for (int i = 0; i < n_shared; i++)
+		if (mprotect((void *)shared[i].start, shared[i].end - shared[i].start, protection) < 0)
+			abort();
+}
+
+static void call_at_depths(size_t size)
+{
+	for (intptr_t i = 0; i < 10; i++)
+		deep((void *)i);
+	void *p = realloc(grab(size), size + 1);
+	free(p);
+}
+
+/* The first round is for what is done once for each place in the code: its rule of unwinding is looked up, and
+ * is known to all threads from then on. */
+static void *write_at_home(void *arg)
+{
+	enum { ROUNDS = 5 }; /* fewer than fill the chunk */
+	for (int i = 0; i < ROUNDS; i++) {
+		if (i == 1)
+			protect(PROT_READ);
+		call_at_depths(20056);
+	}
+	protect(PROT_READ | PROT_WRITE);
+	return arg;
+}
+
+static int own_memory(char **argv)
+{
+	(void)argv;
+	free(grab(46));
+	find_segment();
+	dl_iterate_phdr(find_library_data, NULL);
+	atomic_store(&truth->n[TRUTH_PAIRS], (uint64_t)n_shared);
+	in_threads(1, write_at_home); /* a thread of its own has a fresh chunk, with room for all of it */
+	return 0;
+}
+
 static ucontext_t coro_main, coro[8];
 
 static void coroutine(int id)
@@ -246,6 +329,7 @@ const struct victim_mode victim_threads[] = {
 	{"thread_destructors", thread_destructors},
 	{"small_stacks", small_stacks},
 	{"stack_use", stack_use},
+	{"own_memory", own_memory},
 	{"coroutines", coroutines},
 	{"thread_names", thread_names},
 	{NULL, NULL},

@@ -3,12 +3,13 @@
  *	capture_micro [PAIRS]
  *
  * Runs itself as a program that makes PAIRS (default 2 million) pairs of malloc and free, from call stacks of
- * 5, 20 and 60 frames of which the inner four change with every call: natively, with the library but no
- * recorder, recorded without stacks, and recorded with them, under a consumer (tap) that takes the units out
- * as fast as it can and drops them. Prints nanoseconds per event (a pair is two) of the program's own CPU
- * time, the least of five runs. */
+ * 5, 20 and 60 frames of which the inner four change with every call, in one thread and in several at once:
+ * natively, with the library but no recorder, recorded without stacks, and recorded with them, under a
+ * consumer (tap) that takes the units out as fast as it can and drops them. Prints nanoseconds per event (a
+ * pair is two) of the program's own CPU time, all threads together, the least of five runs. */
 #include "tap.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +19,16 @@
 
 #define NOINLINE __attribute__((noinline))
 
-enum { INNER = 4, LIVE = 1024 };
+enum { INNER = 4, LIVE = 1024, THREADS_MAX = 4 };
 
 /* ---- the program ---- */
 
-static uint64_t seed = 88172645463325252u;
-static void *ring[LIVE];
-static uint64_t n_left, n_done;
+/* What a thread works on: its own from line to line. */
+struct worker {
+	uint64_t seed, n_left, n_done;
+	int depth;
+	void *ring[LIVE];
+} __attribute__((aligned(128)));
 
 static NOINLINE void *inner_a(int depth, uint64_t path, size_t size);
 static NOINLINE void *inner_b(int depth, uint64_t path, size_t size);
@@ -49,23 +53,33 @@ static NOINLINE void *inner_b(int depth, uint64_t path, size_t size)
 	return p;
 }
 
-static NOINLINE void work(void)
+static NOINLINE void work(struct worker *w)
 {
-	for (int i = 0; i < 4096 && n_left > 0; i++, n_left--) {
+	uint64_t seed = w->seed;
+	for (int i = 0; i < 4096 && w->n_left > 0; i++, w->n_left--) {
 		seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
-		void **place = &ring[n_done++ % LIVE];
+		void **place = &w->ring[w->n_done++ % LIVE];
 		free(*place);
 		*place = inner_next(INNER - 1, seed >> 32, 16 + (seed & 255));
 	}
+	w->seed = seed;
 }
 
-static NOINLINE void outer(int depth)
+static NOINLINE void outer(struct worker *w, int depth)
 {
 	if (depth > 0)
-		outer(depth - 1);
+		outer(w, depth - 1);
 	else
-		work();
+		work(w);
 	__asm__ volatile("" : : : "memory");
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	while (w->n_left > 0)
+		outer(w, w->depth - INNER - 2);
+	return NULL;
 }
 
 static double cpu_ns(void)
@@ -75,12 +89,21 @@ static double cpu_ns(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-static int program(int depth, uint64_t pairs)
+static int program(int depth, int n_threads, uint64_t pairs)
 {
-	n_left = pairs;
+	static struct worker workers[THREADS_MAX];
+	pthread_t threads[THREADS_MAX];
+	for (int i = 0; i < n_threads; i++)
+		workers[i] = (struct worker){.seed = 88172645463325252u + (uint64_t)i,
+			.n_left = pairs / (uint64_t)n_threads,
+			.depth = depth};
 	double start = cpu_ns();
-	while (n_left > 0)
-		outer(depth - INNER - 2);
+	for (int i = 1; i < n_threads; i++)
+		if (pthread_create(&threads[i], NULL, worker_main, &workers[i]) != 0)
+			return 1;
+	worker_main(&workers[0]);
+	for (int i = 1; i < n_threads; i++)
+		pthread_join(threads[i], NULL);
 	printf("%f\n", (cpu_ns() - start) / (double)pairs / 2);
 	return 0;
 }
@@ -89,12 +112,13 @@ static int program(int depth, uint64_t pairs)
 
 enum how { NATIVE, SILENT, STACKLESS, STACKS, N_HOW };
 
-static double run(const char *self, enum how how, const char *depth, const char *pairs)
+static double run(const char *self, enum how how, const char *depth, const char *threads, const char *pairs)
 {
 	static const char *const preload[2] = {"LD_PRELOAD=" LIBRARY, NULL};
 	struct tap_options options = {
 		.library = LIBRARY, .discard = true, .stack_depth = how == STACKS ? 256 : 0};
-	char *argv[] = {(char *)(uintptr_t)self, (char *)(uintptr_t)depth, (char *)(uintptr_t)pairs, NULL};
+	char *argv[] = {(char *)(uintptr_t)self, (char *)(uintptr_t)depth, (char *)(uintptr_t)threads,
+		(char *)(uintptr_t)pairs, NULL};
 	struct tap *tap = how >= STACKLESS ? tap_open(&options) : NULL;
 	char line[64] = "";
 	int fds[2];
@@ -144,24 +168,26 @@ static void print_stamps(void)
 
 int main(int argc, char **argv)
 {
-	static const char *const depths[] = {"5", "20", "60"};
+	static const struct {
+		const char *depth, *threads;
+	} rows[] = {{"5", "1"}, {"20", "1"}, {"60", "1"}, {"20", "2"}, {"20", "4"}};
 	static const char *const names[N_HOW] = {"native", "no recorder", "no stacks", "stacks"};
-	if (argc == 3)
-		return program(atoi(argv[1]), strtoull(argv[2], NULL, 10));
+	if (argc == 4)
+		return program(atoi(argv[1]), atoi(argv[2]), strtoull(argv[3], NULL, 10));
 	print_stamps();
-	printf("%-6s", "depth");
+	printf("%-6s%8s", "depth", "threads");
 	for (int how = 0; how < N_HOW; how++)
 		printf("%14s", names[how]);
 	printf("%14s   (ns of CPU per event)\n", "added");
-	for (size_t d = 0; d < sizeof(depths) / sizeof(depths[0]); d++) {
+	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
 		double least[N_HOW] = {0};
 		for (int i = 0; i < 5 * N_HOW; i++) {
-			double ns = run("/proc/self/exe", (enum how)(i % N_HOW), depths[d],
-				argc > 1 ? argv[1] : "2000000");
+			double ns = run("/proc/self/exe", (enum how)(i % N_HOW), rows[row].depth,
+				rows[row].threads, argc > 1 ? argv[1] : "2000000");
 			if (least[i % N_HOW] == 0 || ns < least[i % N_HOW])
 				least[i % N_HOW] = ns;
 		}
-		printf("%-6s", depths[d]);
+		printf("%-6s%8s", rows[row].depth, rows[row].threads);
 		for (int how = 0; how < N_HOW; how++)
 			printf("%14.1f", least[how]);
 		printf("%14.1f\n", least[STACKS] - least[NATIVE]);
