@@ -47,6 +47,7 @@ static const struct ms_column head[] = {
 	{"complete", "complete", MS_COLUMN_BOOL},
 	{"exit", "exit status", MS_COLUMN_NUMBER},
 	{"command", "command", MS_COLUMN_STRING},
+	{"unrecorded", "programs not recorded", MS_COLUMN_STRING},
 };
 
 static const struct ms_column calls_columns[] = {
@@ -107,6 +108,11 @@ static int exit_status(const struct mst_process *p)
 	return p->fate == MST_FATE_KILLED ? 128 + p->status : -1;
 }
 
+static bool is_unrecorded(const struct mst_process *p)
+{
+	return p && p->fate == MST_FATE_UNRECORDED;
+}
+
 static struct people count_people(const struct pass *pass)
 {
 	struct people people = {.exit = -1};
@@ -115,7 +121,7 @@ static struct people count_people(const struct pass *pass)
 	for (uint32_t id = 1; id <= mst_reader_n_processes(pass->reader); id++) {
 		const struct mst_process *p = mst_reader_process(pass->reader, id);
 
-		if (!is_of_pid(p, pid))
+		if (!is_of_pid(p, pid) || is_unrecorded(p))
 			continue;
 		people.n_processes++;
 		people.lost_events += p ? p->lost_events : 0;
@@ -144,6 +150,36 @@ static void add_command(struct ms_table *t, const struct mst_header *header)
 		line[i] = header->cmdline[i] ? header->cmdline[i] : ' ';
 	ms_table_stringn(t, line, header->cmdline_len);
 	free(line);
+}
+
+/* The programs that were started and not followed, with the reasons. */
+static void add_unrecorded(struct ms_table *t, const struct pass *pass)
+{
+	enum { LISTED = 5 };
+	struct ms_out o;
+	unsigned n = 0;
+
+	ms_out_init_memory(&o);
+	for (uint32_t id = 1; id <= mst_reader_n_processes(pass->reader); id++) {
+		const struct mst_process *p = mst_reader_process(pass->reader, id);
+
+		if (!is_unrecorded(p) || !is_of_pid(p, pass->options->pid) || ++n > LISTED)
+			continue;
+		const char *why = mst_obstacle_text((unsigned)p->status);
+		size_t len = 0;
+		const char *path = mst_reader_string(pass->reader, p->exe, &len);
+
+		ms_out_str(&o, n > 1 ? ", " : "");
+		ms_out_write(&o, path, path ? len : 0);
+		ms_out_printf(&o, " (%s)", why ? why : "why is not known");
+	}
+	if (n > LISTED)
+		ms_out_printf(&o, ", and %u more", n - LISTED);
+	if (n)
+		ms_table_stringn(t, ms_out_text(&o), o.len);
+	else
+		ms_table_absent(t);
+	ms_out_release(&o);
 }
 
 static void add_memory(struct ms_table *t, const struct pass *pass)
@@ -190,6 +226,7 @@ static void add_recording(struct ms_table *t, const struct pass *pass)
 	else
 		ms_table_number(t, (uint64_t)people.exit);
 	add_command(t, mst_reader_header(pass->reader));
+	add_unrecorded(t, pass);
 }
 
 static struct ms_table *calls_table(const struct state *s)

@@ -166,7 +166,8 @@ static const char *origin_name(unsigned origin)
 
 static const char *fate_name(unsigned fate)
 {
-	static const char *const names[] = {"running", "exited", "killed", "exec", "gone", "unfinished"};
+	static const char *const names[] = {"running", "exited", "killed", "exec", "gone", "unfinished",
+		"unrecorded"};
 
 	return fate < sizeof(names) / sizeof(names[0]) ? names[fate] : NULL;
 }

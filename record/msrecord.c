@@ -23,6 +23,7 @@
 #include "session.h"
 #include "target.h"
 #include "tracefile.h"
+#include "units.h"
 
 enum { STATUS_OWN_FAILURE = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
 
@@ -105,7 +106,9 @@ static const struct ms_tool tool = {
 		"command, as daemons do, recording goes on until they end too, or until Ctrl-C.\n\n"
 		"If the trace cannot be written any more, the command goes on unrecorded. If msrecord is "
 		"killed, the trace can be read up to its last second.\n\n"
-		"COMMAND must be dynamically linked with glibc. The environment variable MSTRACE_CAPTURE_LIB "
+		"COMMAND must be dynamically linked with glibc and built without sanitizers. What it starts "
+		"and cannot be recorded (static, set-uid, sanitized, of another ABI) runs as it would without "
+		"msrecord, and is named at the end and in the trace. The environment variable MSTRACE_CAPTURE_LIB "
 		"may name the capture library.",
 	.self = {.operands = "[--] COMMAND [ARG...]", .min_operands = 0, .max_operands = -1},
 	.options = option_table,
@@ -196,9 +199,8 @@ static int open_server(struct recording *r)
 	int rc = ms_server_open(&opt, &r->server);
 	if (rc < 0)
 		ms_error(
-			"cannot make a directory and socket for the command to find: %s (TMPDIR names another "
-			"place)",
-			strerror(-rc));
+			"cannot make a directory and socket for the command to find: %s (%s)", strerror(-rc),
+			rc == -EMFILE ? "see ulimit -n" : "TMPDIR names another place");
 	return rc;
 }
 
@@ -329,7 +331,7 @@ static void say_why_nothing_came(const struct recording *r)
 			r->library.path);
 	else if (no_room)
 		ms_warn("nothing was recorded: no memory or no descriptors for the shared segment (see "
-			"ulimit -n, and the limits of the container)");
+			"ulimit -v and ulimit -n, and the limits of the container)");
 	else
 		ms_warn("nothing was recorded: the command never called malloc through the dynamic linker; it "
 			"may be static, set-uid, use an allocator of its own, or clear its environment "
@@ -348,12 +350,50 @@ static void say_what_was_not_sampled(const struct ms_sampler *sampler)
 			(unsigned long long)report.n_dropped);
 }
 
+static void say_who_is_absent(const struct ms_absences *x)
+{
+	for (size_t i = 0; i < x->n_programs; i++) {
+		const struct ms_absent_program *p = &x->programs[i];
+		if (p->n == 1)
+			ms_warn("'%s' was not recorded: %s", p->path, mst_obstacle_text(p->why));
+		else
+			ms_warn("'%s' was not recorded, %llu times: %s", p->path, (unsigned long long)p->n,
+				mst_obstacle_text(p->why));
+	}
+	if (x->n_others)
+		ms_warn("%llu more processes were not recorded; the trace has their names",
+			(unsigned long long)x->n_others);
+}
+
+/* Memory that grew while malloc was hardly called came from somewhere we do not see. What the program is made of,
+ * and our own segment, which counts as its memory, are no growth. */
+static void say_what_was_not_seen(const struct recording *r, const struct mst_totals *totals)
+{
+	enum { NO_GROWTH = 128 << 20, TIMES = 16 };
+	struct ms_out o;
+	uint64_t rss = r->child.max_rss_bytes;
+	if (rss < NO_GROWTH || (rss - NO_GROWTH) / TIMES < totals->peak_bytes)
+		return;
+	ms_out_init_memory(&o);
+	ms_out_str(&o, "the command's memory grew to ");
+	ms_print_size(&o, rss);
+	ms_out_str(&o, ", of which only ");
+	ms_print_size(&o, totals->peak_bytes);
+	ms_out_str(&o, " came from the malloc that is recorded: it maps memory itself, or has an allocator of its own "
+		       "linked in; build it with the allocator of libc, or with a shared one");
+	ms_warn("%s", ms_out_text(&o));
+	ms_out_release(&o);
+}
+
 static void say_what_went_wrong(const struct recording *r, const struct mst_totals *totals)
 {
 	const struct ms_session *s = &r->session;
 	uint64_t wrong_abi, no_room;
+	say_who_is_absent(&s->absences);
+	say_what_was_not_seen(r, totals);
 	if (s->n_processes == 0) {
-		say_why_nothing_came(r);
+		if (!s->absences.n_programs)
+			say_why_nothing_came(r);
 		return;
 	}
 	ms_server_refusals(r->server, &wrong_abi, &no_room);

@@ -282,17 +282,47 @@ no_room:
 	ms_arrival_free(a);
 }
 
-/* Reads the hello and answers it. */
+/* A program that cannot be followed. */
+static void note_absence(struct ms_server *s, int fd, const struct ms_notice *n, pid_t sender)
+{
+	bool is_wanted = s->options.follow == MS_FOLLOW_EXEC || s->options.follow == MS_FOLLOW_ALL;
+	size_t text_len = (size_t)n->path_len + n->cmdline_len;
+	struct ms_arrival *a = is_wanted ? calloc(1, sizeof *a) : NULL;
+	if (a) {
+		a->pidfd = -1;
+		a->hello = n->hello;
+		a->obstacle = (enum ms_obstacle)n->obstacle;
+		/* Another pid namespace's numbers mean nothing here, except the sender's own. */
+		if (n->hello.pid == n->own_pid)
+			a->pid = sender;
+		else
+			a->pid = n->own_pid == (uint32_t)sender ? (pid_t)n->hello.pid : 0;
+		a->stamp = ms_ticks_now(s->options.clock);
+		if (text_len <= sizeof n->text) {
+			a->exe = copy_of(n->text, n->path_len, &a->exe_len);
+			a->cmdline = copy_of(n->text + n->path_len, n->cmdline_len, &a->cmdline_len);
+		}
+		enqueue(s, a);
+	}
+	answer(fd, MS_NOT_FOLLOWED, -1);
+}
+
+/* Reads the hello, or a notice, which begins like one, and answers it. */
 static void receive(struct ms_server *s, int fd)
 {
+	struct ms_notice message;
 	struct ms_hello hello;
 	struct ucred peer;
 	socklen_t peer_len = sizeof peer;
-	ssize_t n = recv(fd, &hello, sizeof hello, MSG_DONTWAIT | MSG_TRUNC);
+	ssize_t n = recv(fd, &message, sizeof message, MSG_DONTWAIT | MSG_TRUNC);
 	if (n <= 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len))
 		return;
-	if ((size_t)n != sizeof hello || hello.magic != MS_WIRE_MAGIC || hello.abi != MS_WIRE_ABI ||
-		(hello.image != MS_IMAGE_NEW && hello.image != MS_IMAGE_FORKED)) {
+	hello = message.hello;
+	if ((size_t)n == sizeof message && hello.magic == MS_WIRE_MAGIC && hello.abi == MS_WIRE_ABI &&
+		hello.image == MS_IMAGE_UNFOLLOWED && message.obstacle <= MS_OBSTACLE_ALLOCATOR) {
+		note_absence(s, fd, &message, peer.pid);
+	} else if ((size_t)n != sizeof hello || hello.magic != MS_WIRE_MAGIC || hello.abi != MS_WIRE_ABI ||
+		   (hello.image != MS_IMAGE_NEW && hello.image != MS_IMAGE_FORKED)) {
 		atomic_fetch_add(&s->wrong_abi, 1);
 		answer(fd, MS_REFUSED_ABI, -1);
 	} else if (!is_followed(s, &hello, peer.pid)) {

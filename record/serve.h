@@ -19,10 +19,12 @@
 
 enum ms_follow { MS_FOLLOW_NONE, MS_FOLLOW_FORK, MS_FOLLOW_EXEC, MS_FOLLOW_ALL };
 
-/* A process image that has its segment. */
+/* A process image that has its segment; or, with an obstacle, one that will never come for it (or, if that is
+ * MS_OBSTACLE_NONE, did not come to be after all): then pid, if known, stamp, hello, exe and cmdline are all. */
 struct ms_arrival {
 	struct ms_arrival *next;
-	struct ms_hello hello;
+	struct ms_hello hello; /* with what image the rest depends on */
+	enum ms_obstacle obstacle;
 	struct ms_share share;
 	pid_t pid;	/* as we see it */
 	uint64_t stamp; /* when it was let in: before its first event */

@@ -26,6 +26,7 @@
 #define HORIZON_NS (10000u * (uint64_t)MS) /* stamps further ahead of us are garbage */
 #define ARRIVAL_GRACE_NS (1000u * MS)
 #define LOOK_NS (20u * MS)
+#define WITHDRAWAL_NS (100u * MS) /* who told of an exec tells of its failure sooner than this */
 #define EXE_CHECK_NS (1000u * MS)
 #define ITEMS_WAITING 1000000u /* of all threads together, about: 48 MB */
 #define ITEMS_PER_THREAD 4096u /* at least */
@@ -47,6 +48,7 @@ void ms_session_release(struct ms_session *s)
 		ms_process_free(proc, &s->drain.pool);
 	}
 	s->translator.processes = NULL;
+	ms_absences_release(&s->absences);
 	ms_merge_release(&s->merge);
 	ms_pool_release(&s->drain.pool);
 	free(s->live);
@@ -129,6 +131,10 @@ static int take_arrivals(struct ms_session *s)
 {
 	for (struct ms_arrival *a = ms_server_take(s->options.server), *next; a; a = next) {
 		next = a->next;
+		if (a->hello.image == MS_IMAGE_UNFOLLOWED) {
+			ms_absences_take(&s->absences, a);
+			continue;
+		}
 		struct ms_process *proc = ms_process_new(a);
 		if (!proc)
 			return MST_ENOMEM;
@@ -281,9 +287,24 @@ static int part_with_tenants(struct ms_session *s, struct ms_process *proc)
 	return 0;
 }
 
+/* It was let in, and then could not use what it was given. */
+static void note_failed_attachment(
+	struct ms_session *s, struct ms_process *proc, const struct ms_control *control)
+{
+	uint32_t attached = atomic_load_explicit(&control->attached, memory_order_relaxed);
+	if (attached == MS_ATTACHED || proc->n_tenants) /* who had a thread has attached, whatever stands there */
+		return;
+	proc->arrival->obstacle = attached == MS_ATTACH_NO_TSC ? MS_OBSTACLE_CLOCK : MS_OBSTACLE_MEMORY;
+	proc->fate = MST_FATE_UNRECORDED;
+	proc->status = (int32_t)proc->arrival->obstacle;
+	ms_absences_count(&s->absences, proc->arrival);
+	s->n_processes--;
+}
+
 static int finish_process(struct ms_session *s, struct ms_process *proc)
 {
 	const struct ms_control *control = ms_process_segment(proc)->control;
+	note_failed_attachment(s, proc, control);
 	int rc = ms_translate_process_end(&s->translator, proc,
 		ms_process_believe(atomic_load_explicit(&control->unslotted_events, memory_order_relaxed)),
 		ms_process_believe(atomic_load_explicit(&control->unslotted_bytes, memory_order_relaxed)));
@@ -402,7 +423,10 @@ static int pass(struct ms_session *s, struct ms_scan *scan)
 	if (rc < 0)
 		return rc;
 	s->has_merged = s->translator.last_stamp != before;
-	rc = see_to_threads(s);
+	uint64_t settling = ms_clock_ticks(&s->clock, WITHDRAWAL_NS);
+	rc = ms_absences_tell(&s->absences, &s->translator, watermark, now > settling ? now - settling : 0);
+	if (rc >= 0)
+		rc = see_to_threads(s);
 	return rc < 0 ? rc : flush_now_and_then(s);
 }
 
@@ -504,6 +528,8 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 	detach_all(s);
 	if (rc >= 0)
 		rc = take_the_rest(s);
+	if (rc >= 0)
+		rc = ms_absences_tell(&s->absences, &s->translator, UINT64_MAX, UINT64_MAX);
 	ms_translator_release(&s->translator);
 	return rc;
 }

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "absence.h"
 #include "process.h"
 #include "spawn.h"
 #include "timebase.h"
@@ -39,6 +40,7 @@ struct ms_session {
 	struct ms_translator translator;
 	struct ms_drain drain;
 	struct ms_merge merge;
+	struct ms_absences absences;
 	struct ms_process **live; /* images not finished */
 	size_t n_live, cap_live;
 	int poller;	       /* epoll over the pidfds */

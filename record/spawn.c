@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,9 +110,18 @@ out:
 	return rc;
 }
 
+static pid_t reap(struct ms_child *c, int flags)
+{
+	struct rusage usage;
+	pid_t pid = wait4(c->pid, &c->wait_status, flags, &usage);
+	if (pid == c->pid)
+		c->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+	return pid;
+}
+
 void ms_child_wait(struct ms_child *c)
 {
-	while (!c->has_ended && waitpid(c->pid, &c->wait_status, 0) < 0 && errno == EINTR)
+	while (!c->has_ended && reap(c, 0) < 0 && errno == EINTR)
 		;
 	c->has_ended = true;
 }
@@ -144,7 +154,7 @@ void ms_child_abandon(struct ms_child *c)
 bool ms_child_poll(struct ms_child *c)
 {
 	if (!c->has_ended)
-		c->has_ended = waitpid(c->pid, &c->wait_status, WNOHANG) == c->pid;
+		c->has_ended = reap(c, WNOHANG) == c->pid;
 	return c->has_ended;
 }
 

@@ -8,6 +8,7 @@
 #define MS_SPAWN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct ms_child {
@@ -16,7 +17,8 @@ struct ms_child {
 	int report;   /* read end: errno of a failed exec, or end of file */
 	bool has_run; /* exec succeeded */
 	bool has_ended;
-	int wait_status; /* with has_ended */
+	int wait_status; /* with has_ended, and: */
+	uint64_t max_rss_bytes; /* the most that it, or a process it waited for, had in memory */
 };
 
 struct ms_spawn {

@@ -109,7 +109,7 @@ static struct ms_process *ancestor(const struct ms_process *proc)
 	for (struct ms_process *other = proc->next; other; other = other->next) { /* those before it */
 		if (!other->id)
 			continue;
-		if (other->pid == proc->pid && other->fate == MST_FATE_EXEC)
+		if (other->pid == proc->pid && (other->fate == MST_FATE_EXEC || proc->arrival->obstacle))
 			return other;
 		if (!parent && other->own_pid == ppid && other->pid != proc->pid)
 			parent = other;

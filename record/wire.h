@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #define MS_WIRE_MAGIC 0x31455249574d534dull /* "MSMWIRE1" */
-#define MS_WIRE_ABI 1u                      /* raise with every change of this file */
+#define MS_WIRE_ABI 2u                      /* raise with every change of this file */
 
 #define MS_PAGE 4096u
 #define MS_MAX_SLOTS 8192u      /* threads alive at once */
@@ -183,7 +183,7 @@ _Static_assert(MS_OFF_SLOTS % sizeof(struct ms_slot) == 0, "no two slots share a
  * (SCM_RIGHTS) or a refusal. It maps the segment and closes both descriptors. */
 #define MS_ENV_SOCKET "MSTRACE_SOCKET"
 
-enum ms_image { MS_IMAGE_NEW = 1, MS_IMAGE_FORKED = 2 };
+enum ms_image { MS_IMAGE_NEW = 1, MS_IMAGE_FORKED = 2, MS_IMAGE_UNFOLLOWED = 3 };
 
 struct ms_hello {
 	uint64_t magic;
@@ -193,6 +193,30 @@ struct ms_hello {
 	uint64_t stamp;       /* raw clock: just before the connect */
 	uint64_t fork_id;     /* MS_IMAGE_FORKED: word 1 of the MS_U_FORK unit that stands for this fork in the
 	                       * parent's stream; 0 = a fork that atfork handlers did not see */
+};
+
+/* A process that is about to become a program the library can not get into, or has started one, says so at the same
+ * door: nothing else in the trace would. It gets MS_NOT_FOLLOWED for an answer. */
+enum ms_obstacle {                /* numbered as enum mst_obstacle */
+	MS_OBSTACLE_NONE = 0,     /* of a notice: the exec told of before has failed */
+	MS_OBSTACLE_STATIC = 1,
+	MS_OBSTACLE_LIBC = 2,     /* another one than glibc */
+	MS_OBSTACLE_ABI = 3,      /* another machine or word size */
+	MS_OBSTACLE_PRIVILEGE = 4, /* set-uid, set-gid, capabilities: the loader ignores LD_PRELOAD */
+	MS_OBSTACLE_SANITIZER = 5,
+	MS_OBSTACLE_ENVIRONMENT = 6, /* MSTRACE_SOCKET has been taken out of it */
+	MS_OBSTACLE_ALLOCATOR = 7,   /* the executable exports a malloc of its own */
+	/* never in a notice: it came, and then could not be recorded */
+	MS_OBSTACLE_MEMORY = 8, /* the segment could not be mapped */
+	MS_OBSTACLE_CLOCK = 9,  /* PR_SET_TSC */
+};
+#define MS_NOTICE_TEXT 2000u
+struct ms_notice {
+	struct ms_hello hello;  /* MS_IMAGE_UNFOLLOWED; pid, ppid: of the process concerned */
+	uint32_t obstacle;      /* enum ms_obstacle */
+	uint32_t own_pid;       /* the sender's, as it sees itself */
+	uint16_t path_len, cmdline_len, pad[2];
+	char text[MS_NOTICE_TEXT]; /* path, then the arguments, joined by NUL, as far as they fit */
 };
 enum ms_welcome_status { MS_WELCOME = 1, MS_REFUSED_ABI = 2, MS_NOT_FOLLOWED = 3, MS_REFUSED_FULL = 4 };
 struct ms_welcome {

@@ -170,7 +170,22 @@ enum mst_process_fate {
 	MST_FATE_EXEC = 3,    /* replaced by another image of the same pid */
 	MST_FATE_GONE = 4,    /* ended; how is not known */
 	MST_FATE_UNFINISHED = 5, /* still running when the recording ended, at end_ns */
+	MST_FATE_UNRECORDED = 6, /* never recorded; status = enum mst_obstacle */
 };
+
+enum mst_obstacle { /* why a process that a recorded one has started, or become, was not recorded itself */
+	MST_OBSTACLE_STATIC = 1,
+	MST_OBSTACLE_LIBC = 2,        /* another libc than the recorder can get into */
+	MST_OBSTACLE_ABI = 3,         /* another machine or word size */
+	MST_OBSTACLE_PRIVILEGE = 4,   /* it gains privileges when it starts */
+	MST_OBSTACLE_SANITIZER = 5,
+	MST_OBSTACLE_ENVIRONMENT = 6, /* what leads to the recorder was taken out of its environment */
+	MST_OBSTACLE_ALLOCATOR = 7,   /* the executable exports a malloc of its own, which comes before any other */
+	MST_OBSTACLE_MEMORY = 8,      /* no room in its address space for what it shares with the recorder */
+	MST_OBSTACLE_CLOCK = 9,       /* it may not read the time stamp counter */
+};
+/* In words, "statically linked"; NULL for a number without. Static storage. */
+const char *mst_obstacle_text(unsigned obstacle);
 
 /* A process image: what runs between (start | fork | exec) and (exit | exec). */
 struct mst_process {

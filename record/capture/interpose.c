@@ -1,4 +1,5 @@
-/* interpose.c - the only names this library exports: the heap's entry points as the program sees them.
+/* interpose.c - the names this library exports: the heap's entry points as the program sees them. (Those by which
+ * programs start are in exec.c.)
  *
  * Each hook is guard, real call, emit. A release is told before the real call, an acquisition after it, a
  * realloc as BEGIN before and its outcome after: between the two another thread may be given the old address.

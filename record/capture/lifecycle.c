@@ -11,6 +11,7 @@
  * Rejected: attaching from a constructor (calls come before it), pthread_atfork for the child's attachment
  * (raw clone and _Fork do not run it; and most children exec at once). */
 #include "emit.h"
+#include "libc_needs.h"
 #include "rawcall.h"
 #include "real.h"
 #include "sigmask.h"
@@ -18,7 +19,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
-#include <pthread.h>
+#include <link.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -81,6 +83,11 @@ static bool find_recorder(void)
 			return take_path(*e + sizeof(name) - 1);
 	}
 	return false;
+}
+
+const char *ms_recorder_path(void)
+{
+	return !atomic_load(&ms_is_silent) && find_recorder() ? socket_path : NULL;
 }
 
 /* Does another thread of the parent process lend us its memory (vfork, posix_spawn)? Every thread that glibc
@@ -218,6 +225,10 @@ bool ms_enter_slow(struct ms_call *call)
 	/* First, for an unrecorded process comes here with every call. */
 	if (atomic_load_explicit(&ms_is_silent, memory_order_relaxed) || !ms_real_prepare())
 		return let_through(call);
+	if (!ms_libc_is_known()) {
+		ms_go_silent();
+		return let_through(call);
+	}
 	if (ms_tls.guard)
 		return enter_nested(call);
 	if (atomic_load(&ms_image_page.is_attached) && ms_tls.slotless_calls)
@@ -269,8 +280,46 @@ static void after_fork_in_child(void)
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
-/* Needs no lock of ours and may run late or never: forks before it are merely unmarked. */
-__attribute__((constructor)) static void watch_forks(void)
+/* What pthread_atfork is made of: itself, it can not be weak. */
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *dso_handle) __attribute__((weak));
+extern void *__dso_handle __attribute__((visibility("hidden")));
+
+/* The executable's malloc may be a call of another one, whose place it takes in comparisons: then its symbol is
+ * undefined. */
+static bool is_in_executable(void *function)
 {
-	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+	Dl_info info;
+	void *symbol = NULL;
+	return dladdr1 && dladdr1(function, &info, &symbol, RTLD_DL_SYMENT) && symbol &&
+	       info.dli_saddr == function && ((const Elf64_Sym *)symbol)->st_shndx != SHN_UNDEF;
+}
+
+/* The program's calls of malloc go to the first one in it. An executable that exports its own is before us: nobody
+ * would ever hear of this process, for no call would come. */
+static void tell_of_other_malloc(void)
+{
+	static const char here;
+	struct dl_find_object us, first;
+	struct ms_notice n;
+	if (!ms_libc_is_known() || _dl_find_object((void *)(uintptr_t)&here, &us) < 0 ||
+		_dl_find_object((void *)(uintptr_t)malloc, &first) < 0 ||
+		first.dlfo_link_map == us.dlfo_link_map || !is_in_executable((void *)(uintptr_t)malloc) ||
+		!ms_recorder_path())
+		return;
+	memset(&n, 0, sizeof(n));
+	n.hello = (struct ms_hello){.magic = MS_WIRE_MAGIC, .abi = MS_WIRE_ABI, .image = MS_IMAGE_UNFOLLOWED};
+	n.hello.pid = n.own_pid = (uint32_t)ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	n.hello.ppid = (uint32_t)ms_rawcall(SYS_getppid, 0, 0, 0, 0, 0, 0);
+	n.obstacle = MS_OBSTACLE_ALLOCATOR;
+	long len = ms_rawcall(SYS_readlink, (long)"/proc/self/exe", (long)n.text, sizeof(n.text), 0, 0, 0);
+	n.path_len = len > 0 ? (uint16_t)len : 0;
+	ms_session_notify(socket_path, &n);
+}
+
+/* Needs no lock of ours and may run late or never: forks before it are merely unmarked. */
+__attribute__((constructor)) static void begin(void)
+{
+	tell_of_other_malloc();
+	if (__register_atfork)
+		__register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, __dso_handle);
 }

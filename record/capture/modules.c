@@ -1,6 +1,8 @@
 /* The table of modules and their units. See modules.h. */
 #include "modules.h"
 
+#include "libc_needs.h"
+
 #include <elf.h>
 #include <link.h>
 #include <string.h>

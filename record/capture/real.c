@@ -208,6 +208,14 @@ static void look_up(void)
 	FIND(memalign);
 	FIND(valloc);
 	FIND(pvalloc);
+	FIND(execve);
+	FIND(execv);
+	FIND(execvp);
+	FIND(execvpe);
+	FIND(fexecve);
+	FIND(execveat);
+	FIND(posix_spawn);
+	FIND(posix_spawnp);
 	FIND(malloc);
 	ms_real = real;
 }

@@ -11,6 +11,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+/* posix_spawn(3), whose two last structs are opaque to us. (<spawn.h> is hidden here by record/spawn.h.) */
+typedef int ms_spawn_function(
+	pid_t *, const char *, const void *actions, const void *attributes, char *const[], char *const[]);
 
 struct ms_real {
 	void *(*malloc)(size_t);
@@ -23,8 +28,16 @@ struct ms_real {
 	void *(*memalign)(size_t, size_t);
 	void *(*valloc)(size_t);
 	void *(*pvalloc)(size_t);
+	/* Found with the others, since after fork is too late to look: the loader's lock may be held for good. */
+	int (*execve)(const char *, char *const[], char *const[]);
+	int (*execv)(const char *, char *const[]);
+	int (*execvp)(const char *, char *const[]);
+	int (*execvpe)(const char *, char *const[], char *const[]);
+	int (*fexecve)(int, char *const[], char *const[]);
+	int (*execveat)(int, const char *, char *const[], char *const[], int);
+	ms_spawn_function *posix_spawn, *posix_spawnp;
 };
-/* Callable once ms_real_prepare has returned, with whatever result. */
+/* Those of the heap are callable once ms_real_prepare has returned, with whatever result. */
 extern struct ms_real ms_real;
 
 /* Fills ms_real: with the real functions (true), or for the time being with the bootstrap arena's (false:

@@ -158,6 +158,21 @@ bool ms_session_open(const char *socket_path, enum ms_image image, uint64_t fork
 	return is_open;
 }
 
+void ms_session_notify(const char *socket_path, const struct ms_notice *notice)
+{
+	struct ms_welcome answer;
+	int sock = dial(socket_path);
+	long rc;
+	if (sock < 0)
+		return;
+	do
+		rc = ms_rawcall(SYS_sendto, sock, (long)notice, sizeof(*notice), MSG_NOSIGNAL, 0, 0);
+	while (rc == EINTR_RAW);
+	if (rc == sizeof(*notice)) /* having the answer, we know that it is known */
+		retried(SYS_read, sock, (long)&answer, sizeof(answer));
+	close_fd(sock);
+}
+
 /* ---- the recorder's health, and waiting for it ---- */
 
 bool ms_session_is_over(void)

@@ -1,6 +1,7 @@
 /* Slots, blocks and nesting. See thread.h. */
 #include "thread.h"
 
+#include "libc_needs.h"
 #include "rawcall.h"
 
 #include <dlfcn.h>

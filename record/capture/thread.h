@@ -86,6 +86,9 @@ extern struct ms_image_page ms_image_page;
 extern _Atomic uint32_t ms_is_silent;
 void ms_go_silent(void);
 
+/* The socket of the recorder that this process belongs to, or NULL. (lifecycle.c) */
+const char *ms_recorder_path(void);
+
 /* One hook on its way. */
 struct ms_call {
 	struct ms_thread *thread; /* NULL: let the call through unseen */

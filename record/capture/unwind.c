@@ -17,6 +17,8 @@
  */
 #include "unwind.h"
 
+#include "libc_needs.h"
+
 #include "cfi.h"
 #include "rawcall.h"
 

@@ -121,6 +121,8 @@ static void read_needed(const struct ms_elf_file *f, struct ms_elf_info *info)
 	if (n > DYNAMIC_MAX || ms_elf_read_copy(f, seg->p_offset, n * sizeof(Elf64_Dyn), &copy) < 0)
 		return;
 	dynamic = (Elf64_Dyn *)(void *)copy; /* fresh from malloc: aligned */
+	/* The dynamic loader needs none to load it, and a name as a library is how to tell. */
+	info->is_static &= dynamic_value(dynamic, n, DT_SONAME) == 0;
 	names_len = dynamic_value(dynamic, n, DT_STRSZ);
 	if (names_len > STRINGS_MAX ||
 		ms_elf_read_copy(f, address_offset(f, dynamic_value(dynamic, n, DT_STRTAB)), names_len, &names) < 0)

@@ -113,9 +113,10 @@ def nm(*args):
 
 def exports():
     so = os.path.join(BUILD, "lib/libmscapture.so")
-    wanted = set(re.findall(r"^HOOK [^;{]*?\b(\w+)\s*\(", read("record/capture/interpose.c"), re.M))
+    hooks = "".join(read(f) for f in product() if os.path.dirname(f) == "record/capture")
+    wanted = set(re.findall(r"^HOOK [^;{]*?\b(\w+)\s*\(", hooks, re.M))
     if not wanted:
-        fail("record/capture/interpose.c: no HOOK definitions found")
+        fail("record/capture: no HOOK definitions found")
     have = {l[2].split("@")[0] for l in nm("-D", "--defined-only", so)}
     for s in sorted(have ^ wanted):
         fail("libmscapture.so: %s is %s" % (s, "exported but not interposed" if s in have else "interposed but not exported"))

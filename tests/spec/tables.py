@@ -212,7 +212,7 @@ class Tables:
             c.varint(),
         )
         demand(
-            1 <= p.origin <= 4 and p.fate <= 5 and -(2**31) <= p.status < 2**31, "a process out of range"
+            1 <= p.origin <= 4 and p.fate <= 6 and -(2**31) <= p.status < 2**31, "a process out of range"
         )
         demand(p.fate or not p.end_time, "a process that has an end and has none")
         return p

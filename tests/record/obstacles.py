@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""Programs that the recorder can not follow, started by one that it records: obstacles.py, as recordings.py.
+
+Each must run as it does natively, and be named, with the reason, in the trace and at the end of the recording.
+"""
+import os, shutil, sys
+
+import recordings
+from recordings import BIN, MALLOCS, OWN_MALLOC, SHIM, Skip, check, compile_c, equal, facts, record, run, sound, target
+
+UNRECORDED = 6
+STATIC, LIBC, ABI, PRIVILEGE, SANITIZER, ENVIRONMENT, ALLOCATOR, MEMORY = range(1, 9)
+
+PRINTS = ("#include <stdio.h>\n#include <stdlib.h>\nint main(int argc, char **argv) {\n\tchar *volatile p = malloc(100);\n\tfree(p);\n"
+          "\tprintf(\"ran %d %s\\n\", argc, argc > 1 ? argv[1] : \"\");\n\treturn 3;\n}\n")
+WAYS = ("execl", "execlp", "execle", "execv", "execvp", "execve", "execvpe", "execveat", "fexecve", "posix_spawn", "posix_spawnp")
+
+
+def unrecorded(f):
+    """The programs named in the trace as not recorded: (path, reason)"""
+    return [(p["exe"], p["status"]) for p in f["processes"] if p["fate"] == UNRECORDED]
+
+
+def runs_natively_and_is_named(command, name, reason, sentence, status=3):
+    native = run(command)
+    equal(native.returncode, status, "native status of %r: %r" % (command, native.stderr))
+    quiet = record(command, "--quiet")
+    warnings = [line for line in quiet.stderr.splitlines() if line.startswith(b"msrecord: ")]
+    rest = [line for line in quiet.stderr.splitlines() if not line.startswith(b"msrecord: ")]
+    equal((quiet.returncode, quiet.stdout, rest), (status, native.stdout, native.stderr.splitlines()), "what the program does")
+    equal(len(warnings), 1, "warnings: %r" % warnings)
+    check(("'%s' was not recorded: %s" % (name, sentence)).encode() in warnings[0], "message: %r" % warnings)
+    f = facts()
+    sound(f)
+    equal(unrecorded(f), [(name, reason)], "unrecorded programs")
+    p = next(p for p in f["processes"] if p["fate"] == UNRECORDED)
+    check(p["pid"] and p["parent"], "its pid and parent: %r" % p)
+    summary = run([os.path.join(BIN, "msanalyze"), "summary", "t.mst"])
+    check(("%s (%s" % (name, sentence)).encode() in summary.stdout, "summary: %r" % summary.stdout)
+    return f
+
+
+def static_child_is_named_however_it_is_started():
+    compile_c(PRINTS, "static", "-static")
+    for way in WAYS:
+        name = "./static" if way != "fexecve" else "/proc/self/fd/3"
+        f = runs_natively_and_is_named([target("launcher"), way, "./static", "a b"], name, STATIC, "statically linked")
+        p = next(p for p in f["processes"] if p["fate"] == UNRECORDED)
+        check(p["cmdline"].endswith("\0a b"), "%s: its arguments: %r" % (way, p["cmdline"]))
+    runs_natively_and_is_named([target("launcher"), "system", "./static 'a b'"], "./static", STATIC, "statically linked")
+
+
+def static_child_is_found_in_the_path():
+    os.mkdir("bin")
+    compile_c(PRINTS, "bin/found", "-static-pie")
+    os.environ["PATH"] = "/nonexistent:" + os.path.abspath("bin") + ":" + os.environ["PATH"]
+    for way in ("execlp", "execvp", "execvpe", "posix_spawnp"):
+        runs_natively_and_is_named([target("launcher"), way, "found"], os.path.abspath("bin/found"), STATIC, "statically linked")
+
+
+def script_of_a_static_interpreter_is_named():
+    compile_c(PRINTS, "static", "-static")
+    open("script", "w").write("#! %s/static\n" % os.getcwd())
+    os.chmod("script", 0o755)
+    runs_natively_and_is_named([target("launcher"), "execv", "./script"], "./script", STATIC, "statically linked")
+
+
+def sanitized_children_run_as_natively():
+    """A runtime of AddressSanitizer ends its program when another library comes before it."""
+    for kind in ("address", "thread", "leak"):
+        compile_c(PRINTS, kind, "-fsanitize=" + kind)
+        runs_natively_and_is_named([target("launcher"), "execv", "./" + kind, "x"], "./" + kind, SANITIZER, "built with a sanitizer")
+        runs_natively_and_is_named([target("launcher"), "posix_spawn", "./" + kind, "x"], "./" + kind, SANITIZER, "built with a sanitizer")
+    compile_c(PRINTS, "undefined", "-fsanitize=undefined")
+    equal(record([target("launcher"), "execv", "./undefined"]).returncode, 3, "status")
+    equal(unrecorded(facts()), [], "UBSan leaves malloc alone")
+
+
+def children_of_other_sanitizer_runtimes_run_as_natively():
+    if not shutil.which("clang"):
+        raise Skip("no clang")
+    open("prints.c", "w").write(PRINTS)
+    for kind in ("address", "thread", "memory", "leak", "undefined"):
+        if run(["clang", "-fsanitize=" + kind, "-o", kind, "prints.c"]).returncode:
+            continue
+        r = record([target("launcher"), "execv", "./" + kind, "x"], "--quiet")
+        equal((r.returncode, r.stdout), (3, b"ran 2 x\n"), kind)
+        if kind != "undefined":
+            equal(record(["./" + kind]).returncode, 125, "itself as the command")
+
+
+def child_of_another_libc_runs_and_is_named():
+    if not shutil.which("musl-gcc"):
+        raise Skip("no musl-gcc")
+    open("prints.c", "w").write(PRINTS)
+    equal(run(["musl-gcc", "-o", "musl", "prints.c"]).returncode, 0, "musl-gcc")
+    runs_natively_and_is_named([target("launcher"), "execv", "./musl", "x"], "./musl", LIBC, "uses another libc than glibc")
+    # started by somebody we are not in, it has the library in its environment, and must be able to load it
+    compile_c(open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "target_launcher.c")).read(), "static", "-static", "-D_GNU_SOURCE")
+    for way in ("execv", "execve", "posix_spawn"):
+        r = record(["sh", "-c", "./static %s ./musl x" % way], "--quiet")
+        equal((r.returncode, r.stdout), (3, b"ran 2 x\n"), "under a static program: %r" % r.stderr)
+
+
+def child_of_another_abi_runs_and_is_named():
+    open("narrow.s", "w").write(".globl _start\n_start: movl $1,%eax\n movl $3,%ebx\n int $0x80\n")
+    if run(["gcc", "-m32", "-nostdlib", "-static", "-o", "narrow", "narrow.s"]).returncode or run(["./narrow"]).returncode != 3:
+        raise Skip("no 32-bit programs here")
+    runs_natively_and_is_named([target("launcher"), "execv", "./narrow"], "./narrow", ABI, "built for another machine or ABI")
+    r = record(["./narrow"])
+    equal(r.returncode, 125, "itself as the command")
+    check(b"another machine or ABI" in r.stderr, "message: %r" % r.stderr)
+
+
+def privileged_child_is_named():
+    if os.geteuid() != 0:
+        raise Skip("needs root to make one")
+    compile_c(PRINTS, "privileged")
+    os.chown("privileged", 65534, 65534)
+    os.chmod("privileged", 0o4755)
+    runs_natively_and_is_named([target("launcher"), "execv", "./privileged"], "./privileged", PRIVILEGE, "gains privileges")
+
+
+def child_with_a_malloc_of_its_own_is_named():
+    compile_c(OWN_MALLOC.replace("malloc(10) == 0", "malloc(10) ? 3 : 0"), "own", "-fno-builtin", "-rdynamic")
+    runs_natively_and_is_named([target("launcher"), "execv", "./own"], os.path.abspath("own"), ALLOCATOR, "brings its own malloc")
+
+
+def address_of_malloc_is_no_malloc_of_its_own():
+    compile_c("#include <stdlib.h>\nvoid *(*volatile f)(size_t) = malloc;\nint main(void) { return f(10) ? 3 : 0; }\n", "address", "-no-pie", "-fno-pic")
+    equal(record([target("launcher"), "execv", "./address"]).returncode, 3, "status")
+    f = facts()
+    equal((unrecorded(f), f["ops"]["malloc"]), ([], 2), "what was recorded")
+
+
+def malloc_that_passes_calls_on_is_recorded():
+    compile_c("#include <dlfcn.h>\n#include <stdlib.h>\nvoid *malloc(size_t n) {\n\tstatic void *(*next)(size_t);\n\tif (!next)\n"
+              "\t\tnext = (void *(*)(size_t))dlsym(RTLD_NEXT, \"malloc\");\n\treturn next(n);\n}\n"
+              "int main(void) { return malloc(10) ? 3 : 0; }\n", "passing", "-D_GNU_SOURCE", "-fno-builtin", "-rdynamic")
+    r = record([target("launcher"), "execv", "./passing"], "--quiet")
+    equal((r.returncode, r.stderr), (3, b""), "status and messages")
+    f = facts()
+    equal((unrecorded(f), f["ops"]["malloc"]), ([], 2), "what was recorded")
+
+
+def exec_that_fails_leaves_no_name_behind():
+    compile_c(PRINTS, "alien", "-static")
+    data = bytearray(open("alien", "rb").read())
+    data[18] = 183 # another machine
+    open("alien", "wb").write(data)
+    r = record([target("launcher"), "execv", "./alien"], "--quiet")
+    equal((r.returncode, r.stderr), (98, b""), "status and messages")
+    equal(unrecorded(facts()), [], "unrecorded programs")
+
+
+def cleared_environment_is_named():
+    runs_natively_and_is_named(["env", "-i", target("launcher"), "system", "exit 3"], target("launcher"), ENVIRONMENT,
+                               "started without MSTRACE_SOCKET")
+
+
+def preload_set_by_the_command_comes_behind_ours():
+    r = record(["env", "LD_PRELOAD=" + SHIM, "ORACLE_DIR=/nonexistent", "env"], "--quiet")
+    preload = next(line for line in r.stdout.splitlines() if line.startswith(b"LD_PRELOAD=")).decode()
+    check(preload.endswith("libmscapture.so:" + SHIM), "ours, then the command's: " + preload)
+    equal(len(facts()["processes"]), 2, "processes recorded")
+    r = record(["env", "-u", "LD_PRELOAD", target("calls")], "--quiet")
+    check("aligned_alloc" in facts()["ops"], "with LD_PRELOAD taken away")
+
+
+def memory_that_does_not_come_from_malloc_is_noticed():
+    compile_c("#include <string.h>\n#include <sys/mman.h>\nint main(void) {\n\tfor (int i = 0; i < 300; i++)\n"
+              "\t\tmemset(mmap(NULL, 1 << 20, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 1 << 20);\n\treturn 3;\n}\n", "grows", "-D_GNU_SOURCE")
+    r = record(["./grows"], "--quiet")
+    equal(r.returncode, 3, "status")
+    check(b"memory grew to 3" in r.stderr and b"an allocator of its own" in r.stderr, "message: %r" % r.stderr)
+    equal(record(["ls"], "--quiet").stderr, b"", "nothing grew")
+
+
+# ---- limits ----------------------------------------------------------------------------------------------------------
+
+def address_space_too_small_for_the_segment_is_named():
+    compile_c(PRINTS, "prints")
+    r = record(["sh", "-c", "ulimit -v 300000; ./prints x"], "--quiet")
+    equal((r.returncode, r.stdout), (3, b"ran 2 x\n"), "what the program does")
+    check(b"prints' was not recorded: the segment shared with the recorder could not be mapped (see ulimit -v)" in r.stderr, "message: %r" % r.stderr)
+    equal([reason for _, reason in unrecorded(facts())], [MEMORY], "unrecorded programs")
+    for limit in (65536, 400000):
+        r = run(["sh", "-c", "ulimit -v %d; exec %s -f -o t.mst ./prints x" % (limit, recordings.MSRECORD)])
+        equal((r.returncode, r.stdout), (3, b"ran 2 x\n"), "what the program does")
+        check(b"nothing was recorded" in r.stderr and b"ulimit -v" in r.stderr, "message: %r" % r.stderr)
+
+
+def few_descriptors_are_enough_or_named():
+    compile_c(PRINTS, "prints")
+    for limit in range(5, 21):
+        r = run(["sh", "-c", "ulimit -n %d; exec %s -f -o t.mst ./prints x" % (limit, recordings.MSRECORD)])
+        if r.returncode == 125:
+            check(b"Too many open files" in r.stderr and r.stdout == b"", "message: %r" % r.stderr)
+        else:
+            equal((r.returncode, r.stdout), (3, b"ran 2 x\n"), "what the program does with %d: %r" % (limit, r.stderr))
+            check(b"ulimit -n" in r.stderr or facts()["ops"]["malloc"] > 0, "recorded or not: %r" % r.stderr)
+        r = record(["sh", "-c", "ulimit -n %d; exec ./prints x" % limit], "--quiet")
+        equal((r.returncode, r.stdout, r.stderr), (3, b"ran 2 x\n", b""), "a program with %d" % limit)
+        sound(facts())
+
+
+# ---- containers --------------------------------------------------------------------------------------------------------
+
+def programs_in_other_namespaces_are_recorded():
+    possible = 0
+    for options in (["-Ur"], ["-pf"], ["-m"], ["-n"], ["-i"], ["-u"], ["-C"], ["-T"], ["-Urpf"], ["-Urpfmniu"]):
+        command = ["unshare", *options, target("calls")]
+        if run(command).returncode:
+            continue
+        possible += 1
+        r = record(command, "--quiet")
+        equal((r.returncode, r.stderr), (0, b""), "%r" % options)
+        f = facts()
+        sound(f)
+        equal(f["ops"].get("aligned_alloc"), 1, "calls of the program in %r" % options)
+        equal(len({p["pid"] for p in f["processes"]}), 2 if "f" in options[0] else 1, "pids, as the recorder sees them: %r" % f["processes"])
+    if not possible:
+        raise Skip("no namespaces here")
+
+
+def read_only_root_without_shared_memory_is_enough():
+    script = "mount -o remount,ro,bind / 2>/dev/null || mount --bind / / && mount -o remount,ro,bind /; umount -l /dev/shm 2>/dev/null; exec %s" % target("calls")
+    if run(["unshare", "-m", "sh", "-c", script]).returncode:
+        raise Skip("no mount namespaces here")
+    r = record(["unshare", "-m", "sh", "-c", script], "--quiet")
+    equal(r.returncode, 0, "status: %r" % r.stderr)
+    f = facts()
+    sound(f)
+    equal(f["ops"].get("aligned_alloc"), 1, "calls of the program")
+
+
+def chroot_without_the_library_is_silent():
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    compile_c(PRINTS, "prints")
+    for name in ("/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"):
+        if not os.path.exists(name):
+            raise Skip("no " + name)
+        os.makedirs("root" + os.path.dirname(name), exist_ok=True)
+        shutil.copy(name, "root" + name)
+    shutil.copy("prints", "root/prints")
+    r = record(["chroot", "root", "/prints", "x"], "--quiet")
+    equal((r.returncode, r.stdout, r.stderr), (3, b"ran 2 x\n", b""), "what the program does")
+
+
+if __name__ == "__main__":
+    sys.exit(recordings.main(globals()))
