@@ -289,6 +289,41 @@ def library_path_with_blanks_and_colons_still_preloads():
     check(facts()["events"] > 0, "events")
 
 
+def long_command_lines_are_whole():
+    arguments = ["%04d" % i + "x" * 400 for i in range(100)]
+    equal(record([target("calls"), *arguments], "--no-symbols").returncode, 0, "status")
+    check(all(a in facts()["processes"][0]["cmdline"] for a in arguments), "the command's own")
+    equal(record(["sh", "-c", 'true; exec "$0" "$@"', target("calls"), *arguments], "--no-symbols").returncode, 0, "status")
+    check(all(a in facts()["processes"][-1]["cmdline"] for a in arguments), "that of a program it executes")
+
+
+def meeting_place_is_private_and_cannot_be_guessed():
+    places = []
+    for i in range(2):
+        r = record(["sh", "-c", 'd=${MSTRACE_SOCKET%/*}; stat -c "%a %u" "$d"; echo "$d"'], "--quiet", "--no-symbols")
+        mode, place = r.stdout.decode().splitlines()
+        equal(mode, "700 %d" % os.geteuid(), "mode and owner of " + place)
+        check(not os.path.exists(place), "it is gone afterwards")
+        places.append(place)
+    check(places[0] != places[1], "another name every time")
+
+
+def recordings_beside_and_inside_each_other_do_not_mix():
+    command = [MSRECORD, "-f", "-q", "--no-symbols", "-o"]
+    both = [subprocess.Popen([*command, "%d.mst" % i, "--", target("threads"), "4", str(20000 * (i + 1))]) for i in range(2)]
+    equal([p.wait(timeout=100) for p in both], [0, 0], "statuses")
+    for i in range(2):
+        f = facts("%d.mst" % i)
+        sound(f)
+        equal((len(f["processes"]), f["ops"]["malloc"]), (1, 4 * 20000 * (i + 1)), "processes and mallocs of recording %d" % i)
+    equal(record([*command, "inner.mst", "--", target("calls")], "--no-symbols", trace="outer.mst").returncode, 0, "status")
+    inner, outer = facts("inner.mst"), facts("outer.mst")
+    sound(inner)
+    sound(outer)
+    equal((len(inner["processes"]), inner["events"]), (1, 24), "the inner one has the command alone")
+    check("msrecord" in outer["processes"][0]["exe"] and outer["events"] > 24, "the outer one has the inner msrecord")
+
+
 # ---- signals ---------------------------------------------------------------------------------------------------------
 
 def started_signals_program(*options):
