@@ -51,17 +51,21 @@ struct mst_addrmap {
 	size_t n_odd, cap_odd;
 };
 
-/* A product's bits are the better mixed the higher they are: the directory takes its bits from the top, the line in
- * the segment from 32 bits further down. */
+#define MIX UINT64_C(0x9e3779b97f4a7c15)
+
+/* Which segment: the same for all of a KiB, for a program's next block is mostly near its last, and a segment that was
+ * just used is still in the cache. Addresses that are no multiples of 8 go elsewhere, so that at most 128 blocks
+ * ever share all bits, half of what a segment holds. A product's bits are the better mixed the higher they are: the
+ * directory takes its bits from the top. */
 static uint64_t hash_of(uint64_t addr)
 {
-	return (addr >> 3) * UINT64_C(0x9e3779b97f4a7c15);
+	return (addr >> 10 | addr << 61) * MIX;
 }
 
-/* Number of the line an address belongs to. */
-static unsigned home_of(uint64_t hash)
+/* Number of the line an address belongs to, within its segment. */
+static unsigned home_of(uint64_t addr)
 {
-	return (unsigned)(((hash >> 8 & UINT32_MAX) * LINES) >> 32);
+	return (unsigned)((((addr >> 3) * MIX >> 32) * LINES) >> 32);
 }
 
 static size_t directory_index(const struct mst_addrmap *m, uint64_t hash)
@@ -175,9 +179,9 @@ static struct slot *line_behind(struct segment *s, unsigned home, unsigned dista
 }
 
 /* The slot that holds addr, NULL if none does. */
-static struct slot *segment_find(struct segment *s, uint64_t addr, uint64_t hash)
+static struct slot *segment_find(struct segment *s, uint64_t addr)
 {
-	unsigned home = home_of(hash);
+	unsigned home = home_of(addr);
 	struct slot *line = &s->slots[LINE * home];
 	unsigned mask = line_match(line, addr);
 
@@ -189,10 +193,10 @@ static struct slot *segment_find(struct segment *s, uint64_t addr, uint64_t hash
 	return mask ? &line[__builtin_ctz(mask)] : NULL;
 }
 
-/* An empty slot for hash at most `reach` lines behind its own, where it is noted as a stray; NULL if there is none. */
-static struct slot *segment_room(struct segment *s, uint64_t hash, unsigned reach)
+/* An empty slot for addr at most `reach` lines behind its own, where it is noted as a stray; NULL if there is none. */
+static struct slot *segment_room(struct segment *s, uint64_t addr, unsigned reach)
 {
-	unsigned home = home_of(hash);
+	unsigned home = home_of(addr);
 
 	for (unsigned d = 0; d <= reach; d++) {
 		struct slot *line = line_behind(s, home, d), *own = &s->slots[LINE * home];
@@ -211,9 +215,9 @@ static struct slot *segment_room(struct segment *s, uint64_t hash, unsigned reac
 	return NULL;
 }
 
-static void segment_erase(struct segment *s, struct slot *gone, uint64_t hash)
+static void segment_erase(struct segment *s, struct slot *gone, uint64_t addr)
 {
-	struct slot *own = &s->slots[LINE * home_of(hash)];
+	struct slot *own = &s->slots[LINE * home_of(addr)];
 	unsigned strays = line_strays(own);
 
 	slot_set(gone, 0, 0, 0);
@@ -284,11 +288,11 @@ static bool segment_split(struct mst_addrmap *m, struct segment *s, uint64_t has
 	s->depth = depth;
 	for (unsigned i = 0; i < LINES * LINE; i++) {
 		uint64_t addr = slot_addr(&full.slots[i]);
-		uint64_t h = hash_of(addr);
+		struct segment *half = hash_of(addr) >> (64 - depth) & 1 ? one : s;
 		struct mst_live b = slot_block(&full.slots[i]);
 
 		if (addr != 0)
-			slot_set(segment_room(h >> (64 - depth) & 1 ? one : s, h, LINES - 1), addr, b.ordinal, b.size);
+			slot_set(segment_room(half, addr, LINES - 1), addr, b.ordinal, b.size);
 	}
 	directory_set(m, hash | (uint64_t)1 << (64 - depth), one);
 	m->n_segments++;
@@ -378,10 +382,9 @@ void mst_addrmap_free(struct mst_addrmap *m)
 
 void mst_addrmap_prefetch(const struct mst_addrmap *m, uint64_t addr)
 {
-	uint64_t hash = hash_of(addr);
-	const struct segment *s = m->directory[directory_index(m, hash)];
+	const struct segment *s = m->directory[directory_index(m, hash_of(addr))];
 
-	__builtin_prefetch(&s->slots[LINE * home_of(hash)], 1);
+	__builtin_prefetch(&s->slots[LINE * home_of(addr)], 1);
 }
 
 static int insert_high(struct mst_addrmap *m, uint64_t addr, struct mst_live block, struct mst_live *old)
@@ -428,13 +431,13 @@ int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, u
 		s = own_segment(m, hash);
 		if (!s)
 			return MST_ENOMEM;
-		slot = segment_find(s, addr, hash);
+		slot = segment_find(s, addr);
 		if (slot) {
 			*old = take_block(m, slot);
 			had_one = 1;
 			break;
 		}
-		slot = segment_room(s, hash, REACH_MAX);
+		slot = segment_room(s, addr, REACH_MAX);
 		if (slot) {
 			m->count++;
 			break;
@@ -468,17 +471,17 @@ int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *bl
 
 	if (addr > ADDR_MASK)
 		return remove_high(m, addr, block);
-	slot = segment_find(s, addr, hash);
+	slot = segment_find(s, addr);
 	if (!slot)
 		return 0;
 	if (m->has_shared && s->refs != 1) {
 		s = own_segment(m, hash);
 		if (!s)
 			return MST_ENOMEM;
-		slot = segment_find(s, addr, hash);
+		slot = segment_find(s, addr);
 	}
 	*block = take_block(m, slot);
-	segment_erase(s, slot, hash);
+	segment_erase(s, slot, addr);
 	m->count--;
 	return 1;
 }
@@ -489,7 +492,7 @@ bool mst_addrmap_has(const struct mst_addrmap *m, uint64_t addr)
 
 	if (addr > ADDR_MASK)
 		return odd_find(m, addr) != NULL;
-	return segment_find(m->directory[directory_index(m, hash)], addr, hash) != NULL;
+	return segment_find(m->directory[directory_index(m, hash)], addr) != NULL;
 }
 
 uint64_t mst_addrmap_count(const struct mst_addrmap *m)
