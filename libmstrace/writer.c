@@ -296,6 +296,7 @@ static int resolve_release(struct mst_writer *w, struct batch *b, uint32_t i, st
 	w->totals.frees++;
 	if (rc <= 0) {
 		b->evt.n_unowned++;
+		w->totals.unknown_frees++;
 		return rc;
 	}
 	b->ev.freed[i] = block.ordinal;

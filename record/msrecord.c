@@ -385,6 +385,17 @@ static void say_what_was_not_seen(const struct recording *r, const struct mst_to
 	ms_out_release(&o);
 }
 
+/* A few such releases are nothing: memory from before the start, or of events that were lost. */
+static void say_what_came_from_elsewhere(const struct mst_totals *totals)
+{
+	enum { SELDOM = 10000 };
+	if (totals->unknown_frees <= totals->frees / SELDOM || totals->lost_events)
+		return;
+	ms_warn("%llu releases of memory that nobody is known to have acquired: an allocator's functions that are not "
+		"recorded (mallocx, tc_malloc, mi_malloc, ...) may have handed it out",
+		(unsigned long long)totals->unknown_frees);
+}
+
 static void say_what_went_wrong(const struct recording *r, const struct mst_totals *totals)
 {
 	const struct ms_session *s = &r->session;
@@ -396,6 +407,7 @@ static void say_what_went_wrong(const struct recording *r, const struct mst_tota
 			say_why_nothing_came(r);
 		return;
 	}
+	say_what_came_from_elsewhere(totals);
 	ms_server_refusals(r->server, &wrong_abi, &no_room);
 	if (no_room)
 		ms_warn("%llu processes were not recorded: no memory or no descriptors for their segments",
