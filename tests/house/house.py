@@ -7,11 +7,13 @@ includes  a file includes only what its directory may see, and no two files incl
 names     file names are unique in the tree; no util, common, helpers, misc
 headers   each header compiles on its own
 exports   the capture library exports what it interposes and needs libc alone; the archive holds mst_ symbols only
+allocators  every function of libc's headers that gives or takes heap blocks is interposed
+hazards   CONTRIBUTING's table has all hazards, and the tests it names exist
 """
 import os, re, subprocess, sys
 
 SRC, BUILD, CC = sys.argv[1:4]
-WANTED = sys.argv[4:] or ["includes", "names", "headers", "exports"]
+WANTED = sys.argv[4:] or ["includes", "names", "headers", "exports", "allocators", "hazards"]
 failures = []
 
 # directory -> (directories whose headers it may include in quotes, non-libc headers it may include in brackets)
@@ -132,7 +134,45 @@ def exports():
             fail("libmstrace.a: %s does not start with mst_" % l[2])
 
 
+def allocators():
+    """By libc's own marks: a list of names would miss a new one."""
+    source = "#include <malloc.h>\n#include <stdlib.h>\n"
+    text = subprocess.run([CC, "-E", "-P", "-D_GNU_SOURCE", "-x", "c", "-"], input=source, capture_output=True, text=True, check=True).stdout
+    text = re.sub(r"\s+", " ", text)
+    declared = set()
+    for declaration in text.split(";"):
+        name = re.search(r"(\w+) ?\([^()]*\)", re.sub(r"__attribute__ ?\(\(.*", "", declaration))
+        gives = "extern void *" in declaration and re.search("__(malloc|alloc_size|alloc_align)__", declaration)
+        if name and (gives or re.match(r".*\bextern (void|int) (free|posix_memalign|cfree)\b", declaration)):
+            declared.add(name.group(1))
+    hooks = set(re.findall(r"^HOOK [^;{]*?\b(\w+)\s*\(", read("record/capture/interpose.c"), re.M))
+    if not {"malloc", "free", "memalign"} <= declared: # clang is shown fewer marks than gcc
+        fail("libc's headers: only %s found" % sorted(declared))
+    for name in sorted(declared - hooks):
+        fail("libc's headers declare %s, which is not interposed" % name)
+
+
+def hazards():
+    known = set()
+    for directory, _, names_there in os.walk(BUILD):
+        if "CTestTestfile.cmake" in names_there:
+            text = open(os.path.join(directory, "CTestTestfile.cmake")).read()
+            known |= set(re.findall(r"^add_test\((?:\[=\[|\")?([\w.]+)", text, re.M))
+    table = re.search(r"^## Hazards.*?(?=^## )", read("CONTRIBUTING.md"), re.M | re.S)
+    rows = re.findall(r"^\| *([^|]+?) *\| *([^|]+?) *\| *([^|]+?) *\|$", table.group(0) if table else "", re.M)
+    numbers = [int(r[0]) for r in rows if r[0].isdigit()]
+    if numbers != list(range(1, 35)):
+        fail("CONTRIBUTING: the table of hazards has the numbers %r, not 1 to 34" % numbers)
+    for number, hazard, tests in rows:
+        named = re.findall(r"`([\w.]+)`", tests)
+        for test in named:
+            if test not in known:
+                fail("CONTRIBUTING: hazard %s: there is no test %s" % (number, test))
+        if not named and number != "#" and not set(number) <= {"-"} and "not tested" not in tests:
+            fail("CONTRIBUTING: hazard %s names neither a test nor why there is none" % number)
+
+
 for w in WANTED:
-    {"includes": includes, "names": names, "headers": headers, "exports": exports}[w]()
+    {"includes": includes, "names": names, "headers": headers, "exports": exports, "allocators": allocators, "hazards": hazards}[w]()
 print("\n".join(failures) or "the house is in order")
 sys.exit(1 if failures else 0)
