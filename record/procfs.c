@@ -45,6 +45,24 @@ ssize_t ms_procfs_read_at(int proc_dir, const char *file, char *buf, size_t cap)
 	return read_file(proc_dir, file, buf, cap);
 }
 
+char *ms_procfs_maps(pid_t pid, size_t *len)
+{
+	enum { FIRST = 64 * 1024, LAST = 64 * 1024 * 1024 };
+	for (size_t cap = FIRST; cap <= LAST; cap *= 4) {
+		char *text = malloc(cap);
+		ssize_t n = text ? ms_procfs_read(pid, "maps", text, cap) : -1;
+		if (n > 0 && (size_t)n < cap) {
+			*len = (size_t)n;
+			return text;
+		}
+		free(text);
+		if (n <= 0)
+			break;
+	}
+	*len = 0;
+	return NULL;
+}
+
 ssize_t ms_procfs_exe(pid_t pid, char *buf, size_t cap)
 {
 	char path[64];

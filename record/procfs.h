@@ -17,6 +17,8 @@ ssize_t ms_procfs_read(pid_t pid, const char *file, char *buf, size_t cap);
  * later. ms_procfs_dir opens one for as long as the process is known to be there; negative errno. */
 int ms_procfs_dir(pid_t pid);
 ssize_t ms_procfs_read_at(int proc_dir, const char *file, char *buf, size_t cap);
+/* The text of /proc/PID/maps, as one moment has it; the caller frees it. NULL if it cannot be had. */
+char *ms_procfs_maps(pid_t pid, size_t *len);
 
 /* Path of the executable, without a NUL. Bytes, or a negative errno. */
 ssize_t ms_procfs_exe(pid_t pid, char *buf, size_t cap);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "mstrace.h"
 #include "wire.h"
 
 #define KEEP_FREE 512u /* blocks the pool keeps, 4 MiB; beyond that they go back to the system */
@@ -76,6 +77,8 @@ void ms_queue_clear(struct ms_queue *q, struct ms_pool *p)
 		struct ms_item *item = ms_queue_head(q);
 		if (item->kind >= MS_U_MODULE)
 			free(item->note);
+		else if (mst_op_maps(item->kind))
+			free(item->more);
 		ms_queue_drop(q, p);
 	}
 }

@@ -15,7 +15,10 @@ struct ms_item {
 	uint64_t key; /* stamp and rank in the order: MS_ITEM_KEY */
 	uint64_t addr;
 	uint64_t size;
-	uint64_t old_addr;
+	union {
+		uint64_t old_addr;
+		struct ms_note *more; /* calls of the mapping layer: their words (unit.h), owned by the item; or NULL */
+	};
 	union {
 		void *note; /* kinds from 64: what the unit says (struct ms_note), owned by the item */
 		struct {

@@ -62,6 +62,7 @@ void ms_arrival_free(struct ms_arrival *a)
 		close(a->proc_dir);
 	free(a->exe);
 	free(a->cmdline);
+	free(a->maps);
 	free(a);
 }
 
@@ -188,6 +189,8 @@ static void describe(struct ms_arrival *a)
 		n--; /* arguments are joined, not terminated, by NUL */
 	a->cmdline = copy_of(buf, n, &a->cmdline_len);
 	ms_procfs_exe_id(a->pid, a->exe_id);
+	if (a->hello.image == MS_IMAGE_NEW)
+		a->maps = ms_procfs_maps(a->pid, &a->maps_len);
 	free(buf);
 }
 

@@ -31,8 +31,9 @@ struct ms_arrival {
 	int pidfd;
 	int proc_dir;	/* descriptor of its /proc/PID, or negative */
 	uint64_t exe_id[2]; /* device and inode; zeros = unknown */
-	size_t exe_len, cmdline_len;
+	size_t exe_len, cmdline_len, maps_len;
 	char *exe, *cmdline; /* not terminated; NULL if empty */
+	char *maps; /* of an image that does not come from a fork: what it has mapped, as /proc has it; the same */
 };
 /* Frees what is left in it (a taker that keeps something clears the field) and the arrival. */
 void ms_arrival_free(struct ms_arrival *a);

@@ -116,6 +116,54 @@ static ptrdiff_t take_call(
 	return (ptrdiff_t)used;
 }
 
+/* The words that a call of the mapping layer has besides; NULL if it has none. False without memory. */
+static bool keep_more(const struct ms_unit *u, struct ms_note **kept)
+{
+	*kept = NULL;
+	if (!u->n_more)
+		return true;
+	struct ms_note *note = malloc(sizeof *note + u->n_more * sizeof(uint64_t));
+	if (!note)
+		return false;
+	note->n_words = u->n_more;
+	memcpy(note->words, u->more, u->n_more * sizeof(uint64_t));
+	*kept = note;
+	return true;
+}
+
+/* A call of the mapping layer: as take_call, with those words. */
+static ptrdiff_t take_mapping(
+	struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words, size_t n)
+{
+	struct ms_note *more;
+	struct ms_unit u;
+	uint32_t node;
+	size_t used = ms_unit_decode(words, n, &u);
+	if (!used || u.stamp > t->horizon)
+		return 0;
+	int rc = follow_stack(t, tree, &u, &node);
+	if (rc <= 0)
+		return rc;
+	struct ms_item *item = keep_more(&u, &more) ? ms_queue_push(&t->queue, pool) : NULL;
+	if (!item) {
+		free(more);
+		return -1;
+	}
+	bool is_failed = u.flags & MS_UF_FAILED;
+	*item = (struct ms_item){
+		.key = MS_ITEM_KEY(u.stamp, true),
+		.addr = is_failed ? 0 : u.addr,
+		.size = u.size,
+		.more = more,
+		.node = node,
+		.err = is_failed ? (uint16_t)u.addr : 0,
+		.kind = u.kind,
+		.flags = u.flags,
+	};
+	settle(t, u.stamp);
+	return (ptrdiff_t)used;
+}
+
 static ptrdiff_t take_note(struct ms_tenant *t, struct ms_pool *pool, const uint64_t *words, size_t n)
 {
 	size_t used = ms_unit_other_words(words, n);
@@ -144,7 +192,8 @@ int ms_tenant_decode(
 	for (size_t i = 0; i < n;) {
 		unsigned kind = MS_UNIT_KIND(words[i]);
 		ptrdiff_t used = kind - 1 < MST_OP_REALLOC_BEGIN ? take_call(t, tree, pool, words + i, n - i)
-								 : take_note(t, pool, words + i, n - i);
+				 : mst_op_maps(kind) ? take_mapping(t, tree, pool, words + i, n - i)
+						     : take_note(t, pool, words + i, n - i);
 		if (used <= 0)
 			return (int)used;
 		i += (size_t)used;

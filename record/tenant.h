@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "arena.h"
+#include "mapcall.h"
 #include "queue.h"
 #include "stacktree.h"
 #include "unit.h"
@@ -47,6 +48,7 @@ struct ms_tenant {
 	bool is_gone;	     /* the thread has ended */
 	bool is_over;	     /* gone, and everything drained */
 	char name[16];	     /* as told to the trace; NUL-padded, not terminated */
+	struct ms_map_begins begins;
 	uint64_t told_loss;  /* lost events told so far */
 	uint64_t end_stamp;  /* when it was found gone */
 };

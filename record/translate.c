@@ -5,6 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "mapcall.h"
+#include "regions.h"
+
 #define FORK_POINTS_MAX 32u /* unclaimed ones per image: children that never call the heap never claim */
 
 struct ms_fork_point {
@@ -140,6 +143,28 @@ static void inherit_unmarked(struct ms_process *proc, const struct ms_process *p
 	proc->modules = ms_modmap_share(parent->modules);
 }
 
+/* What the image had mapped when it came to us. */
+static int tell_regions(struct ms_translator *tr, const struct ms_process *proc)
+{
+	const struct ms_arrival *a = proc->arrival;
+	struct ms_region_line line;
+	int rc = 0;
+	for (size_t at = 0; rc >= 0 && ms_regions_next(a->maps, a->maps_len, &at, &line) > 0;) {
+		struct mst_region region = {
+			.process = proc->id,
+			.start = line.start,
+			.end = line.end,
+			.offset = line.offset,
+			.prot = line.prot,
+			.is_shared = line.is_shared,
+		};
+		rc = intern(tr, line.name, line.name_len, &region.name);
+		if (rc >= 0)
+			rc = mst_writer_region(tr->writer, &region);
+	}
+	return rc;
+}
+
 static int introduce_process(struct ms_translator *tr, struct ms_process *proc)
 {
 	const struct ms_arrival *a = proc->arrival;
@@ -168,7 +193,8 @@ static int introduce_process(struct ms_translator *tr, struct ms_process *proc)
 		p.origin = MST_ORIGIN_EXEC;
 	else
 		p.origin = proc->pid == tr->first_pid ? MST_ORIGIN_START : MST_ORIGIN_ATTACH;
-	return mst_writer_process(tr->writer, &p, &proc->id);
+	rc = mst_writer_process(tr->writer, &p, &proc->id);
+	return rc < 0 ? rc : tell_regions(tr, proc);
 }
 
 static void fill_thread(struct ms_translator *tr, const struct ms_tenant *t, struct mst_thread *thread)
@@ -203,6 +229,15 @@ static int update_thread(struct ms_translator *tr, const struct ms_tenant *t, ui
 	thread.end_ns = end_ns;
 	int rc = intern(tr, t->name, strnlen(t->name, sizeof t->name), &thread.name);
 	return rc < 0 ? rc : mst_writer_thread_update(tr->writer, t->thread, &thread);
+}
+
+/* ---- mappings --------------------------------------------------------------------------------------- */
+
+static uint64_t next_event(const struct ms_translator *tr)
+{
+	struct mst_totals totals;
+	mst_writer_totals(tr->writer, &totals);
+	return totals.events;
 }
 
 /* ---- modules and stacks ----------------------------------------------------------------------------- */
@@ -343,6 +378,9 @@ static int tell_note(struct ms_translator *tr, struct ms_tenant *t, const struct
 		return update_thread(tr, t, UINT64_MAX);
 	case MS_U_LOSS:
 		return tell_loss(tr, t, note->words, ns);
+	case MS_U_MAP_BEGIN:
+		ms_map_begins_put(&t->begins, note->words[1], next_event(tr));
+		return 0;
 	case MS_U_FORK:
 		return add_point(tr, t->process, note->words[1]);
 	default:
@@ -374,6 +412,35 @@ static int tell(struct ms_translator *tr, const struct ms_tenant *t, const struc
 		tr->n_late++;
 	}
 	return mst_writer_event(tr->writer, &ev);
+}
+
+static int tell_mapping(struct ms_translator *tr, struct ms_tenant *t, const struct ms_item *item, uint64_t ns)
+{
+	struct mst_event ev = {
+		.thread = t->thread,
+		.op = item->kind,
+		.flags = item->flags & MS_UF_FAILED ? MST_EV_FAILED : 0,
+		.time_ns = ns,
+		.err = item->err,
+	};
+	struct mst_map_call call;
+	const char *path;
+	size_t path_len;
+	ms_map_call_get(item, &call, &path, &path_len);
+	call.begun = next_event(tr);
+	if (item->more && (ev.op == MST_OP_MUNMAP || ev.op == MST_OP_MREMAP || ev.op == MST_OP_BRK ||
+				  ev.op == MST_OP_SBRK))
+		call.begun = ms_map_begins_take(&t->begins, item->more->words[MS_MAP_ADDR], call.begun);
+	int rc = intern(tr, path, path_len, &call.file);
+	if (rc >= 0)
+		rc = find_stack(tr, t->process, item->node, &ev.stack);
+	if (rc < 0)
+		return rc;
+	if (MS_ITEM_STAMP(item->key) < tr->last_stamp) {
+		ev.flags |= MST_EV_LATE;
+		tr->n_late++;
+	}
+	return mst_writer_map_event(tr->writer, &ev, &call);
 }
 
 static int begin_realloc(struct ms_process *proc, const struct ms_tenant *t, const struct ms_item *item)
@@ -454,12 +521,12 @@ int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item)
 	uint64_t stamp = MS_ITEM_STAMP(item->key);
 	uint64_t ns = ms_clock_ns(tr->clock, stamp);
 	int rc = t->thread ? 0 : introduce(tr, t);
-	if (rc >= 0 && item->kind < MS_U_MODULE)
+	if (rc >= 0 && item->kind < MST_OP_MMAP)
 		rc = tell_call(tr, t, item, ns);
 	else if (rc >= 0)
-		rc = tell_note(tr, t, item, ns);
-	if (item->kind >= MS_U_MODULE)
-		free(item->note);
+		rc = item->kind < MS_U_MODULE ? tell_mapping(tr, t, item, ns) : tell_note(tr, t, item, ns);
+	if (item->kind >= MST_OP_MMAP)
+		free(item->kind < MS_U_MODULE ? item->more : item->note);
 	if (stamp > tr->last_stamp)
 		tr->last_stamp = stamp;
 	tr->error = rc < 0 ? rc : 0;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mstrace.h"
 #include "wire.h"
 
 #define MS_UNIT_DEPTH_MAX 4096u /* the format's limit on stack depth */
@@ -21,6 +22,8 @@ struct ms_unit {
 	uint64_t size;
 	uint64_t old_addr;
 	uint64_t align;
+	const uint64_t *more; /* kinds 32..47: n_more >= MS_MAP_WORDS words, enum ms_map_word; inside the words given */
+	uint32_t n_more;      /* else 0 */
 	const uint64_t *push; /* n_push return addresses, outermost first; inside the words given */
 	uint32_t n_push;
 	uint32_t keep;
@@ -40,7 +43,7 @@ static inline size_t ms_unit_decode(const uint64_t *w, size_t n, struct ms_unit 
 	u->flags = (uint8_t)(w[1] >> 48);
 	uint64_t n_push = w[1] >> 56;
 	u->size = u->old_addr = u->align = 0;
-	u->keep = 0;
+	u->keep = u->n_more = 0;
 	size_t i = 2;
 	if (u->flags & MS_UF_SHORT) {
 		u->n_push = 0;
@@ -67,8 +70,17 @@ static inline size_t ms_unit_decode(const uint64_t *w, size_t n, struct ms_unit 
 		return 0;
 	if (u->flags & MS_UF_OLD)
 		u->old_addr = w[i++];
-	if (u->flags & MS_UF_ALIGN)
+	if (u->flags & MS_UF_ALIGN) {
 		u->align = w[i++];
+		if (mst_op_maps(u->kind)) {
+			if (u->align < MS_MAP_WORDS || n - i < n_push || n - i - n_push < u->align)
+				return 0;
+			u->more = w + i;
+			u->n_more = (uint32_t)u->align;
+			u->align = 0;
+			i += u->n_more;
+		}
+	}
 	u->n_push = (uint32_t)n_push;
 	u->push = w + i;
 	return i + n_push;

@@ -37,7 +37,7 @@
 
 /* A unit is a run of 8-byte words.
  *   word 0: kind (bits 0-7), stamp (bits 8-63): clock ticks since control.clock_base
- * Kinds 1..63 are heap calls, numbered as enum mst_op; kinds from 64 are below. Heap calls go on:
+ * Kinds 1..63 are calls, numbered as enum mst_op; kinds from 64 are below. Calls go on:
  *   word 1: address (bits 0-47), flags (bits 48-55), n_push (bits 56-63; 255: the next word holds the count)
  *           address = what was acquired, or what a pure release releases; with FAILED: errno
  *   [n_push count]          if n_push == 255
@@ -45,7 +45,8 @@
  *   [size]                  if MS_UF_BIG_SIZE (then the size above is 0); at most INT64_MAX, which also stands
  *                           for a product that overflowed
  *   [old address]           if MS_UF_OLD: the pointer passed to realloc
- *   [alignment]             if MS_UF_ALIGN
+ *   [alignment]             if MS_UF_ALIGN; of kinds 32..47, which always have it: the number of words in [more]
+ *   [more]                  kinds 32..47, calls of the mapping layer: enum ms_map_word, then the path of a mapped file
  *   [n_push words]          return addresses, outermost first
  * Stack of the call = the first `keep` (outer) frames of this slot's previous stack, then the pushed ones. A
  * thread's first unit, and the first after a loss, has keep 0. MS_UF_SAME: exactly the previous stack (keep
@@ -61,6 +62,16 @@ enum ms_unit_flag {
 	MS_UF_ALIGN = 1u << 7,
 };
 
+/* What calls of the mapping layer have besides. The unit's address is the result of mmap and mremap, the new break of
+ * brk and sbrk; its size the length given, or by how much the break moved. */
+enum ms_map_word {
+	MS_MAP_ADDR = 0,  /* given; mremap: the old one; brk, sbrk: the break before */
+	MS_MAP_FLAGS = 1, /* prot (low half), flags or advice (high half) */
+	MS_MAP_MORE = 2,  /* mmap: offset; mremap: old length; brk, sbrk: the new break, also if it failed */
+	MS_MAP_FILE = 3,  /* mmap: fd (low half), bytes of the path that follows, padded to words (high half) */
+	MS_MAP_WORDS = 4,
+};
+
 /* A realloc of a block is two units of the same slot: kind REALLOC_BEGIN (address = the old block, SHORT,
  * NO_STACK) stamped and published before the real call, then its outcome, kind REALLOC (REALLOCARRAY, or
  * REALLOC_FREE for a call that released and returned NULL) with MS_UF_OLD, stamped after it. Events of a
@@ -72,6 +83,7 @@ enum ms_unit_kind {
 	MS_U_NAME = 67,     /* words 1-2 = thread name, 16 bytes, NUL padded */
 	MS_U_LOSS = 68,     /* words 1-4 = events, bytes, first stamp, last stamp lost before this unit */
 	MS_U_FORK = 69,     /* word 1 = fork id: the next call of this thread is fork; a child's hello names the id */
+	MS_U_MAP_BEGIN = 70, /* word 1 = MS_MAP_ADDR of a call of the mapping layer that begins: it may unmap */
 };
 
 /* A module is announced by some thread, and that published, before any thread uses an address in it. */

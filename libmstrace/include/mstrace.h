@@ -89,7 +89,7 @@ bool mst_op_releases(unsigned op);
 /* Is op of the mapping layer? It is no heap call: it has no ordinal, and no counter of the heap knows it. */
 static inline bool mst_op_maps(unsigned op)
 {
-	return (op & 0x30u) == 0x20u;
+	return op >> 4 == 2;
 }
 /* "malloc", "realloc", ...; "op-N" names for unknown numbers come back as NULL. Static storage. */
 const char *mst_op_name(unsigned op);

@@ -109,6 +109,13 @@ static void close_unit(struct ms_thread *t, uint64_t *end)
 	}
 }
 
+static COLD void commit_note_with_side(struct ms_thread *t, const uint64_t *note, size_t n);
+
+ALWAYS_INLINE bool has_side(const struct ms_thread *t)
+{
+	return atomic_load_explicit(&t->side.n, memory_order_relaxed) != 0;
+}
+
 static bool send_note(struct ms_thread *t, enum ms_unit_kind kind, const uint64_t *words, size_t n)
 {
 	uint64_t *u = open_unit(t, n + 1);
@@ -116,7 +123,10 @@ static bool send_note(struct ms_thread *t, enum ms_unit_kind kind, const uint64_
 		return false;
 	u[0] = MS_UNIT_HEAD(kind, ms_session_stamp(MS_RELEASING));
 	memcpy(u + 1, words, n * sizeof(*words));
-	close_unit(t, u + 1 + n);
+	if (!(ms_tls.guard & MS_GUARD_ASIDE) && MS_UNLIKELY(has_side(t)))
+		commit_note_with_side(t, u, n + 1);
+	else
+		close_unit(t, u + 1 + n);
 	return true;
 }
 
@@ -218,6 +228,7 @@ static size_t unit_words(const struct ms_event *ev, const struct shown *s)
 	words += ev->size >> BIG_SIZE_BITS != 0;
 	words += (ev->flags & MS_UF_OLD) != 0;
 	words += (ev->flags & MS_UF_ALIGN) != 0;
+	words += ev->more ? ev->align : 0;
 	return words;
 }
 
@@ -240,17 +251,14 @@ static uint64_t *write_unit(uint64_t *u, const struct ms_event *ev, uint64_t sta
 		*u++ = ev->old;
 	if (ev->flags & MS_UF_ALIGN)
 		*u++ = ev->align;
+	for (uint64_t i = 0; ev->more && i < ev->align; i++)
+		*u++ = ev->more[i];
 	for (uint32_t i = 0; i < s->n_push; i++)
 		*u++ = s->push[i];
 	return u;
 }
 
 /* ---- signal handlers that interrupt a hook ---- */
-
-ALWAYS_INLINE bool has_side(const struct ms_thread *t)
-{
-	return atomic_load_explicit(&t->side.n, memory_order_relaxed) != 0;
-}
 
 static COLD void record_aside(
 	const struct ms_call *call, const struct ms_event *ev, bool has_stack, enum ms_moment moment)
@@ -320,6 +328,23 @@ static COLD void commit_with_side(
 	else
 		count_lost(t, 1, ev->size);
 	move_side(t, i);
+}
+
+/* The same for a note of a few words, which stands at the writer's place and is not committed. */
+static COLD void commit_note_with_side(struct ms_thread *t, const uint64_t *note, size_t n)
+{
+	struct ms_side *side = &t->side;
+	uint64_t copy[8];
+	uint32_t i = 0;
+	memcpy(copy, note, n * sizeof(*copy));
+	for (; i < atomic_load(&side->n) && MS_UNIT_STAMP(side->words[side->start[i]]) < MS_UNIT_STAMP(copy[0]); i++)
+		move_side_unit(t, i);
+	if (has_room(t, n)) {
+		memcpy(t->writer.pos, copy, n * sizeof(*copy));
+		ms_writer_commit(&t->writer, t->writer.pos + n);
+	}
+	move_side(t, i);
+	ms_writer_idle(&t->writer);
 }
 
 /* A handler came after the unit was committed, before the guard was at rest: `guard` is the one at rest. */
@@ -541,6 +566,8 @@ void ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint
 	guard_record(call->mine);
 	send_note(call->thread, kind, words, n);
 	guard_rest(call->mine);
+	if (!ms_call_is_aside(call) && has_side(call->thread))
+		settle_side(call->thread, call->mine);
 }
 
 void ms_emit_thread_name(const struct ms_call *call)

@@ -16,7 +16,8 @@ struct ms_event {
 	uint64_t addr;	/* acquired, or released; errno if FAILED */
 	uint64_t size;	/* asked for */
 	uint64_t old;	/* with MS_UF_OLD */
-	uint64_t align; /* with MS_UF_ALIGN */
+	uint64_t align; /* with MS_UF_ALIGN; calls of the mapping layer: words at `more` */
+	const uint64_t *more; /* of calls of the mapping layer, as in wire.h */
 };
 
 /* As enum mst_op, which this library does not see. */
@@ -36,6 +37,13 @@ enum ms_call_kind {
 	MS_CALL_CFREE = 13,
 	MS_CALL_REALLOC_FREE = 14,
 	MS_CALL_REALLOC_BEGIN = 15,
+	MS_CALL_MMAP = 32,
+	MS_CALL_MUNMAP = 33,
+	MS_CALL_MREMAP = 34,
+	MS_CALL_BRK = 35,
+	MS_CALL_SBRK = 36,
+	MS_CALL_MADVISE = 37,
+	MS_CALL_MPROTECT = 38,
 };
 
 /* The real call has returned: tell of it. The stack is that of the hook's caller, as for all events. */

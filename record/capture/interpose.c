@@ -1,10 +1,11 @@
 /* interpose.c - the names this library exports: the heap's entry points as the program sees them. (Those by which
- * programs start are in exec.c.)
+ * programs start are in exec.c, the mapping layer's in mappings.c.)
  *
  * Each hook is guard, real call, emit. A release is told before the real call, an acquisition after it, a
  * realloc as BEGIN before and its outcome after: between the two another thread may be given the old address.
  * What is recorded is what really happened: results and errno are the real function's, untouched. */
 #include "emit.h"
+#include "mappings.h"
 #include "real.h"
 
 #include <errno.h>
@@ -322,6 +323,8 @@ HOOK int prctl(int operation, ...)
 		       (operation == PR_SET_SECCOMP && arg[0] == SECCOMP_MODE_STRICT);
 	uint32_t slotless_calls = ms_tls.slotless_calls;
 	struct ms_thread *thread = ms_tls.thread;
+	if (operation == PR_SET_NO_NEW_PRIVS || operation == PR_SET_SECCOMP)
+		ms_mappings_confine(); /* the first of them is what nearly every sandbox begins with */
 	if (is_last)
 		ms_thread_retire();
 	int rc = real(operation, arg[0], arg[1], arg[2], arg[3]);

@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -157,6 +158,53 @@ static void *boot_pvalloc(size_t size)
 	return boot_memalign(4096, size > PTRDIFF_MAX / 4 ? size : (size + 4095) & ~(size_t)4095);
 }
 
+/* ---- the kernel itself, while nothing better is known ---- */
+
+/* Result of a system call as libc gives it. Before this library is relocated errno cannot be reached. */
+static long kernel_says(long result);
+
+static void *kernel_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	return (void *)kernel_says(ms_rawcall(SYS_mmap, (long)addr, (long)length, prot, flags, fd, offset));
+}
+
+static int kernel_munmap(void *addr, size_t length)
+{
+	return (int)kernel_says(ms_rawcall(SYS_munmap, (long)addr, (long)length, 0, 0, 0, 0));
+}
+
+static void *kernel_mremap(void *old, size_t old_length, size_t length, int flags, ...)
+{
+	va_list args;
+	va_start(args, flags);
+	long fixed = (long)va_arg(args, void *);
+	va_end(args);
+	return (void *)kernel_says(
+		ms_rawcall(SYS_mremap, (long)old, (long)old_length, (long)length, flags, fixed, 0));
+}
+
+static int kernel_brk(void *to)
+{
+	long now = ms_rawcall(SYS_brk, (long)to, 0, 0, 0, 0, 0);
+	return (int)kernel_says(now < (long)to ? -ENOMEM : 0);
+}
+
+static void *kernel_sbrk(intptr_t increment)
+{
+	long from = ms_rawcall(SYS_brk, 0, 0, 0, 0, 0, 0);
+	return increment && kernel_brk((void *)(from + increment)) ? (void *)-1 : (void *)from;
+}
+
+static int kernel_madvise(void *addr, size_t length, int advice)
+{
+	return (int)kernel_says(ms_rawcall(SYS_madvise, (long)addr, (long)length, advice, 0, 0, 0));
+}
+
+static int kernel_mprotect(void *addr, size_t length, int prot)
+{
+	return (int)kernel_says(ms_rawcall(SYS_mprotect, (long)addr, (long)length, prot, 0, 0, 0));
+}
+
 /* ---- looking the real ones up ---- */
 
 enum { UNKNOWN, FOUND };
@@ -167,6 +215,15 @@ static __thread volatile int is_looking __attribute__((tls_model("initial-exec")
 /* Does not point to `relocated` until the loader has relocated this library. */
 static const char relocated;
 static const char *const volatile relocation_probe = &relocated;
+
+static long kernel_says(long result)
+{
+	if (result >= 0 || result <= -4096)
+		return result;
+	if (relocation_probe == &relocated)
+		errno = (int)-result;
+	return -1;
+}
 
 /* Field by field and by code: a table in data would need relocations, which may still be missing. */
 static void lend_boot_functions(void)
@@ -180,6 +237,13 @@ static void lend_boot_functions(void)
 	ms_real.memalign = boot_memalign;
 	ms_real.valloc = boot_valloc;
 	ms_real.pvalloc = boot_pvalloc;
+	ms_real.mmap = kernel_mmap;
+	ms_real.munmap = kernel_munmap;
+	ms_real.mremap = kernel_mremap;
+	ms_real.brk = kernel_brk;
+	ms_real.sbrk = kernel_sbrk;
+	ms_real.madvise = kernel_madvise;
+	ms_real.mprotect = kernel_mprotect;
 	ms_real.malloc = boot_malloc;
 }
 
@@ -216,6 +280,13 @@ static void look_up(void)
 	FIND(execveat);
 	FIND(posix_spawn);
 	FIND(posix_spawnp);
+	FIND(mmap);
+	FIND(munmap);
+	FIND(mremap);
+	FIND(brk);
+	FIND(sbrk);
+	FIND(madvise);
+	FIND(mprotect);
 	FIND(malloc);
 	ms_real = real;
 }

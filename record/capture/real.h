@@ -36,6 +36,14 @@ struct ms_real {
 	int (*fexecve)(int, char *const[], char *const[]);
 	int (*execveat)(int, const char *, char *const[], char *const[], int);
 	ms_spawn_function *posix_spawn, *posix_spawnp;
+	/* The mapping layer's: the kernel itself until they are found. */
+	void *(*mmap)(void *, size_t, int, int, int, off_t);
+	int (*munmap)(void *, size_t);
+	void *(*mremap)(void *, size_t, size_t, int, ...);
+	int (*brk)(void *);
+	void *(*sbrk)(intptr_t);
+	int (*madvise)(void *, size_t, int);
+	int (*mprotect)(void *, size_t, int);
 };
 /* Those of the heap are callable once ms_real_prepare has returned, with whatever result. */
 extern struct ms_real ms_real;

@@ -1,6 +1,7 @@
 /* early.c - a library that allocates before anybody is ready: while it is being relocated (the resolver of an
- * IFUNC), and in a constructor that runs before the capture library's own. */
+ * IFUNC), and in a constructor that runs before the capture library's own. It maps there, too. */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 static void *volatile keep;
 static int implementation(void)
@@ -15,6 +16,11 @@ __attribute__((used)) static int (*resolve(void))(void)
 	for (int i = 0; i < 10; i++)
 		keep = malloc(1000); /* some come before any hook can record */
 	from_before = malloc(1001);
+	for (int i = 0; i < 10; i++) {
+		void *p = mmap(NULL, 12345, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p == MAP_FAILED || munmap(p, 12345))
+			abort();
+	}
 	return implementation;
 }
 
@@ -26,6 +32,8 @@ __attribute__((constructor)) static void allocate(void)
 		keep = malloc(55555);
 		free(keep);
 	}
+	for (int i = 0; i < 100; i++)
+		munmap(mmap(NULL, 44444, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 44444);
 	(void)early_answer();
 	if (getenv("EARLY_FREES"))
 		free(from_before);

@@ -119,6 +119,11 @@ static void welcome(struct tap *tap, int sock)
 
 /* ---- units ---- */
 
+static bool is_mapping(uint32_t kind)
+{
+	return kind >= 32 && kind < 48;
+}
+
 static void take_module(struct tap_image *image, const uint64_t *u, uint64_t stamp)
 {
 	struct ms_unit_module m;
@@ -156,7 +161,7 @@ static void take_stack(struct tap_image *image, uint32_t slot, struct tap_event 
 	image->n_ips += keep + n_push;
 }
 
-/* A heap call; returns its words. */
+/* A call; returns its words. */
 static size_t take_call(struct tap_image *image, uint32_t slot, const uint64_t *u)
 {
 	const uint64_t *at = u + 2;
@@ -176,6 +181,13 @@ static size_t take_call(struct tap_image *image, uint32_t slot, const uint64_t *
 		ev.old = *at++;
 	if (ev.flags & MS_UF_ALIGN)
 		ev.align = *at++;
+	if (is_mapping(ev.kind)) {
+		image->more = grown(image->more, &image->cap_more, image->n_more + ev.align, sizeof(uint64_t));
+		memcpy(image->more + image->n_more, at, ev.align * sizeof(uint64_t));
+		ev.more = (uint32_t)image->n_more;
+		image->n_more += ev.align;
+		at += ev.align;
+	}
 	ev.thread = image->slot_thread[slot];
 	ev.tid = image->segment.slots[slot].tid;
 	ev.seq = (uint32_t)image->n_events;
@@ -207,6 +219,9 @@ static size_t take_note(struct tap_image *image, uint32_t slot, const uint64_t *
 		image->lost_events += u[1];
 		image->n_losses++;
 		return 5;
+	case MS_U_MAP_BEGIN:
+		image->n_map_begins++;
+		return 2;
 	case MS_U_FORK:
 		if (image->n_forks < sizeof(image->forks) / sizeof(image->forks[0]))
 			image->forks[image->n_forks++] = u[1];
@@ -392,6 +407,7 @@ static void free_image(struct tap_image *image)
 	free(image->slot_stamp);
 	free(image->events);
 	free(image->ips);
+	free(image->more);
 	free(image);
 }
 
@@ -413,7 +429,7 @@ enum { KIND_FREE = 10, KIND_REALLOC_FREE = 14, KIND_REALLOC_BEGIN = 15 };
 
 static bool is_release(const struct tap_event *e)
 {
-	return e->kind >= KIND_FREE;
+	return e->kind >= KIND_FREE && !is_mapping(e->kind);
 }
 
 static int by_stamp(const void *a, const void *b)
@@ -507,6 +523,8 @@ struct tap_count tap_replay(struct tap_image *image)
 	for (size_t i = 0; i < image->n_events; i++) {
 		const struct tap_event *e = &image->events[i];
 		c.n_kind[e->kind]++;
+		if (is_mapping(e->kind))
+			continue; /* no part of the heap */
 		c.n_failed += (e->flags & MS_UF_FAILED) != 0;
 		if (e->kind == KIND_REALLOC_BEGIN) {
 			c.bad_reallocs += began[e->thread].old != 0;

@@ -17,6 +17,7 @@ struct tap_event {
 	uint32_t kind, flags;		 /* enum mst_op's numbers; enum ms_unit_flag */
 	uint32_t tid, thread;		 /* the kernel's, and a number per tenancy */
 	uint32_t stack, depth;		 /* index into tap_image.ips, and count; outermost first */
+	uint32_t more;			 /* calls of the mapping layer: index into tap_image.more, of align words */
 	uint32_t seq;			 /* place among the units of the image as they were read */
 };
 
@@ -42,6 +43,9 @@ struct tap_image {
 	_Atomic bool is_gone;
 	struct tap_event *events;
 	size_t n_events, cap_events;
+	uint64_t *more;
+	size_t n_more, cap_more;
+	uint64_t n_map_begins;
 	uint64_t *ips;
 	size_t n_ips, cap_ips;
 	struct tap_module modules[512];

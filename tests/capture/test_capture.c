@@ -948,6 +948,103 @@ static void calls_before_any_constructor_are_recorded(void)
 	struct run r = run_victim(o, "pairs", "10");
 	check_oracle(&r);
 	CHECK(n_of_size(r.tap->images[0], 55555) == 10000, "%lu", n_of_size(r.tap->images[0], 55555));
+	CHECK(n_of_size(r.tap->images[0], 44444) == 200, "%lu", n_of_size(r.tap->images[0], 44444));
+	run_close(&r);
+}
+
+/* ---- the mapping layer ---- */
+
+struct expected_map {
+	uint32_t kind, error; /* errno, 0: it succeeds */
+	uint64_t addr, size;  /* the unit's; addr 0: not known beforehand */
+	uint64_t given, flags, more;
+	bool has_path;
+};
+
+static void check_map(const struct tap_image *image, const struct tap_event *e, const struct expected_map *want)
+{
+	const uint64_t *more = image->more + e->more;
+	bool is_failed = e->flags & MS_UF_FAILED;
+	const char *path = (const char *)(more + MS_MAP_WORDS);
+	size_t len = more[MS_MAP_FILE] >> 32;
+	CHECK(e->kind == want->kind, "%u, not %u", e->kind, want->kind);
+	CHECK(is_failed == (want->error != 0), "%u", e->kind);
+	if (is_failed || want->addr)
+		CHECK(e->addr == (is_failed ? want->error : want->addr), "%u: %lx", e->kind, e->addr);
+	CHECK(e->size == want->size, "%u: %lu", e->kind, e->size);
+	CHECK(e->depth > 0 && e->align >= MS_MAP_WORDS, "%u: %u frames, %lu words", e->kind, e->depth, e->align);
+	if (want->given)
+		CHECK(more[MS_MAP_ADDR] == want->given, "%u: %lx", e->kind, more[MS_MAP_ADDR]);
+	CHECK(more[MS_MAP_FLAGS] == want->flags, "%u: %lx", e->kind, more[MS_MAP_FLAGS]);
+	if (want->more != UINT64_MAX)
+		CHECK(more[MS_MAP_MORE] == want->more, "%u: %lx", e->kind, more[MS_MAP_MORE]);
+	CHECK(len == (want->has_path ? strlen(VICTIM) : 0), "%u: %zu", e->kind, len);
+	if (want->has_path && len == strlen(VICTIM))
+		CHECK(memcmp(path, VICTIM, len) == 0, "%.*s", (int)len, path);
+}
+
+static void mapping_calls_are_recorded_as_what_happened(void)
+{
+	enum { MMAP = 32, MUNMAP, MREMAP, BRK, SBRK, MADVISE, MPROTECT, PAGE = 4096 };
+	const uint64_t at = VICTIM_MAPS_AT, anonymous = 0x100022, file = 0x100002, any = UINT64_MAX;
+	const struct expected_map expected[] = {
+		{MMAP, 0, at, 3 * PAGE, at, anonymous << 32 | 3, 0, false},
+		{MMAP, 0, at + 0x100000, 5000, at + 0x100000, file << 32 | 1, PAGE, true},
+		{MMAP, EINVAL, 0, 0, 0, UINT64_C(0x22) << 32 | 3, 0, false},
+		{MUNMAP, 0, at + PAGE, PAGE, at + PAGE, 0, 0, false},
+		{MUNMAP, EINVAL, 0, PAGE, 1, 0, 0, false},
+		{MREMAP, 0, at + 0x200000, 2 * PAGE, at, UINT64_C(3) << 32, PAGE, false},
+		{MPROTECT, 0, at + 0x200000, PAGE, at + 0x200000, 1, 0, false},
+		{MADVISE, 0, at + 0x201000, PAGE, at + 0x201000, UINT64_C(4) << 32, 0, false},
+		{SBRK, 0, 0, 2 * PAGE, 0, 0, any, false},
+		{SBRK, 0, 0, PAGE, 0, 0, any, false},
+		{BRK, 0, 0, PAGE, 0, 0, any, false},
+		{MMAP, 0, at + 0x300000, PAGE, at + 0x300000, file << 32 | 1, 0, false}, /* confined: no path */
+	};
+	struct run r = run_victim(with_stacks(), "maps", NULL);
+	struct tap_image *image = r.tap->images[0];
+	size_t n = 0;
+	check_sound(r.tap);
+	for (size_t i = 0; i < image->n_events; i++) {
+		if (image->events[i].kind < MMAP)
+			continue;
+		if (n < sizeof(expected) / sizeof(*expected))
+			check_map(image, &image->events[i], &expected[n]);
+		n++;
+	}
+	CHECK(n == sizeof(expected) / sizeof(*expected), "%zu calls", n);
+	CHECK(image->n_map_begins == 5, "%lu", image->n_map_begins);
+	run_close(&r);
+}
+
+static uint64_t n_mapping_calls(struct tap_image *image)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < image->n_events; i++)
+		n += image->events[i].kind >= 32 && image->events[i].kind < 48;
+	return n;
+}
+
+static void mappings_inside_libc_are_not_the_programs(void)
+{
+	struct run r = run_victim(with_stacks(), "maps_unseen", NULL);
+	struct tap_image *image = r.tap->images[0];
+	check_sound(r.tap);
+	CHECK(n_of_size(image, 8 << 20) == 1, "%lu", n_of_size(image, 8 << 20));
+	CHECK(n_mapping_calls(image) == 0, "%lu", n_mapping_calls(image));
+	run_close(&r);
+}
+
+static void handlers_may_map(void)
+{
+	struct run r = run_victim(with_stacks(), "maps_in_handlers", "20000");
+	struct tap_image *image = r.tap->images[0];
+	uint64_t pairs = atomic_load(&r.truth->n[TRUTH_PAIRS]), signals = atomic_load(&r.truth->n[TRUTH_SIGNAL]);
+	check_sound(r.tap);
+	CHECK(signals > 10, "%lu signals came", signals);
+	CHECK(n_of_size(image, 2 * 4096) == 2 * pairs, "%lu of %lu", n_of_size(image, 2 * 4096), 2 * pairs);
+	CHECK(n_of_size(image, 4096) == 2 * signals, "%lu of %lu", n_of_size(image, 4096), 2 * signals);
+	CHECK(n_mapping_calls(image) == 2 * (pairs + signals), "%lu", n_mapping_calls(image));
 	run_close(&r);
 }
 
@@ -1076,6 +1173,9 @@ static const struct {
 	TEST(a_scribbled_arena_hurts_nobody),
 	TEST(calls_before_any_constructor_are_recorded),
 	TEST(blocks_from_before_all_hooks_may_be_freed),
+	TEST(mapping_calls_are_recorded_as_what_happened),
+	TEST(mappings_inside_libc_are_not_the_programs),
+	TEST(handlers_may_map),
 	TEST(an_allocator_that_calls_itself_is_counted_once),
 	TEST(a_dlsym_that_allocates_is_served),
 	TEST(unloaded_modules_are_told),

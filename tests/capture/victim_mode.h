@@ -16,7 +16,7 @@ struct victim_mode {
 
 /* Each ends with a row without a name. */
 extern const struct victim_mode victim_calls[], victim_threads[], victim_signals[], victim_processes[],
-	victim_seen[], victim_modules[];
+	victim_seen[], victim_modules[], victim_mappings[];
 
 extern struct truth *truth;
 extern void *volatile keep; /* what is stored here is not optimised away */

@@ -365,6 +365,8 @@ static int ignore(void *ctx, struct ms_queue *q, struct ms_item *item)
 	(void)ctx, (void)q;
 	if (item->kind >= MS_U_MODULE)
 		free(item->note);
+	else if (mst_op_maps(item->kind))
+		free(item->more);
 	return 0;
 }
 

@@ -33,7 +33,7 @@ static void every_named_heap_op_acquires_or_releases(void **state)
 static void the_mapping_layer_is_a_range_of_numbers(void **state)
 {
 	(void)state;
-	for (unsigned op = 0; op <= MST_OP_MAX; op++)
+	for (unsigned op = 0; op <= 512; op++)
 		assert_int_equal(mst_op_maps(op), op >= 32 && op <= 47);
 	assert_int_equal(mst_op_from_name("mmap"), MST_OP_MMAP);
 	assert_string_equal(mst_op_name(MST_OP_MPROTECT), "mprotect");
