@@ -15,9 +15,9 @@ const struct mst_counters *mst_account_show(
 {
 	mst_account_keep(a, rest, peak);
 	rest->counters = (struct mst_counters){
-		.allocs = a->allocs,
+		.allocs = a->allocs - rest->adopted_blocks,
 		.frees = a->allocs - a->live_blocks + rest->strays,
-		.allocated_bytes = a->allocated_bytes,
+		.allocated_bytes = a->allocated_bytes - rest->adopted_bytes,
 		.freed_bytes = a->allocated_bytes - a->live_bytes,
 		.live_blocks = a->live_blocks,
 		.live_bytes = a->live_bytes,

@@ -34,6 +34,7 @@ struct mst_account_rest {
 	uint64_t gone_blocks, gone_bytes;
 	uint64_t strays; /* releases that are booked here and released none of its blocks */
 	uint64_t failed;
+	uint64_t adopted_blocks, adopted_bytes; /* from a checkpoint: counted above as acquired, though not here */
 	struct mst_counters counters; /* filled for the caller who asks */
 };
 
@@ -70,6 +71,14 @@ static inline void mst_account_free(struct mst_account *a, const struct mst_acco
 	a->live_blocks--;
 	a->live_bytes -= size;
 	a->temporary += is_temporary;
+}
+
+/* A block that was acquired before the trace begins. */
+static inline void mst_account_adopt(struct mst_account *a, struct mst_account_rest *rest, uint64_t size)
+{
+	mst_account_alloc(a, rest, 0, size);
+	rest->adopted_blocks++;
+	rest->adopted_bytes += size;
 }
 
 /* `blocks` (modulo 2^64, so that it may be negative) of what lives have lost their process. */

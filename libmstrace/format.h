@@ -54,7 +54,7 @@ enum mst_kind {
 	MST_KIND_SAMPLE = 11,
 	MST_KIND_INDEX = 12,
 	MST_KIND_CODE = 13,
-	MST_KIND_CHECKPOINT = 14, /* reserved */
+	MST_KIND_CHECKPOINT = 14,
 	MST_KIND_END = 15,
 	MST_KIND_API = 16,
 	MST_KIND_METRIC = 17, /* reserved */
@@ -99,6 +99,27 @@ enum mst_evt_place { /* offsets from the start of the header */
 };
 #define MST_EVT_HEADER_LEN 176u
 
+/* ---- CHECKPOINT extension ---------------------------------------------------------------------------------- */
+
+enum mst_checkpoint_place {
+	MST_AT_CHECKPOINT_EVENT = 56,
+	MST_AT_CHECKPOINT_ALLOC = 64,
+	MST_AT_CHECKPOINT_TIME = 72,
+	MST_AT_CHECKPOINT_LIVE_BLOCKS = 80,
+	MST_AT_CHECKPOINT_LIVE_BYTES = 88,
+	MST_AT_CHECKPOINT_LOST_EVENTS = 96,
+	MST_AT_CHECKPOINT_ALLOC_BYTES = 104,
+	MST_AT_CHECKPOINT_FREES = 112,
+	MST_AT_CHECKPOINT_FAILED = 120,
+	MST_AT_CHECKPOINT_PEAK_BYTES = 128,
+	MST_AT_CHECKPOINT_PEAK_EVENT = 136,
+	MST_AT_CHECKPOINT_PEAK_TIME = 144,
+	MST_AT_CHECKPOINT_FIRST_BLOCK = 152,
+	MST_AT_CHECKPOINT_TIME_SHIFT = 160, /* 1 byte, then 7 reserved */
+};
+#define MST_CHECKPOINT_HEADER_LEN 176u
+#define MST_CHECKPOINT_BLOCKS_MAX 65536u /* of one frame */
+
 /* ---- INDEX extension -------------------------------------------------------------------------------------- */
 
 #define MST_AT_INDEX_PREVIOUS 56 /* offset of the INDEX frame before this one; MST_NO_OFFSET = none */
@@ -127,6 +148,7 @@ enum mst_end_place {
 enum mst_end_flag {
 	MST_END_CLEAN = 1u << 0,    /* closed by the recorder in the ordinary way */
 	MST_END_SALVAGED = 1u << 1, /* written by a salvage */
+	MST_END_LIMITED = 1u << 2,  /* the trace reached the size set for it */
 };
 
 /* ---- HEADER payload: tag, length, value (FORMAT.md "HEADER") ----------------------------------------------- */

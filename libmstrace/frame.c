@@ -233,3 +233,21 @@ int mst_frame_pack(struct mst_packer *p, struct mst_frame *f, const uint8_t *ext
 	out->len += size;
 	return 0;
 }
+
+int mst_frame_copy(const struct mst_frame *f, uint64_t seq, struct mst_buffer *out)
+{
+	size_t size = (size_t)mst_frame_size(f), used = f->header_len + (size_t)f->stored_len;
+	uint8_t *head;
+
+	if (!mst_buffer_reserve(out, size))
+		return MST_ENOMEM;
+	head = out->bytes + out->len;
+	memcpy(head, f->header, f->header_len);
+	if (f->stored_len != 0)
+		memcpy(head + f->header_len, f->payload, f->stored_len);
+	memset(head + used, 0, size - used);
+	mst_store64(head + MST_AT_SEQ, seq);
+	mst_store64(head + f->header_len - MST_HASH_LEN, hash(head, f->header_len - MST_HASH_LEN, f->file_id));
+	out->len += size;
+	return 0;
+}

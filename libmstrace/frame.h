@@ -65,4 +65,7 @@ int mst_frame_unpack(struct mst_unpacker *u, const struct mst_frame *f, const ui
  * 0 or MST_ENOMEM. */
 int mst_frame_pack(struct mst_packer *p, struct mst_frame *f, const uint8_t *extension, const uint8_t *raw,
 	size_t raw_len, struct mst_buffer *out);
+
+/* Appends the frame f, header and payload as they are but for another seq. 0 or MST_ENOMEM. */
+int mst_frame_copy(const struct mst_frame *f, uint64_t seq, struct mst_buffer *out);
 #endif

@@ -356,14 +356,14 @@ static int changed_pages(const struct mst_dict *d, unsigned kind, record_encoder
 	return 0;
 }
 
-static int loss_pages(struct mst_ledger *l, struct mst_pages *out)
+static int loss_pages(const struct mst_dict *d, size_t first, struct mst_pages *out)
 {
-	while (l->losses_done < l->dict.n_losses) {
+	while (first < d->n_losses) {
 		size_t start = out->raw.len;
 		uint32_t n = 0;
 
-		while (l->losses_done < l->dict.n_losses && n < RECORDS_PER_FRAME) {
-			mst_loss_encode(&l->dict.losses[l->losses_done++], &out->raw);
+		while (first < d->n_losses && n < RECORDS_PER_FRAME) {
+			mst_loss_encode(&d->losses[first++], &out->raw);
 			n++;
 		}
 		if (mst_pages_add(out, MST_KIND_LOSS, n, start) < 0)
@@ -372,14 +372,14 @@ static int loss_pages(struct mst_ledger *l, struct mst_pages *out)
 	return 0;
 }
 
-static int annotation_pages(struct mst_ledger *l, struct mst_pages *out)
+static int annotation_pages(const struct mst_dict *d, size_t first, struct mst_pages *out)
 {
-	while (l->annotations_done < l->dict.n_annotations) {
+	while (first < d->n_annotations) {
 		size_t start = out->raw.len;
 		uint32_t n = 0;
 
-		while (l->annotations_done < l->dict.n_annotations && n < RECORDS_PER_FRAME) {
-			mst_annotation_encode(&l->dict.annotations[l->annotations_done++], &out->raw);
+		while (first < d->n_annotations && n < RECORDS_PER_FRAME) {
+			mst_annotation_encode(&d->annotations[first++], &out->raw);
 			n++;
 		}
 		if (mst_pages_add(out, MST_KIND_API, n, start) < 0)
@@ -388,14 +388,14 @@ static int annotation_pages(struct mst_ledger *l, struct mst_pages *out)
 	return 0;
 }
 
-static int region_pages(struct mst_ledger *l, struct mst_pages *out)
+static int region_pages(const struct mst_dict *d, size_t first, struct mst_pages *out)
 {
-	while (l->regions_done < l->dict.n_regions) {
+	while (first < d->n_regions) {
 		size_t start = out->raw.len;
 		uint32_t n = 0;
 
-		while (l->regions_done < l->dict.n_regions && n < RECORDS_PER_FRAME) {
-			mst_region_encode(&l->dict.regions[l->regions_done++], &out->raw);
+		while (first < d->n_regions && n < RECORDS_PER_FRAME) {
+			mst_region_encode(&d->regions[first++], &out->raw);
 			n++;
 		}
 		if (mst_pages_add(out, MST_KIND_REGION, n, start) < 0)
@@ -427,15 +427,18 @@ int mst_ledger_pending(struct mst_ledger *l, struct mst_pages *out)
 	if (rc == 0)
 		rc = changed_pages(d, MST_KIND_MAP, mst_mapping_encode, &l->mappings, out);
 	if (rc == 0)
-		rc = region_pages(l, out);
+		rc = region_pages(d, l->regions_done, out);
 	if (rc == 0)
-		rc = loss_pages(l, out);
+		rc = loss_pages(d, l->losses_done, out);
 	if (rc == 0)
-		rc = annotation_pages(l, out);
+		rc = annotation_pages(d, l->annotations_done, out);
 	if (rc == 0 && l->symbols_first <= l->symbols_last)
 		rc = dense_pages(d, MST_KIND_SYM, mst_symbols_encode, l->symbols_first, l->symbols_last, out);
 	if (rc < 0)
 		return rc;
+	l->losses_done = d->n_losses;
+	l->annotations_done = d->n_annotations;
+	l->regions_done = d->n_regions;
 	l->strings_done = mst_table_last(&d->strings);
 	l->modules_done = mst_table_last(&d->modules);
 	l->codes_done = mst_table_last(&d->codes);
@@ -481,6 +484,14 @@ int mst_ledger_all(const struct mst_ledger *l, unsigned kind, struct mst_pages *
 		return record_pages(d, kind, mst_thread_encode, mst_table_last(&d->threads), out);
 	case MST_KIND_MAP:
 		return record_pages(d, kind, mst_mapping_encode, mst_table_last(&d->mappings), out);
+	case MST_KIND_LOSS:
+		return loss_pages(d, 0, out);
+	case MST_KIND_REGION:
+		return region_pages(d, 0, out);
+	case MST_KIND_API:
+		return annotation_pages(d, 0, out);
+	case MST_KIND_SYM:
+		return dense_pages(d, kind, mst_symbols_encode, 1, mst_table_last(&d->symbol_lists), out);
 	default:
 		return MST_EARG;
 	}

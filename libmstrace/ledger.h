@@ -68,6 +68,6 @@ int mst_ledger_region(struct mst_ledger *l, const struct mst_region *region);
 
 /* Appends what is due to *out; 0 or MST_ENOMEM. Afterwards nothing is due. */
 int mst_ledger_pending(struct mst_ledger *l, struct mst_pages *out);
-/* Appends the whole table of one kind (PROC THREAD MODULE STRING STACK CODE MAP). 0 or MST_ENOMEM. */
+/* Appends the whole table of one kind (STRING MODULE CODE STACK PROC THREAD MAP REGION LOSS API SYM). 0 or MST_ENOMEM. */
 int mst_ledger_all(const struct mst_ledger *l, unsigned kind, struct mst_pages *out);
 #endif

@@ -109,6 +109,41 @@ int mst_output_events(struct mst_output *o, const struct mst_events *ev, const s
 	return add_frame(o, &f, extension, payload, len, evt);
 }
 
+int mst_output_checkpoint(struct mst_output *o, const struct mst_checkpoint_part *part, const struct mst_block *blocks,
+	uint32_t n)
+{
+	uint8_t extension[MST_CHECKPOINT_EXTENSION_LEN];
+	struct mst_buffer raw = {0};
+	struct mst_frame f = {
+		.header_len = MST_CHECKPOINT_HEADER_LEN,
+		.kind = MST_KIND_CHECKPOINT,
+		.codec = MST_CODEC_ZSTD,
+		.flags = MST_FLAG_CRITICAL,
+		.n_items = n,
+	};
+	int rc;
+
+	mst_checkpoint_store(part, extension);
+	mst_checkpoint_encode(blocks, n, part->time_shift, &raw);
+	rc = raw.failed ? out_of_memory(o) : add_frame(o, &f, extension, raw.bytes, raw.len, NULL);
+	mst_buffer_release(&raw);
+	return rc;
+}
+
+int mst_output_copy(struct mst_output *o, const struct mst_frame *f, const struct mst_evt *evt)
+{
+	struct mst_frame copy = *f;
+
+	if (o->rc < 0)
+		return o->rc;
+	copy.seq = o->seq;
+	copy.offset = o->offset + o->bytes.len;
+	if (mst_frame_copy(f, o->seq, &o->bytes) < 0 || mst_index_add(&o->index, &copy, evt) < 0)
+		return out_of_memory(o);
+	o->seq++;
+	return 0;
+}
+
 static int add_index(struct mst_output *o, uint64_t *last_offset)
 {
 	struct mst_buffer raw = {0};

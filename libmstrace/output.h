@@ -1,13 +1,14 @@
 /* output.h - the writer's end of the file: frames numbered, packed, written whole, never again touched.
  *
  * One batch of frames is one write, so that a reader of the growing file seldom sees half of one. Nothing seeks:
- * the file may be a pipe. The first failure latches: a file with a hole in it is worse than one that ends early. */
+ * the file may be a pipe. (With a keeper it is from time to time replaced by a shorter one.) The first failure latches: a file with a hole in it is worse than one that ends early. */
 #ifndef MST_OUTPUT_H
 #define MST_OUTPUT_H
 
 #include <stdint.h>
 
 #include "buffer.h"
+#include "checkpoint.h"
 #include "event.h"
 #include "extension.h"
 #include "frame.h"
@@ -23,6 +24,7 @@ struct mst_output {
 	struct mst_event_encoder *encoder; /* made when the first events come: it is large */
 	int level;
 	struct mst_index index;
+	struct mst_keeper *keeper; /* drops old frames; borrowed, or NULL */
 	struct mst_buffer bytes; /* frames packed and not yet written */
 	int rc;                  /* latched */
 	struct mst_problem problem;
@@ -36,6 +38,11 @@ void mst_output_release(struct mst_output *o);
 int mst_output_header(struct mst_output *o, const struct mst_header *h, uint32_t flags);
 int mst_output_pages(struct mst_output *o, const struct mst_pages *pages, uint32_t flags);
 int mst_output_events(struct mst_output *o, const struct mst_events *ev, const struct mst_evt *evt, uint32_t flags);
+/* One part of a checkpoint. */
+int mst_output_checkpoint(struct mst_output *o, const struct mst_checkpoint_part *part, const struct mst_block *blocks,
+	uint32_t n);
+/* The frame f, from another file of the same id, under the next number; `evt` for EVT frames, else NULL. */
+int mst_output_copy(struct mst_output *o, const struct mst_frame *f, const struct mst_evt *evt);
 /* INDEX frames of all frames so far, then END. */
 int mst_output_end(struct mst_output *o, const struct mst_totals *totals, uint32_t flags);
 /* Takes back the frames packed since the last write if they are longer than `most` bytes: 1 if so. */

@@ -15,6 +15,7 @@ const char *mst_strerror(int code)
 		"needs a newer reader",
 		"out of memory or beyond a limit of the format",
 		"invalid argument",
+		"as long as allowed",
 	};
 	size_t i = (size_t)(code <= 0 ? -(long)code : (long)code);
 

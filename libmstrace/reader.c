@@ -55,6 +55,19 @@ static int take_end(struct mst_reader *r, const struct mst_frame *f, const char 
 	return 0;
 }
 
+/* What is to be known of a checkpoint before it is read in its turn. */
+static int take_checkpoint(struct mst_reader *r, const struct mst_frame *f)
+{
+	struct mst_checkpoint_part p;
+	const char *why;
+
+	if (!r->has_checkpoint && mst_checkpoint_load(f, &p, &why)) {
+		r->checkpoint = p.at;
+		r->has_checkpoint = true;
+	}
+	return 0;
+}
+
 int mst_reader_take(struct mst_reader *r, const struct mst_frame *f, const char **why)
 {
 	const uint8_t *raw;
@@ -62,6 +75,8 @@ int mst_reader_take(struct mst_reader *r, const struct mst_frame *f, const char 
 
 	if (f->kind == MST_KIND_END)
 		return take_end(r, f, why);
+	if (f->kind == MST_KIND_CHECKPOINT)
+		return take_checkpoint(r, f);
 	if (f->kind != MST_KIND_HEADER && !mst_dict_is_table(f->kind))
 		return 0;
 	*why = "the payload cannot be decompressed";
@@ -118,6 +133,24 @@ static int read_other(struct mst_reader *r, const struct mst_frame *f)
 	if (rc < 0)
 		return fail(r, rc, f, why);
 	r->has_end = f->kind == MST_KIND_END;
+	return r->on_frame ? r->on_frame(r->ctx, f, NULL) : 0;
+}
+
+/* A part of a checkpoint in its turn. The events before it were dropped on purpose: none of them is missing. */
+static int read_checkpoint(struct mst_reader *r, const struct mst_frame *f)
+{
+	const char *why = "";
+	int rc = mst_reader_take_part(r, f, &why);
+
+	if (!r->has_events)
+		mst_damages_settle(&r->damages, 0);
+	if (rc == MST_EDAMAGED) {
+		note_frame(r, f, 0, why);
+		return 0;
+	}
+	if (rc < 0)
+		return fail(r, rc, f, why);
+	r->has_end = false;
 	return r->on_frame ? r->on_frame(r->ctx, f, NULL) : 0;
 }
 
@@ -216,6 +249,7 @@ static const char *gap_sentence(enum mst_gap_cause cause)
  * number of events, or UINT64_MAX if only the next event frame can tell. */
 static uint64_t account_lost_frame(struct mst_reader *r, const struct mst_frame *f)
 {
+	struct mst_checkpoint_part part;
 	struct mst_position next;
 	struct mst_evt e;
 	const char *why;
@@ -228,8 +262,11 @@ static uint64_t account_lost_frame(struct mst_reader *r, const struct mst_frame 
 		r->pos = next;
 		r->damages.loss.uncertain_blocks += e.n_free - e.n_unowned;
 		r->damages.loss.uncertain_bytes += e.freed_bytes;
+		r->has_events = true;
 	} else {
 		r->pos.seq++;
+		if (f->kind == MST_KIND_CHECKPOINT && mst_reader_enter_checkpoint(r, f, &part, &why))
+			r->parts.is_missing = true;
 	}
 	r->damages.loss.frames++;
 	return f->kind == MST_KIND_EVT ? f->n_items : 0;
@@ -245,6 +282,21 @@ static void note_gap(struct mst_reader *r, const struct mst_gap *g)
 	else if (g->cause == MST_GAP_PAD || g->cause == MST_GAP_ZEROS || g->cause == MST_GAP_FOREIGN)
 		events = 0;
 	note(r, g->offset, g->length, g->frame_known ? &g->frame : NULL, first_event, events, gap_sentence(g->cause));
+}
+
+/* An event frame has been met: the checkpoint before the first must be whole, and is of use until the second. */
+static void leave_checkpoint(struct mst_reader *r, const struct mst_frame *f)
+{
+	const char *fault;
+
+	if (r->has_events) {
+		mst_reader_forget_parts(r);
+		return;
+	}
+	fault = mst_reader_end_checkpoint(r);
+	r->has_events = true;
+	if (fault && r->damages.loss.places == 0)
+		note_frame(r, f, 0, fault);
 }
 
 /* 1: the frame's events are ready; 0: it cannot be used, and why is noted; negative: reading ends. */
@@ -263,6 +315,7 @@ static int read_events(struct mst_reader *r, const struct mst_frame *f)
 		return 0;
 	}
 	settle_gap(r, f, &e);
+	leave_checkpoint(r, f);
 	if (!r->decoder && mst_event_decoder_new(&r->decoder) < 0)
 		return mst_problem_memory(&r->problem);
 	ev = (struct mst_events){.n = f->n_items, .first_alloc = e.first_alloc, .first_time = e.time_base};
@@ -332,7 +385,8 @@ static int check_order(struct mst_reader *r, struct mst_frame *f)
 static int refuse_unknown(struct mst_reader *r, const struct mst_frame *f)
 {
 	bool known = f->kind == MST_KIND_HEADER || f->kind == MST_KIND_EVT || f->kind == MST_KIND_INDEX ||
-		f->kind == MST_KIND_END || f->kind == MST_KIND_SAMPLE || mst_dict_is_table(f->kind);
+		f->kind == MST_KIND_END || f->kind == MST_KIND_CHECKPOINT || f->kind == MST_KIND_SAMPLE ||
+		mst_dict_is_table(f->kind);
 
 	if ((f->flags & MST_FLAG_CRITICAL && !known) || f->flags & MST_FLAGS_REFUSE)
 		return fail(r, MST_EVERSION, f, "a frame of a kind that this program does not know and needs");
@@ -352,6 +406,8 @@ static int read_frame(struct mst_reader *r, struct mst_frame *f)
 		return rc;
 	if (f->kind == MST_KIND_EVT)
 		return read_events(r, f);
+	if (f->kind == MST_KIND_CHECKPOINT)
+		return read_checkpoint(r, f);
 	rc = read_other(r, f);
 	if (rc == 0 && f->kind == MST_KIND_END)
 		r->source.follow = false;
@@ -482,6 +538,8 @@ void mst_reader_jump(struct mst_reader *r, uint64_t offset, bool is_start)
 	r->samples.n = r->sample_at = 0;
 	r->has_new_samples = false;
 	r->has_end = false;
+	r->has_events = !is_start;
+	mst_reader_forget_parts(r);
 	mst_damages_clear(&r->damages);
 }
 
@@ -496,6 +554,7 @@ void mst_reader_close(struct mst_reader *r)
 	mst_index_release(&r->index);
 	mst_damages_release(&r->damages);
 	mst_samples_release(&r->samples);
+	mst_reader_forget_parts(r);
 	mst_unpacker_free(r->unpacker);
 	mst_event_decoder_free(r->decoder);
 	free(r->header_text);

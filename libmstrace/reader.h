@@ -1,7 +1,8 @@
-/* reader.h - the reader's inside, shared by its three files and by verify and salvage.
+/* reader.h - the reader's inside, shared by its four files and by verify and salvage.
  *
  *     scan (frames and gaps) -> reader.c (order, numbering, loss) -> tables -> dict
  *                                                                 -> events -> slices -> caller
+ *                                                                 -> checkpoint (reader_checkpoint.c) -> replay
  *     reader_tables.c: tables ahead of the events, seeking          reader_names.c: what a caller may ask */
 #ifndef MST_READER_H
 #define MST_READER_H
@@ -9,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "buffer.h"
+#include "checkpoint.h"
 #include "damage.h"
 #include "dict.h"
 #include "event.h"
@@ -29,6 +32,21 @@ struct mst_position {
 	uint64_t live_blocks, live_bytes;
 	uint64_t time_ns;     /* the order's clock */
 	bool is_known;        /* false after a jump: whatever comes next is right */
+};
+
+/* The checkpoint frames read, as they stand in the file, for whoever replays the events behind them. */
+struct mst_checkpoint_parts {
+	struct mst_stored_part {
+		struct mst_frame frame; /* pointers not valid */
+		struct mst_checkpoint_part part;
+		size_t start; /* of the payload in `stored` */
+	} *list; /* grows by doubling */
+	size_t n, cap;
+	struct mst_buffer stored;
+	uint64_t blocks, bytes;  /* of the parts so far, */
+	uint64_t last_alloc;     /* and their last block */
+	bool is_open;            /* a part has been met */
+	bool is_missing;         /* blocks are missing between two of them */
 };
 
 struct mst_reader {
@@ -52,6 +70,10 @@ struct mst_reader {
 	struct mst_unpacker *unpacker;
 	struct mst_event_decoder *decoder; /* made when the first events come: it is large */
 	struct mst_position pos;
+	bool has_events;           /* an event frame has been met: a checkpoint comes before them */
+	bool has_checkpoint;       /* the trace begins with one, */
+	struct mst_checkpoint checkpoint; /* which has been met, now or while the tables were loaded */
+	struct mst_checkpoint_parts parts;
 	struct mst_slicer slicer;
 	struct mst_event slice[MST_SLICE_EVENTS];
 	uint32_t slice_at, slice_n;
@@ -78,6 +100,15 @@ int mst_reader_find_start(struct mst_reader *r, unsigned *kind);
 int mst_reader_advance(struct mst_reader *r);
 /* Takes over a table, HEADER or END frame. 0, MST_EDAMAGED with *why, MST_EVERSION or MST_ENOMEM (problem set). */
 int mst_reader_take(struct mst_reader *r, const struct mst_frame *f, const char **why);
+/* A CHECKPOINT frame in its turn, payload included. 0, MST_EDAMAGED with *why, MST_EVERSION or MST_ENOMEM. */
+int mst_reader_take_part(struct mst_reader *r, const struct mst_frame *f, const char **why);
+/* Goes to the place that the header of a CHECKPOINT frame tells, its payload aside. False, and *why: it is against
+ * the rules. */
+bool mst_reader_enter_checkpoint(struct mst_reader *r, const struct mst_frame *f, struct mst_checkpoint_part *p,
+	const char **why);
+/* At the first event frame: what is wrong with the checkpoint before it as a whole, or NULL. */
+const char *mst_reader_end_checkpoint(struct mst_reader *r);
+void mst_reader_forget_parts(struct mst_reader *r);
 /* Forgets the place of reading and goes to offset. */
 void mst_reader_jump(struct mst_reader *r, uint64_t offset, bool is_start);
 #endif

@@ -123,7 +123,8 @@ static int take_ahead(struct mst_reader *r, const struct mst_frame *f)
 
 static bool is_ahead_kind(const struct mst_reader *r, unsigned kind)
 {
-	return mst_dict_is_table(kind) || (kind == MST_KIND_HEADER && !r->has_header);
+	return mst_dict_is_table(kind) || (kind == MST_KIND_HEADER && !r->has_header) ||
+		(kind == MST_KIND_CHECKPOINT && !r->has_checkpoint);
 }
 
 /* 1: all tables taken by way of the index; 0: the index is wrong. */
@@ -161,7 +162,7 @@ static int tables_by_walk(struct mst_reader *r)
 
 	mst_scan_init(&scan, &r->source);
 	scan.file_id = r->scan.file_id;
-	scan.skip_payloads = 1u << MST_KIND_EVT | 1u << MST_KIND_INDEX;
+	scan.skip_payloads = 1u << MST_KIND_EVT | 1u << MST_KIND_INDEX | 1u << MST_KIND_CHECKPOINT;
 	while ((rc = mst_scan_next(&scan, &f, &gap, &r->problem)) > 0) {
 		if (rc == MST_SCAN_GAP) {
 			if (scan.skip_payloads != 0)

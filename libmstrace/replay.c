@@ -4,7 +4,7 @@
  *     account.h          what a stack, a process, the whole trace holds, now and at the peak
  *     stack_accounts.h   one account per stack
  *     lifetimes.h        when processes start and end
- *     here               what an event means for all of them
+ *     here               what an event, or a checkpoint, means for all of them
  *
  * A release is booked in the accounts of the stack and the process that acquired the block: in each of them
  * live is what was acquired less what was released. A release that finds no block of its own process is a
@@ -75,6 +75,7 @@ struct mst_replay {
 	uint64_t n_peaks;
 	uint64_t peak_bytes, peak_event, peak_time_ns; /* the latest */
 	uint64_t foreign, inherited;
+	bool has_begun; /* the first event, or the checkpoint before it, has been seen */
 };
 
 /* What a release turned out to be, for completing the caller's event. */
@@ -427,6 +428,66 @@ static inline int apply(struct mst_replay *p, const struct mst_event *ev, struct
 	return rc;
 }
 
+/* ---- a checkpoint ---------------------------------------------------------------------------------------- */
+
+/* A block that was acquired before the first event there is. */
+static int adopt_block(void *ctx, const struct mst_block *b)
+{
+	struct mst_replay *p = ctx;
+	uint32_t thread, site;
+	int rc = find_thread(p, b->thread, &thread);
+	if (rc == 0)
+		rc = find_site(p, b->stack, &site);
+	if (rc < 0)
+		return rc;
+	struct mst_live *live = mst_liveset_insert(&p->live, b->alloc);
+	if (!live)
+		return MST_ENOMEM;
+	live->addr = b->addr;
+	live->size = b->size;
+	live->time_ns = b->time_ns;
+	live->site = site;
+	live->thread = thread;
+	live->op = b->op;
+
+	struct image *m = image_of(p, thread);
+	if (m->first_alloc == 0)
+		m->first_alloc = b->alloc;
+	m->last_alloc = b->alloc; /* they come in ascending order */
+	if (!m->is_counted)
+		return 0;
+	mst_account_adopt(&p->total, &p->total_rest, b->size);
+	mst_account_adopt(&m->a, &m->rest, b->size);
+	if (p->opt.by_stack)
+		mst_account_adopt(&p->stacks.hot[site], &p->stacks.rest[site], b->size);
+	return 0;
+}
+
+/* Before the first event: what lived at the checkpoint, if the trace begins with one. Peaks are taken only when all
+ * blocks are there and processes that had ended are known to have. */
+static int begin(struct mst_replay *p)
+{
+	const struct mst_checkpoint *c = mst_reader_checkpoint(p->reader);
+	p->has_begun = true;
+	if (!c)
+		return 0;
+	int rc = mst_reader_each_checkpoint_block(p->reader, adopt_block, p);
+	if (rc < 0)
+		return rc;
+	p->last_alloc = c->next_alloc - 1;
+	rc = pass_lifetimes(p, c->event);
+	if (rc == 0 && now_bytes(p) > 0)
+		take_peak(p, &(struct mst_event){.number = c->event ? c->event - 1 : 0, .time_ns = c->time_ns});
+	return rc;
+}
+
+/* What the reader has learnt since the last time. */
+static inline int look_at_reader(struct mst_replay *p)
+{
+	int rc = look_at_processes(p);
+	return rc == 0 && !p->has_begun ? begin(p) : rc;
+}
+
 /* Memory latency is most of the work: each event's lines are fetched in three steps, some events ahead, every
  * step reading what the one before it has fetched. */
 static inline void look_ahead(const struct mst_replay *p, const struct mst_event *events, size_t n, size_t i)
@@ -517,7 +578,7 @@ void mst_replay_free(struct mst_replay *p)
 int mst_replay_apply(struct mst_replay *p, struct mst_event *ev)
 {
 	struct outcome out = {0};
-	int rc = look_at_processes(p);
+	int rc = look_at_reader(p);
 	if (rc == 0)
 		rc = apply(p, ev, &out);
 	if (rc < 0)
@@ -538,7 +599,7 @@ int mst_replay_apply(struct mst_replay *p, struct mst_event *ev)
 
 int mst_replay_apply_batch(struct mst_replay *p, const struct mst_event *events, size_t n)
 {
-	int rc = look_at_processes(p);
+	int rc = look_at_reader(p);
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct outcome out = {0};
 		look_ahead(p, events, n, i);

@@ -209,6 +209,10 @@ static int take_frame(void *ctx, const struct mst_frame *f, const struct mst_evt
 		c->has_order_time = false;
 		c->frees += evt->n_free;
 	}
+	if (f->kind == MST_KIND_CHECKPOINT && !c->reader->has_events) {
+		c->frees = c->reader->checkpoint.frees;
+		c->failed = c->reader->checkpoint.failed;
+	}
 	if (f->kind == MST_KIND_INDEX)
 		rc = check_index(c, f);
 	else if (f->kind == MST_KIND_END && is_whole(c) && end_fault(c))

@@ -20,6 +20,7 @@
 
 #include "event.h"
 #include "images.h"
+#include "keeper.h"
 #include "ledger.h"
 #include "mstrace.h"
 #include "output.h"
@@ -28,6 +29,11 @@
 
 #define LAG 16u
 #define DEFAULT_FRAME_NS UINT64_C(1000000000)
+/* What max_bytes leaves room for, all of it more than usual. */
+#define EVENT_BYTES 16u     /* an event not yet written */
+#define CODE_BYTES 64u      /* a code address: its function, file and line, compressed */
+#define FRAME_BYTES 16u     /* a frame's entry in the index */
+#define TAIL_BYTES 4096u    /* header again, empty frames, END */
 #define COPY_DIVISOR 100u /* tables said again at the close cost at most this part of the file */
 
 struct batch {
@@ -53,9 +59,11 @@ struct thread_state {
 struct mst_writer {
 	struct mst_header header;
 	char *header_text;
-	uint32_t frame_events;
+	uint32_t frame_events;   /* 0: the trace is as long as allowed */
 	uint64_t frame_ns;
 	bool copy_stacks;
+	uint64_t max_bytes;
+	bool is_limited;         /* an event has been refused because of it */
 
 	struct mst_ledger ledger;
 	struct mst_images images;
@@ -154,7 +162,8 @@ static int batch_write(struct mst_output *o, struct batch *b)
 	mst_output_pages(o, &b->pages, 0);
 	if (b->ev.n != 0)
 		mst_output_events(o, &b->ev, &b->evt, b->flags);
-	return mst_output_write(o);
+	mst_output_write(o);
+	return o->keeper ? mst_keeper_turn(o->keeper, o) : o->rc;
 }
 
 /* ---- the second thread ------------------------------------------------------------------------------------ */
@@ -199,12 +208,27 @@ static int wait_for_output(struct mst_writer *w)
 	return w->rc;
 }
 
+/* With the output idle: would another batch, and what must come behind the last one, be more than is allowed? Then
+ * there is no frame that could take an event. */
+static void check_length(struct mst_writer *w, const struct batch *b)
+{
+	uint64_t batches = EVENT_BYTES * (b->ev.n + (uint64_t)w->frame_events) + 2 * (uint64_t)b->pages.raw.len;
+	uint64_t tail = CODE_BYTES * (uint64_t)mst_table_last(&w->ledger.dict.codes) +
+		FRAME_BYTES * (uint64_t)w->output.index.n + TAIL_BYTES;
+	uint64_t length = w->output.offset + batches + tail;
+
+	if (length + length / COPY_DIVISOR > w->max_bytes)
+		w->frame_events = 0;
+}
+
 static int hand_over(struct mst_writer *w)
 {
 	struct batch *b = w->fill;
 
 	if (wait_for_output(w) < 0)
 		return w->rc;
+	if (w->max_bytes != 0)
+		check_length(w, b);
 	w->fill = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
 	batch_clear(w->fill);
 	w->resolved = 0;
@@ -502,19 +526,31 @@ static bool frame_is_due(const struct mst_writer *w, const struct batch *b, uint
 			(units - b->evt.time_first) << w->header.time_shift >= w->frame_ns);
 }
 
+/* The batch is full, or has lasted long enough: the next one, if there may be one. */
+static int next_frame(struct mst_writer *w)
+{
+	if (close_batch(w) < 0)
+		return w->rc;
+	if (w->frame_events != 0)
+		return 0;
+	w->is_limited = true;
+	return fail(w, MST_EFULL, "the trace is as long as allowed");
+}
+
 int mst_writer_event(struct mst_writer *w, struct mst_event *ev)
 {
 	const char *fault = event_fault(w, ev);
 	uint64_t units = ev->time_ns >> w->header.time_shift;
 	struct batch *b;
 	bool acquired;
+	int rc;
 
 	if (w->rc < 0)
 		return w->rc;
 	if (fault)
 		return fail(w, MST_EARG, fault);
-	if (frame_is_due(w, w->fill, units) && close_batch(w) < 0)
-		return w->rc;
+	if (frame_is_due(w, w->fill, units) && (rc = next_frame(w)) < 0)
+		return rc;
 	acquired = w->traits[ev->op] & ACQUIRES && !(ev->flags & MST_EV_FAILED);
 	if (acquired && w->next_ordinal > MST_ORDINAL_MAX)
 		return fail(w, MST_ENOMEM, "");
@@ -885,6 +921,7 @@ static uint64_t draw_number(void)
 static void writer_free(struct mst_writer *w)
 {
 	stop_thread(w);
+	mst_keeper_free(w->output.keeper);
 	mst_output_release(&w->output);
 	mst_ledger_release(&w->ledger);
 	mst_images_release(&w->images);
@@ -914,6 +951,7 @@ int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_wri
 	w->frame_events = opt->frame_events ? opt->frame_events : MST_FRAME_EVENTS_MAX;
 	w->frame_ns = opt->frame_ns ? opt->frame_ns : DEFAULT_FRAME_NS;
 	w->copy_stacks = opt->copy_stacks;
+	w->max_bytes = opt->max_bytes;
 	w->next_ordinal = w->resolve_ordinal = 1;
 	w->n_stacks = MST_STACK_CUT;
 	for (unsigned op = 0; op <= MST_OP_MAX; op++)
@@ -923,6 +961,8 @@ int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_wri
 	rc = keep_header(w, &opt->header);
 	if (rc == 0)
 		rc = mst_output_init(&w->output, fd, opt->file_id ? opt->file_id : draw_number(), opt->level);
+	if (rc == 0 && (opt->keep.bytes || opt->keep.time_ns))
+		rc = mst_keeper_new(&opt->keep, &w->output.keeper);
 	for (unsigned i = 0; i < 2 && rc == 0; i++)
 		rc = batch_init(&w->batches[i], w->frame_events);
 	if (rc == 0)
@@ -944,6 +984,16 @@ int mst_writer_flush(struct mst_writer *w)
 	if (close_batch(w) < 0)
 		return w->rc;
 	return wait_for_output(w);
+}
+
+int mst_writer_kept(struct mst_writer *w, struct mst_kept *out)
+{
+	*out = (struct mst_kept){0};
+	if (mst_writer_flush(w) < 0)
+		return w->rc;
+	if (w->output.keeper)
+		mst_keeper_tell(w->output.keeper, out);
+	return 0;
 }
 
 /* Says again what a damaged file needs most, dearest first, each kind only if it is small beside the file. */
@@ -980,12 +1030,14 @@ int mst_writer_close(struct mst_writer *w, bool is_clean, int exit_status, uint6
 		return 0;
 	rc = mst_writer_flush(w);
 	stop_thread(w);
+	mst_keeper_free(w->output.keeper);
+	w->output.keeper = NULL;
 	if (rc == 0)
 		rc = write_copies(w);
 	if (rc == 0) {
 		mst_writer_totals(w, &totals);
 		totals.exit_status = exit_status;
-		mst_output_end(&w->output, &totals, is_clean ? MST_END_CLEAN : 0);
+		mst_output_end(&w->output, &totals, (is_clean ? MST_END_CLEAN : 0u) | (w->is_limited ? MST_END_LIMITED : 0u));
 		rc = mst_output_write(&w->output);
 	}
 	if (bytes)

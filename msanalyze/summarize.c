@@ -37,6 +37,9 @@ static const struct ms_column head[] = {
 	{"lost_events", "events lost while recording", MS_COLUMN_COUNT},
 	{"missing_events", "events missing in the file", MS_COLUMN_COUNT},
 	{"uncertain_bytes", "bytes whose release may be missing", MS_COLUMN_BYTES},
+	{"dropped_events", "events dropped (flight recorder)", MS_COLUMN_COUNT},
+	{"dropped_peak_bytes", "peak in those events", MS_COLUMN_BYTES},
+	{"limited", "ended at its size limit", MS_COLUMN_BOOL},
 	{"threads", "threads", MS_COLUMN_COUNT},
 	{"processes", "processes", MS_COLUMN_COUNT},
 	{"duration_ns", "duration", MS_COLUMN_DURATION},
@@ -207,12 +210,19 @@ static void add_recording(struct ms_table *t, const struct pass *pass)
 	const struct mst_totals *totals = mst_reader_end(pass->reader);
 	struct people people = count_people(pass);
 	struct pauses pauses = pauses_of(pass->reader, pass->options->pid, pass->last_ns);
+	const struct mst_checkpoint *before = mst_reader_checkpoint(pass->reader);
 	struct mst_loss loss;
 
 	mst_reader_loss(pass->reader, &loss);
 	ms_table_number(t, people.lost_events);
 	ms_table_number(t, loss.events);
 	ms_table_number(t, loss.uncertain_bytes);
+	ms_table_number(t, before ? before->event : 0);
+	if (before)
+		ms_table_number(t, before->peak_bytes);
+	else
+		ms_table_absent(t);
+	ms_table_number(t, totals && totals->is_limited);
 	ms_table_number(t, people.n_threads);
 	ms_table_number(t, people.n_processes);
 	ms_table_number(t, totals ? totals->duration_ns : pass->last_ns);

@@ -125,6 +125,27 @@ uint64_t ms_trace_lost_events(const struct mst_reader *r)
 	return lost;
 }
 
+/* What is not there on purpose is no gap, but has to be known by whoever reads the numbers. */
+static void say_bounds(const struct mst_reader *r, const char *path)
+{
+	const struct mst_checkpoint *c = mst_reader_checkpoint(r);
+	const struct mst_totals *end = mst_reader_end(r);
+	struct ms_out line;
+
+	if (end && end->is_limited)
+		ms_info("'%s': the recording ended at the size set for it (--max-size); the program went on", path);
+	if (!c || !c->event)
+		return;
+	ms_out_init_memory(&line);
+	ms_print_count(&line, c->event);
+	ms_out_str(&line, " events before these were dropped (flight recorder); the ");
+	ms_print_count(&line, c->live_blocks);
+	ms_out_str(&line, " blocks that lived then are known; the highest peak before was ");
+	ms_print_size(&line, c->peak_bytes);
+	ms_info("'%s': %s", path, ms_out_text(&line));
+	ms_out_release(&line);
+}
+
 int ms_trace_report_gaps(const struct mst_reader *r, const char *path, uint64_t n_events)
 {
 	const struct mst_totals *end = mst_reader_end(r);
@@ -135,6 +156,7 @@ int ms_trace_report_gaps(const struct mst_reader *r, const char *path, uint64_t 
 	int status = MS_EXIT_OK;
 
 	mst_reader_loss(r, &loss);
+	say_bounds(r, path);
 	if (loss.places > 0) {
 		ms_trace_report_damage(path, damage, n, loss.places);
 		say_missing(path, &loss, is_a_lower_bound(damage, n), n_events);

@@ -37,6 +37,7 @@ enum mst_error {
 	MST_EVERSION = -4, /* sound, but needs a newer reader */
 	MST_ENOMEM = -5,   /* memory, or a limit of the format (FORMAT.md "Limits"), is exhausted */
 	MST_EARG = -6,     /* the caller's argument is invalid */
+	MST_EFULL = -7,    /* the trace has the length its writer was allowed */
 };
 
 struct mst_problem {
@@ -295,6 +296,7 @@ struct mst_totals {
 	uint64_t overlaps;  /* acquisitions at an address where a block still lived: its release was missed */
 	uint64_t unknown_frees; /* releases of what nobody is known to have acquired; as peak_bytes from a writer only */
 	bool is_clean;      /* closed by the recorder in the ordinary way */
+	bool is_limited;    /* the trace reached the size set for it: the program went on unrecorded */
 	int32_t exit_status; /* of the first process: exit status, or 128 + signal; -1 unknown */
 };
 
@@ -374,9 +376,48 @@ enum mst_sample_unit mst_sample_field_unit(unsigned field);
 /* Memory that nobody shares (private clean + private dirty). False: not known. */
 bool mst_sample_uss(const struct mst_sample *s, uint64_t *bytes);
 
+/* The trace up to a place in the order whose frames are no longer in the file: the totals there, and (see
+ * mst_reader_each_checkpoint_block) every block that lived. */
+struct mst_checkpoint {
+	uint64_t event;      /* number of the first event behind it: so many were dropped */
+	uint64_t next_alloc; /* ordinal of the next acquisition */
+	uint64_t time_ns;    /* of the last event before it */
+	uint64_t live_blocks, live_bytes;
+	uint64_t lost_events;
+	uint64_t allocated_bytes, frees, failed; /* before it */
+	uint64_t peak_bytes, peak_event, peak_time_ns; /* the highest before it, and the event that reached it */
+};
+
+struct mst_block { /* a live block */
+	uint64_t alloc, addr, size, time_ns;
+	uint32_t stack, thread, process;
+	uint8_t op;
+};
+
 /* ---- writer ------------------------------------------------------------------------------------------- */
 
 struct mst_writer;
+
+/* A flight recorder: event frames too old are dropped, what lived then stays known from a checkpoint. From time to
+ * time, in a thread of its own, the writer copies dictionaries, checkpoint and the frames to be kept to a new file,
+ * which then takes the place of the old one. Both functions are called in the writer's threads. */
+struct mst_keep {
+	uint64_t bytes;   /* trace and copy together stay within so much; 0 = no bound. Raised to four times the
+			     dictionaries and the checkpoint if these need it (mst_kept) */
+	uint64_t time_ns; /* keep at least the events of so much time; 0 = no bound */
+	int (*begin)(void *ctx); /* a descriptor to read and write of a new, empty regular file, or a negative errno */
+	/* fd, from begin, is complete: it takes the place of the trace, whose descriptor is closed.
+	 * 0 or a negative errno; fd is then still open. */
+	int (*commit)(void *ctx, int fd);
+	void (*abandon)(void *ctx, int fd); /* fd, from begin, is not wanted: close and remove it */
+	void *ctx;
+};
+struct mst_kept { /* what a flight recorder has done so far */
+	uint64_t dropped_events; /* the trace begins with the event of this number */
+	uint64_t n_trims;        /* how often old frames were dropped */
+	uint64_t base_bytes;     /* dictionaries and checkpoint, the last time */
+	uint64_t limit_bytes;    /* the bound in force: keep.bytes, or more because base_bytes needs it */
+};
 
 struct mst_writer_options {
 	struct mst_header header;     /* what to store; format_*, tool etc. copied, strings included */
@@ -386,6 +427,8 @@ struct mst_writer_options {
 	int level;                    /* zstd; 0 = 3 */
 	bool threaded;                /* compress and write in a second thread */
 	bool copy_stacks;             /* at the close write the stack table a second time, whatever its size */
+	uint64_t max_bytes;           /* end the trace before it is longer: see mst_writer_event; 0 = no bound */
+	struct mst_keep keep;         /* bytes or time_ns set: a flight recorder; fd is a regular file, to read and write */
 };
 
 /* Starts a trace on fd, which the caller keeps and closes after mst_writer_close. fd may be a pipe: the
@@ -431,7 +474,8 @@ int mst_writer_knows(struct mst_writer *w, uint32_t process, uint64_t addr);
 
 /* The next event in total order. Of *ev the writer reads thread, op, flags (FAILED, LATE), time_ns, size,
  * addr, old_addr (what is released: addr for pure releases, old_addr for reallocs), stack, align, err. It
- * finds `freed` by its live map and assigns number and alloc, which are stored back into *ev. */
+ * finds `freed` by its live map and assigns number and alloc, which are stored back into *ev. MST_EFULL: the trace
+ * is as long as max_bytes allows with dictionaries, names and index still to come; it takes everything but events. */
 int mst_writer_event(struct mst_writer *w, struct mst_event *ev);
 /* The same for a call of the mapping layer, with its facts; of *ev thread, op, flags, time_ns, stack and err are read. */
 int mst_writer_map_event(struct mst_writer *w, struct mst_event *ev, const struct mst_map_call *call);
@@ -442,6 +486,8 @@ int mst_writer_sample(struct mst_writer *w, const struct mst_sample *s);
 
 /* Writes what is pending: everything given so far is then readable in the file. */
 int mst_writer_flush(struct mst_writer *w);
+/* What a flight recorder has dropped so far; writes what is pending. 0 or the writer's error. */
+int mst_writer_kept(struct mst_writer *w, struct mst_kept *out);
 /* Current totals. */
 void mst_writer_totals(const struct mst_writer *w, struct mst_totals *out);
 /* Code ids that have no symbols yet: id in 1..mst_writer_n_code, entry via get. */
@@ -518,6 +564,12 @@ const struct mst_header *mst_reader_header(const struct mst_reader *r);
 /* From the END frame; NULL until it has been read, or when there is none. */
 const struct mst_totals *mst_reader_end(const struct mst_reader *r);
 const struct mst_problem *mst_reader_problem(const struct mst_reader *r);
+/* The checkpoint the events begin with; NULL if they begin with event 0, or as long as it has not been read. */
+const struct mst_checkpoint *mst_reader_checkpoint(const struct mst_reader *r);
+/* The blocks that lived at it, in order of acquisition. There from the first event until the reader goes beyond the
+ * first event frame; a replay asks for them by itself. 0, MST_ENOMEM, or what visit returned other than 0. */
+int mst_reader_each_checkpoint_block(
+	const struct mst_reader *r, int (*visit)(void *ctx, const struct mst_block *), void *ctx);
 
 /* Dictionaries as known so far; NULL (or the empty string) for an unknown id. Pointers live until the next
  * call that reads. */
@@ -601,14 +653,9 @@ int mst_amendment_symbols(struct mst_amendment *a, uint32_t code, const struct m
 /* ---- replay ------------------------------------------------------------------------------------------- */
 
 /* The live set at a place in the order. Memory: O(live blocks + stacks), never O(events). A block's release is
- * booked in the counters of the stack and the process that acquired it. */
+ * booked in the counters of the stack and the process that acquired it. If the trace begins
+ * with a checkpoint, its blocks live from the start; allocs and frees count what the events do. */
 struct mst_replay;
-
-struct mst_block { /* a live block */
-	uint64_t alloc, addr, size, time_ns;
-	uint32_t stack, thread, process;
-	uint8_t op;
-};
 
 struct mst_counters { /* of one stack, one process, or all */
 	uint64_t allocs, frees;           /* calls: a successful realloc of a block is one of each */

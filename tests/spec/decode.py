@@ -17,6 +17,7 @@ It proves that the specification suffices, and shows how to read the format; rea
   samples.py      §5.12: measurements
   event_frame.py  §6: the columns of an event frame, turned into lists
   recovery.py     §2, §11: all frames of a file, damaged or not
+  checkpoint.py   §6.5: what lived before the first event
   heap.py         §7: what the events do to the heap
   decode.py       §8, §9: index and totals; output
 
@@ -88,7 +89,7 @@ def check(trace):
     if trace.end and is_whole:
         totals, sums, losses = trace.end_totals(), trace.sums, trace.tables.losses
         sums.update(
-            events=trace.n_events,
+            events=trace.n_events + (trace.checkpoint.place.event if trace.checkpoint.place else 0),
             lost_events=sum(l.events for l in losses),
             lost_bytes=sum(l.bytes for l in losses),
         )

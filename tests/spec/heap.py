@@ -57,8 +57,21 @@ class Player:
     def __init__(self, trace, is_check=False):
         self.is_check = is_check
         self.trace, self.tables, self.heap = trace, trace.tables, Heap(trace.tables)
+        self.begin(trace.checkpoint)
         self.begun = {}  # thread -> (ordinal, block) between realloc_begin and realloc_end
         self.unowned = self.freed_bytes = 0  # in this frame
+
+    def begin(self, checkpoint):
+        """§6.5: what lived before the first event."""
+        place = checkpoint.place
+        if not place:
+            return
+        for b in checkpoint.blocks:
+            self.heap.acquire(b.ordinal, Block(b.addr, b.size, self.who(b.thread)[0]))
+        self.heap.last_alloc = place.alloc - 1
+        self.trace.sums.update(
+            allocs=place.alloc - 1, frees=place.frees, alloc_bytes=place.alloc_bytes, failed=place.failed
+        )
 
     def who(self, thread_id):
         """(process id, pid, tid) of a thread, as far as known."""

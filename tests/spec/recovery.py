@@ -3,8 +3,10 @@ import collections
 import re
 import struct
 
+from checkpoint import Checkpoint
 from event_frame import EventFrame, event_header
 from frames import (
+    CHECKPOINT,
     CODE,
     CRITICAL,
     END,
@@ -58,6 +60,7 @@ class Trace:
     def __init__(self, data):
         self.data, self.damage, self.tables, self.samples = data, [], Tables(), []
         self.frames, self.event_frames, self.indexes, self.end = [], [], {}, None
+        self.checkpoint = Checkpoint()
         self.unusable, self.n_events, self.lost_events, self.uncertain_blocks = set(), 0, 0, 0
         self.sums = collections.Counter()  # over all events, for --check
         first = self.find_header(0, None)
@@ -135,6 +138,8 @@ class Trace:
             if is_ours and not has_gap and f.seq == expected:  # 8: the header tells what is lost
                 expected += 1
                 self.event_frames += [f] if f.kind == EVT else []
+                if f.kind == CHECKPOINT and not self.event_frames:
+                    self.checkpoint.try_place(f)
                 self.unusable.add(f.seq)
             else:
                 has_gap = True
@@ -151,6 +156,8 @@ class Trace:
         try:
             if f.kind == EVT:
                 self.event_frames.append(f)
+            elif f.kind == CHECKPOINT and not self.event_frames:
+                self.checkpoint.take(f, self.payload(f))
             elif f.kind in (HEADER, PROC, THREAD, MODULE, STRING, STACK, LOSS, SYM, CODE, API, MAP, REGION):
                 self.tables.read(f.kind, f.n_items, self.payload(f))
             elif f.kind == SAMPLE:
@@ -176,7 +183,10 @@ class Trace:
 
     def decoded(self):
         """Each event frame that can be used, as (Frame, EventFrame), counting what is missing."""
-        place = Place(0, 1, 0, 0, 0, 0)
+        c = self.checkpoint.place
+        place = Place(*c[:6]) if c else Place(0, 1, 0, 0, 0, 0)
+        if not self.checkpoint.is_whole() and not self.damage:
+            self.report(0, 0, "a part of the checkpoint is missing")
         for f in self.event_frames:
             try:
                 header = event_header(f)

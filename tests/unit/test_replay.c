@@ -56,6 +56,21 @@ const struct mst_thread *mst_reader_thread(const struct mst_reader *r, uint32_t 
 	return id && id <= r->n_threads ? &r->threads[id] : NULL;
 }
 
+const struct mst_checkpoint *mst_reader_checkpoint(const struct mst_reader *r)
+{
+	(void)r;
+	return NULL;
+}
+
+int mst_reader_each_checkpoint_block(
+	const struct mst_reader *r, int (*visit)(void *ctx, const struct mst_block *), void *ctx)
+{
+	(void)r;
+	(void)visit;
+	(void)ctx;
+	return 0;
+}
+
 uint32_t mst_reader_n_stacks(const struct mst_reader *r)
 {
 	(void)r;
