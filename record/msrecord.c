@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "bounds.h"
 #include "library.h"
 #include "mstrace.h"
 #include "names.h"
@@ -34,6 +35,8 @@ struct options {
 	uint64_t stack_depth;
 	bool has_no_free_stacks, has_no_symbols, is_quiet, stops_with_command;
 	uint64_t level, time_shift, sample_ns;
+	uint64_t max_size;
+	const char *kept;
 };
 
 static const char *const follow_names[] = {"none", "fork", "exec", "all", NULL}; /* enum ms_follow */
@@ -50,6 +53,13 @@ static const struct ms_opt option_table[] = {
 	MS_OPT_COUNT(0, "time-shift", struct options, time_shift, "N",
 		"keep times in steps of 2^N nanoseconds, 0 to 20; the order is exact whatever N is "
 		"(default {})"),
+	MS_OPT_SIZE(0, "max-size", struct options, max_size, "SIZE",
+		"end the recording before the trace is longer than SIZE; the command goes on unrecorded"),
+	MS_OPT_STRING(0, "keep-last", struct options, kept, "SIZE|TIME",
+		"flight recorder: drop the oldest events, so that the trace, with the copy that replaces it from "
+		"time to time, stays within SIZE and has the most recent fifth of it at least; or so that it "
+		"covers the last TIME and at most little more than twice that. What the dropped events left alive "
+		"stays known, with its call stacks"),
 	MS_OPT_FLAG(0, "no-symbols", struct options, has_no_symbols,
 		"do not look up function names at the end; addresses are kept"),
 	MS_OPT_GROUP("What is recorded"),
@@ -82,6 +92,7 @@ static const struct ms_example examples[] = {
 	{"msrecord -- ./app --its-own options", "record ./app into app.PID.mst"},
 	{"msrecord -o build.mst make -j4", "record make and all it starts"},
 	{"msrecord -q -o - ./app | msanalyze leaks -", "analyse without a file"},
+	{"msrecord --keep-last=30s ./server", "what came last before a crash, for days if need be"},
 	{"msrecord --resolve app.1234.mst", "add names after a crash, or with debug files installed since"},
 	{NULL, NULL},
 };
@@ -121,6 +132,7 @@ static const struct ms_tool tool = {
 /* One recording and all it holds. */
 struct recording {
 	const struct options *options;
+	struct ms_bounds bounds;
 	char **command;
 	struct ms_session session;
 	struct ms_server *server;
@@ -132,6 +144,18 @@ struct recording {
 };
 
 /* ---- before the start ------------------------------------------------------------------------------- */
+
+static void check_bounds(const struct options *o, struct ms_bounds *b)
+{
+	b->max_bytes = o->max_size;
+	if (o->kept && !ms_bounds_parse_keep(o->kept, b))
+		ms_die("--keep-last: '%s' is neither %s nor %s", o->kept, ms_size_syntax, ms_duration_syntax);
+	const char *fault = ms_bounds_fault(b);
+	if (fault)
+		ms_die("%s", fault);
+	if (o->kept && o->output && strcmp(o->output, "-") == 0)
+		ms_die("--keep-last drops the beginning of a file, and standard output has none: give -o FILE");
+}
 
 static void check_options(const struct options *o)
 {
@@ -250,7 +274,7 @@ static int open_writer(struct recording *r)
 	if (!getcwd(cwd, sizeof cwd))
 		cwd[0] = 0;
 	snprintf(tool_name, sizeof tool_name, "msrecord %s", MS_VERSION);
-	const struct mst_writer_options opt = {
+	struct mst_writer_options opt = {
 		.header =
 			{
 				.time_shift = (uint8_t)o->time_shift,
@@ -273,6 +297,7 @@ static int open_writer(struct recording *r)
 		.level = (int)o->level,
 		.threaded = true,
 	};
+	ms_bounds_apply(&r->bounds, &r->file, &opt);
 	int rc = mst_writer_open(r->file.fd, &opt, &r->writer);
 	free(cmdline);
 	return rc;
@@ -284,6 +309,10 @@ static int open_trace(struct recording *r)
 	if (ms_tracefile_open(
 		    &r->file, r->options->output, r->command[0], r->child.pid, r->options->is_forced, &why)) {
 		ms_error("cannot write '%s': %s", r->file.path, why);
+		return -1;
+	}
+	if (r->options->kept && !r->file.is_new) {
+		ms_error("cannot write '%s': --keep-last needs a regular file", r->file.path);
 		return -1;
 	}
 	int rc = open_writer(r);
@@ -318,6 +347,30 @@ static void say_writer_failure(const struct recording *r, int rc)
 		: problem && problem->text[0] ? problem->text
 					      : mst_strerror(rc),
 		r->child.has_ended ? "" : ", the command goes on");
+}
+
+static void say_full(const struct recording *r)
+{
+	struct ms_out size;
+	ms_out_init_memory(&size);
+	ms_print_size(&size, r->bounds.max_bytes);
+	ms_warn("'%s' has reached --max-size (%s): the recording ends here%s", r->file.path, ms_out_text(&size),
+		r->child.has_ended ? "" : ", the command goes on unrecorded");
+	ms_out_release(&size);
+}
+
+/* A flight recorder whose dictionaries and live blocks alone were too much. */
+static void say_bound_broken(const struct recording *r, const struct mst_kept *kept)
+{
+	struct ms_out line;
+	if (kept->limit_bytes <= r->bounds.keep_bytes)
+		return;
+	ms_out_init_memory(&line);
+	ms_print_size(&line, kept->base_bytes);
+	ms_out_str(&line, " of stacks, names and live blocks are too much for --keep-last; the bound became ");
+	ms_print_size(&line, kept->limit_bytes);
+	ms_warn("%s", ms_out_text(&line));
+	ms_out_release(&line);
 }
 
 /* Nothing came: an empty trace needs an explanation. */
@@ -442,6 +495,8 @@ static int finish(struct recording *r, int status)
 {
 	struct ms_summary summary = {.path = r->file.path, .n_processes = r->session.n_processes};
 	int rc = r->options->has_no_symbols ? 0 : add_names(r);
+	if (rc == 0)
+		rc = mst_writer_kept(r->writer, &summary.kept);
 	if (rc < 0)
 		return rc;
 	mst_writer_totals(r->writer, &summary.totals);
@@ -454,6 +509,7 @@ static int finish(struct recording *r, int status)
 		return MST_EIO;
 	}
 	say_what_went_wrong(r, &summary.totals);
+	say_bound_broken(r, &summary.kept);
 	ms_summary_print(&summary);
 	return 0;
 }
@@ -473,8 +529,12 @@ static int record(struct recording *r)
 		.on_waiting = say_who_is_waited_for,
 	};
 	int rc = ms_session_run(&r->session, &opt);
-	if (rc < 0)
+	if (rc == MST_EFULL) {
+		say_full(r);
+		rc = 0;
+	} else if (rc < 0) {
 		say_writer_failure(r, rc);
+	}
 	ms_child_wait(&r->child); /* also after a failure: its status is ours to pass on */
 	int status = ms_child_exit_status(&r->child);
 	if (rc >= 0)
@@ -556,6 +616,7 @@ int main(int argc, char **argv)
 		return status;
 	ms_report_quiet(options.is_quiet);
 	check_options(&options);
+	check_bounds(&options, &recording.bounds);
 	if (options.resolved)
 		return resolve(&options, parsed.n_operands);
 	if (parsed.n_operands == 0)

@@ -69,6 +69,18 @@ static void say_heap(struct ms_out *o, const struct ms_summary *s)
 	say(o);
 }
 
+static void say_kept(struct ms_out *o, const struct ms_summary *s)
+{
+	if (!s->kept.dropped_events)
+		return;
+	ms_out_str(o, "kept: the last ");
+	put_counted(o, s->totals.events - s->kept.dropped_events, "event", "events");
+	ms_out_str(o, "; of the ");
+	ms_print_count(o, s->kept.dropped_events);
+	ms_out_str(o, " before, the blocks that were alive then");
+	say(o);
+}
+
 static void say_file(struct ms_out *o, const struct ms_summary *s)
 {
 	ms_out_str(o, "trace: ");
@@ -78,8 +90,9 @@ static void say_file(struct ms_out *o, const struct ms_summary *s)
 		put_word(o, s->path);
 	ms_out_str(o, ", ");
 	ms_print_size(o, s->bytes);
-	if (s->totals.events)
-		ms_out_printf(o, " (%.2f bytes per event)", (double)s->bytes / (double)s->totals.events);
+	uint64_t n_events = s->totals.events - s->kept.dropped_events;
+	if (n_events)
+		ms_out_printf(o, " (%.2f bytes per event)", (double)s->bytes / (double)n_events);
 	say(o);
 }
 
@@ -89,6 +102,7 @@ void ms_summary_print(const struct ms_summary *s)
 	ms_out_init_memory(&o);
 	say_events(&o, s);
 	say_heap(&o, s);
+	say_kept(&o, s);
 	say_file(&o, s);
 	if (strcmp(s->path, "-") != 0) {
 		ms_out_str(&o, "next:  msanalyze leaks ");

@@ -7,6 +7,7 @@
 struct ms_summary {
 	const char *path; /* of the trace; "-" = standard output */
 	struct mst_totals totals;
+	struct mst_kept kept; /* of a flight recorder, else zeros */
 	uint64_t bytes; /* of the trace */
 	uint64_t n_processes;
 };

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FLAGS (O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY)
+#define COMMON_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NOCTTY)
 
 static int open_stdout(struct ms_tracefile *f, const char **why)
 {
@@ -24,7 +26,7 @@ static int open_stdout(struct ms_tracefile *f, const char **why)
 
 static int open_new(struct ms_tracefile *f)
 {
-	f->fd = open(f->path, FLAGS | O_CREAT | O_EXCL, 0600);
+	f->fd = open(f->path, COMMON_FLAGS | O_RDWR | O_CREAT | O_EXCL, 0600);
 	f->is_new = f->fd >= 0;
 	return f->is_new ? 0 : -1;
 }
@@ -45,7 +47,7 @@ static int open_forced(struct ms_tracefile *f, const char **why)
 		if (!unlink(f->path) && !open_new(f))
 			return 0;
 	} else {
-		f->fd = open(f->path, FLAGS);
+		f->fd = open(f->path, COMMON_FLAGS | O_WRONLY);
 		if (f->fd >= 0)
 			return 0;
 	}
@@ -76,6 +78,80 @@ int ms_tracefile_open(struct ms_tracefile *f, const char *path, const char *comm
 	*why = errno == EEXIST ? "it exists already (--force replaces it)" : strerror(errno);
 	return -1;
 }
+
+/* ---- the file that takes its place ------------------------------------------------------------------ */
+
+/* How much of path is the directory, slash included. */
+static int directory_len(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? (int)(slash - path) + 1 : 0;
+}
+
+/* A name beside the trace that nobody can foresee. */
+static void name_next(struct ms_tracefile *f)
+{
+	uint64_t r = 0;
+	if (getrandom(&r, sizeof r, 0) != (ssize_t)sizeof r)
+		r = (uint64_t)getpid() << 32;
+	snprintf(f->next, sizeof f->next, "%.*s.mst-%016llx.tmp", directory_len(f->path), f->path,
+		(unsigned long long)r);
+}
+
+static int open_unnamed(const struct ms_tracefile *f)
+{
+	char dir[sizeof f->path];
+	int n = directory_len(f->path);
+	snprintf(dir, sizeof dir, "%.*s", n ? n : 1, n ? f->path : ".");
+	return access("/proc/self/fd", X_OK) ? -1 : open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+int ms_tracefile_begin_next(struct ms_tracefile *f)
+{
+	int fd = open_unnamed(f);
+	f->next[0] = 0;
+	if (fd >= 0)
+		return fd;
+	name_next(f);
+	fd = open(f->next, COMMON_FLAGS | O_RDWR | O_CREAT | O_EXCL, 0600);
+	return fd >= 0 ? fd : -errno;
+}
+
+/* A name of its own first: linkat replaces nothing. */
+static int name_unnamed(struct ms_tracefile *f, int fd)
+{
+	char self[64];
+	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+	name_next(f);
+	if (!linkat(AT_FDCWD, self, AT_FDCWD, f->next, AT_SYMLINK_FOLLOW))
+		return 0;
+	int error = errno;
+	f->next[0] = 0;
+	return -error;
+}
+
+int ms_tracefile_commit_next(struct ms_tracefile *f, int fd)
+{
+	int rc = f->next[0] ? 0 : name_unnamed(f, fd);
+	if (rc < 0)
+		return rc;
+	if (rename(f->next, f->path))
+		return -errno;
+	f->next[0] = 0;
+	close(f->fd);
+	f->fd = fd;
+	return 0;
+}
+
+void ms_tracefile_abandon_next(struct ms_tracefile *f, int fd)
+{
+	close(fd);
+	if (f->next[0])
+		unlink(f->next);
+	f->next[0] = 0;
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------- */
 
 int ms_tracefile_close(struct ms_tracefile *f)
 {

@@ -11,6 +11,7 @@ struct ms_tracefile {
 	int fd;		 /* -1 = not open */
 	char path[4096]; /* "-" = standard output */
 	bool is_new;	 /* made by us: removed again if nothing was recorded */
+	char next[4200]; /* name of the file that is to take its place; "" = it has none yet */
 };
 
 /* Opens path, or with path NULL a default made of the command's name and pid, NAME.PID.mst. An existing file
@@ -19,6 +20,15 @@ struct ms_tracefile {
  * storage); path is set. */
 int ms_tracefile_open(struct ms_tracefile *f, const char *path, const char *command, pid_t pid,
 	bool is_forced, const char **why);
+/* A file beside a new one, to take its place when it is complete; only one at a time. Where the system can,
+ * it has no name until then: whatever ends us leaves nothing behind. A descriptor to read and write, or a
+ * negative errno. */
+int ms_tracefile_begin_next(struct ms_tracefile *f);
+/* fd, from begin_next, gets the name, in one step, and is f's from now on; the old one is closed. 0 or a
+ * negative errno: then nothing has changed. */
+int ms_tracefile_commit_next(struct ms_tracefile *f, int fd);
+/* Closes and removes fd, from begin_next. */
+void ms_tracefile_abandon_next(struct ms_tracefile *f, int fd);
 /* Closes; 0 or the errno of close. A descriptor of -1 is fine. */
 int ms_tracefile_close(struct ms_tracefile *f);
 /* Closes and removes the file if it is ours. */
