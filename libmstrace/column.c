@@ -159,6 +159,19 @@ bool mst_columns_unpack(struct mst_columns *cols, const uint8_t *payload, size_t
 	return true;
 }
 
+uint64_t mst_columns_raw_size(const uint8_t *payload, size_t len)
+{
+	struct mst_cursor c = mst_cursor_over(payload, len);
+	uint32_t count = mst_get32(&c);
+	uint64_t size = HEAD_LEN;
+
+	for (uint32_t i = 0; i < count && mst_cursor_left(&c) >= ENTRY_LEN; i++) {
+		(void)mst_get_bytes(&c, ENTRY_LEN - 4);
+		size += ENTRY_LEN + (uint64_t)mst_get32(&c);
+	}
+	return size;
+}
+
 /* One zstd frame that says it holds raw_len bytes and does, and nothing behind it. */
 static bool inflate(struct mst_columns *cols, const struct mst_column_bytes *col, uint8_t *out)
 {

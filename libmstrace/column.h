@@ -74,6 +74,9 @@ size_t mst_columns_pack(struct mst_columns *cols, uint8_t *out, size_t cap);
 /* Reads the directory of any bytes whatever; raw lengths together may not pass raw_max. The payload must outlive the
  * reading. False: see fault. */
 bool mst_columns_unpack(struct mst_columns *cols, const uint8_t *payload, size_t len, size_t raw_max);
+/* Bytes that the payload would have if none of its columns were compressed; of any bytes whatever, a directory that is
+ * wrong counting as far as it goes. */
+uint64_t mst_columns_raw_size(const uint8_t *payload, size_t len);
 /* A cursor over the raw bytes of column id, decompressed on the way; they live until the next unpack. A column that is
  * absent is empty; one that cannot be decompressed gives a failed cursor and a fault. */
 struct mst_cursor mst_columns_open(struct mst_columns *cols, enum mst_column_id id);

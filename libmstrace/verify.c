@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "column.h"
 #include "problem.h"
 
 static void note(struct mst_check *c, const struct mst_frame *f, const char *why)
@@ -183,7 +184,7 @@ static void tally(struct mst_check *c, const struct mst_frame *f, const struct m
 	c->result->n_frames++;
 	c->result->frames_by_kind[kind]++;
 	c->result->stored_by_kind[kind] += mst_frame_size(f);
-	c->result->raw_by_kind[kind] += f->raw_len;
+	c->result->raw_by_kind[kind] += evt && f->codec == 0 ? mst_columns_raw_size(f->payload, f->stored_len) : f->raw_len;
 	c->result->has_index |= f->kind == MST_KIND_INDEX;
 	if (evt) {
 		c->result->n_events += f->n_items;

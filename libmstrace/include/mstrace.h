@@ -627,7 +627,8 @@ const char *mst_frame_kind_name(unsigned kind); /* "EVT", ...; NULL unknown. Sta
 struct mst_verify_result {
 	struct mst_loss loss;
 	uint64_t n_frames, n_events, bytes;
-	uint64_t stored_by_kind[32], raw_by_kind[32], frames_by_kind[32]; /* kinds >= 31 counted in [31] */
+	/* By frame kind, those >= 31 in [31]: bytes in the file, payload bytes before compression, frames. */
+	uint64_t stored_by_kind[32], raw_by_kind[32], frames_by_kind[32];
 	bool has_end, has_index;
 };
 /* Checks every frame, decodes every payload, checks every rule of FORMAT.md. `on_frame` and `on_damage` may
