@@ -6,14 +6,23 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct calls {
 	uint64_t made, failed;
 };
 
+/* What being recorded has cost a process. */
+struct cost {
+	uint64_t hook_ns, n_timed;
+};
+
 struct state {
 	uint64_t n_events; /* of the processes that count */
 	struct calls ops[MST_OP_MAX + 1];
+	struct cost *costs; /* by process id: the latest sample of it counts */
+	uint32_t n_costs;
+	struct mst_sample recorder; /* its latest */
 };
 
 /* In text, nothing that begins with "alloc" or "free" and is followed by a number may stand before the first
@@ -44,6 +53,12 @@ static const struct ms_column head[] = {
 	{"processes", "processes", MS_COLUMN_COUNT},
 	{"duration_ns", "duration", MS_COLUMN_DURATION},
 	{"stall_ns", "waited for the recorder", MS_COLUMN_DURATION},
+	{"hook_ns", "time to record a call, on average", MS_COLUMN_DURATION},
+	{"hooks_timed", "calls timed for that", MS_COLUMN_COUNT},
+	{"arena_peak_bytes", "shared memory in use, highest", MS_COLUMN_BYTES},
+	{"recorder_peak_bytes", "memory of the recorder, highest", MS_COLUMN_BYTES},
+	{"recorder_cpu_ns", "processor time of the recorder", MS_COLUMN_DURATION},
+	{"sampling_ns", "of that, for samples", MS_COLUMN_DURATION},
 	{"pauses", "pauses of the recording", MS_COLUMN_COUNT},
 	{"paused_ns", "paused for", MS_COLUMN_DURATION},
 	{"unfinished", "still running at the end", MS_COLUMN_COUNT},
@@ -96,6 +111,42 @@ static void events(void *state, const struct pass *pass, const struct mst_event 
 		c->made++;
 		c->failed += (events[i].flags & MST_EV_FAILED) != 0;
 	}
+}
+
+static struct cost *cost_of(struct state *s, uint32_t process)
+{
+	if (process >= s->n_costs) {
+		uint32_t n = 2 * process + 16;
+
+		s->costs = reallocarray(s->costs, n, sizeof(*s->costs));
+		if (!s->costs)
+			ms_die("out of memory");
+		memset(s->costs + s->n_costs, 0, (n - s->n_costs) * sizeof(*s->costs));
+		s->n_costs = n;
+	}
+	return &s->costs[process];
+}
+
+static bool knows(const struct mst_sample *sample, unsigned field)
+{
+	return sample->known >> field & 1;
+}
+
+static void sample(void *state, const struct pass *pass, const struct mst_sample *sample)
+{
+	struct state *s = state;
+
+	if (sample->process == 0 && sample->group == 0) {
+		s->recorder = *sample;
+		return;
+	}
+	if (!knows(sample, MST_SAMPLE_STALL_TIME) ||
+		!is_of_pid(mst_reader_process(pass->reader, sample->process), pass->options->pid))
+		return;
+	*cost_of(s, sample->process) = (struct cost){
+		.hook_ns = sample->value[MST_SAMPLE_HOOK_TIME],
+		.n_timed = sample->value[MST_SAMPLE_HOOKS_TIMED],
+	};
 }
 
 /* Sums over the processes that count, and what became of the last of them. */
@@ -205,7 +256,35 @@ static void add_memory(struct ms_table *t, const struct pass *pass)
 	ms_table_number(t, mst_replay_inherited_frees(pass->replay));
 }
 
-static void add_recording(struct ms_table *t, const struct pass *pass)
+static void add_field(struct ms_table *t, const struct mst_sample *sample, unsigned field)
+{
+	if (knows(sample, field))
+		ms_table_number(t, sample->value[field]);
+	else
+		ms_table_absent(t);
+}
+
+/* What was measured of the recording itself. */
+static void add_costs(struct ms_table *t, const struct state *s)
+{
+	uint64_t ns = 0, n = 0;
+
+	for (uint32_t id = 0; id < s->n_costs; id++) {
+		ns += s->costs[id].hook_ns;
+		n += s->costs[id].n_timed;
+	}
+	if (n)
+		ms_table_number(t, ns / n);
+	else
+		ms_table_absent(t);
+	ms_table_number(t, n);
+	add_field(t, &s->recorder, MST_SAMPLE_ARENA_PEAK);
+	add_field(t, &s->recorder, MST_SAMPLE_PEAK_RSS);
+	add_field(t, &s->recorder, MST_SAMPLE_CPU);
+	add_field(t, &s->recorder, MST_SAMPLE_SAMPLING_TIME);
+}
+
+static void add_recording(struct ms_table *t, const struct pass *pass, const struct state *s)
 {
 	const struct mst_totals *totals = mst_reader_end(pass->reader);
 	struct people people = count_people(pass);
@@ -227,6 +306,7 @@ static void add_recording(struct ms_table *t, const struct pass *pass)
 	ms_table_number(t, people.n_processes);
 	ms_table_number(t, totals ? totals->duration_ns : pass->last_ns);
 	ms_table_number(t, people.stall_ns);
+	add_costs(t, s);
 	ms_table_number(t, pauses.n);
 	ms_table_number(t, pauses.total_ns);
 	ms_table_number(t, pauses.n_unfinished);
@@ -265,9 +345,10 @@ static void end(void *state, const struct pass *pass, struct answer *answer)
 	ms_table_row(answer->head);
 	ms_table_number(answer->head, s->n_events);
 	add_memory(answer->head, pass);
-	add_recording(answer->head, pass);
+	add_recording(answer->head, pass, s);
 	answer->rows = calls_table(s);
 	answer->rows_key = "calls";
+	free(s->costs);
 	free(s);
 }
 
@@ -277,5 +358,6 @@ const struct analysis analysis_summary = {
 	.is_record = true,
 	.begin = begin,
 	.events = events,
+	.sample = sample,
 	.end = end,
 };

@@ -143,6 +143,8 @@ static inline bool ms_slot_claim(
 		atomic_store_explicit(&s->lost_events, 0, memory_order_relaxed);
 		atomic_store_explicit(&s->lost_bytes, 0, memory_order_relaxed);
 		atomic_store_explicit(&s->stall_ns, 0, memory_order_relaxed);
+		atomic_store_explicit(&s->hook_ticks, 0, memory_order_relaxed);
+		atomic_store_explicit(&s->hooks_timed, 0, memory_order_relaxed);
 		atomic_store_explicit(&s->start_stamp, stamp, memory_order_relaxed);
 		atomic_fetch_add_explicit(&s->tenancy, 1, memory_order_relaxed);
 		atomic_store_explicit(&s->state, MS_SLOT_LIVE, memory_order_release);

@@ -175,6 +175,10 @@ int ms_process_scan(struct ms_process *proc, struct ms_scan *scan)
 	if (high > seg->n_slots)
 		high = seg->n_slots;
 	uint64_t units_before = scan->n_units;
+	uint32_t n_chunks = atomic_load_explicit(&seg->control->chunks_in_use, memory_order_relaxed);
+	proc->n_chunks = n_chunks < seg->n_chunks ? n_chunks : seg->n_chunks;
+	if (proc->n_chunks > proc->max_chunks)
+		proc->max_chunks = proc->n_chunks;
 	if (look_up_to(proc, high))
 		return -1;
 	for (uint32_t i = 0; i < proc->n_tenants; i++) {
@@ -268,6 +272,8 @@ void ms_process_part(struct ms_process *proc, struct ms_tenant *t, struct ms_poo
 	struct ms_segment *seg = ms_process_segment(proc);
 	struct ms_slot *slot = &seg->slots[t->cursor.slot];
 	proc->stall_ns += ms_process_believe(atomic_load_explicit(&slot->stall_ns, memory_order_relaxed));
+	proc->hook_ticks += ms_process_believe(atomic_load_explicit(&slot->hook_ticks, memory_order_relaxed));
+	proc->hooks_timed += ms_process_believe(atomic_load_explicit(&slot->hooks_timed, memory_order_relaxed));
 	proc->faults += t->faults;
 	proc->tenants[t->cursor.slot] = NULL;
 	proc->n_live--;

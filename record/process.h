@@ -35,6 +35,7 @@ struct ms_process {
 	struct ms_tenant **tenants;	 /* by slot */
 	uint32_t n_tenants, cap_tenants; /* slots looked at so far */
 	uint32_t n_live;		 /* tenants there are */
+	uint32_t n_chunks, max_chunks;	 /* in use at the last scan, and the most at any */
 	uint64_t next_reap_ns, next_check_ns;
 
 	struct ms_stacktree tree;
@@ -53,6 +54,7 @@ struct ms_process {
 	int32_t status;
 	uint64_t end_stamp;
 	uint64_t lost_events, lost_bytes, stall_ns; /* summed over tenants that left */
+	uint64_t hook_ticks, hooks_timed;	    /* the same */
 	uint32_t faults;			    /* the same */
 };
 

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "costs.h"
 #include "procfs.h"
 
 #define MS 1000000u
@@ -253,12 +254,15 @@ static int scan_all(struct ms_session *s, struct ms_scan *scan, uint64_t now)
 		.n_tenants = n_tenants,
 	};
 	scan->bound = scan->now > scan->guard ? scan->now - scan->guard : 0;
-	uint64_t beat = ms_monotonic_ns();
+	uint64_t beat = ms_monotonic_ns(), arena = 0;
 	for (size_t i = 0; i < s->n_live; i++) {
 		ms_share_beat(&s->live[i]->arrival->share, beat);
 		if (ms_process_scan(s->live[i], scan))
 			return MST_ENOMEM;
+		arena += (uint64_t)s->live[i]->n_chunks * MS_CHUNK_SIZE;
 	}
+	if (arena > s->arena_peak)
+		s->arena_peak = arena;
 	return 0;
 }
 
@@ -490,6 +494,19 @@ static int take_the_rest(struct ms_session *s)
 	return 0;
 }
 
+/* What the recording has cost: of those that go on, whose end nobody sees, and of ourselves. */
+static int tell_costs(struct ms_session *s)
+{
+	struct mst_sample costs;
+	for (size_t i = 0; i < s->n_live; i++) {
+		int rc = ms_translate_costs(&s->translator, s->live[i], 0);
+		if (rc < 0)
+			return rc;
+	}
+	ms_costs_of_recorder(s->arena_peak, s->options.sampler, &costs);
+	return ms_translate_sample(&s->translator, &costs, ms_ticks_now(&s->clock));
+}
+
 static void adapt_sleep(struct ms_session *s, const struct ms_scan *scan)
 {
 	if (scan->n_units)
@@ -530,6 +547,8 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 		rc = take_the_rest(s);
 	if (rc >= 0)
 		rc = ms_absences_tell(&s->absences, &s->translator, UINT64_MAX, UINT64_MAX);
+	if (rc >= 0)
+		rc = tell_costs(s);
 	ms_translator_release(&s->translator);
 	return rc;
 }

@@ -48,6 +48,7 @@ struct ms_session {
 	uint64_t sleep_ns;
 	uint64_t flushed_ns, flushed_events;
 	bool has_unflushed_samples;
+	uint64_t arena_peak; /* bytes of chunks in use, of all images together */
 	uint64_t child_ended_ns; /* 0: it has not */
 	uint64_t next_look_ns;	 /* for processes that have not arrived yet */
 	bool has_notified;

@@ -1,6 +1,8 @@
 /* See translate.h. */
 #include "translate.h"
 
+#include "costs.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -535,8 +537,9 @@ int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item)
 
 /* ---- samples ---------------------------------------------------------------------------------------- */
 
-static int tell_sample(struct ms_translator *tr, struct mst_sample *sample, uint64_t ns)
+int ms_translate_sample(struct ms_translator *tr, struct mst_sample *sample, uint64_t stamp)
 {
+	uint64_t ns = ms_clock_ns(tr->clock, stamp);
 	sample->time_ns = ns > tr->sampled_ns ? ns : tr->sampled_ns;
 	tr->sampled_ns = sample->time_ns;
 	return mst_writer_sample(tr->writer, sample);
@@ -551,7 +554,17 @@ int ms_translate_reading(struct ms_translator *tr, struct ms_reading *r)
 	r->sample.process = proc ? proc->id : 0;
 	if (rc >= 0 && r->group)
 		rc = intern(tr, r->group, strlen(r->group), &r->sample.group);
-	return rc < 0 ? rc : tell_sample(tr, &r->sample, ms_clock_ns(tr->clock, r->stamp));
+	return rc < 0 ? rc : ms_translate_sample(tr, &r->sample, r->stamp);
+}
+
+int ms_translate_costs(struct ms_translator *tr, struct ms_process *proc, uint64_t lost_events)
+{
+	struct mst_sample costs;
+	if (!proc->id)
+		return 0;
+	ms_costs_of_process(proc, tr->clock, lost_events, &costs);
+	costs.process = proc->id;
+	return ms_translate_sample(tr, &costs, proc->is_dead ? proc->end_stamp : tr->last_stamp);
 }
 
 /* ---- ends ------------------------------------------------------------------------------------------- */
@@ -580,6 +593,8 @@ int ms_translate_process_end(
 	if (rc >= 0 && lost_events)
 		rc = mst_writer_loss(
 			tr->writer, 0, now_ns, now_ns, lost_events, lost_bytes, MST_LOSS_DROPPED);
+	if (rc >= 0)
+		rc = ms_translate_costs(tr, proc, lost_events);
 	if (rc < 0)
 		return rc;
 	const struct mst_process p = {

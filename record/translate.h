@@ -38,6 +38,11 @@ int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item);
 /* A reading, at its place in the order. One of an image that had ended is left out. 0 or the writer's error. */
 int ms_translate_reading(struct ms_translator *tr, struct ms_reading *r);
 
+/* Any other sample; its time is that of the stamp. The same. */
+int ms_translate_sample(struct ms_translator *tr, struct mst_sample *sample, uint64_t stamp);
+/* What being recorded has cost an image, now. */
+int ms_translate_costs(struct ms_translator *tr, struct ms_process *proc, uint64_t lost_events);
+
 /* The thread has ended and its last item was translated. `slot_lost_*`: what its slot counted as lost and no
  * unit has told. 0 or the writer's error. */
 int ms_translate_thread_end(

@@ -134,7 +134,7 @@ struct ms_slot {
 	_Atomic uint64_t lost_events, lost_bytes; /* dropped and not yet told by an MS_U_LOSS unit, or never to be */
 	_Atomic uint64_t stall_ns;  /* waited for room */
 	_Atomic uint64_t start_stamp;
-	uint8_t pad1[16];
+	_Atomic uint64_t hook_ticks, hooks_timed; /* clock ticks that so many calls took to be recorded */
 };
 _Static_assert(sizeof(struct ms_slot) == 128, "two cache lines");
 _Static_assert(offsetof(struct ms_slot, state) == 64, "the hot line holds nothing that others read or write at times");

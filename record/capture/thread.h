@@ -36,6 +36,7 @@ enum { MS_GUARD_RECORDING = 1, MS_GUARD_ASIDE = 2, MS_GUARD_PHASE = 3 };
 enum ms_attention {
 	MS_ATTEND_LOSS = 1,    /* tell of dropped events */
 	MS_ATTEND_MODULES = 2, /* announce all modules again */
+	MS_ATTEND_TIME = 4,    /* measure how long the next call takes to be recorded */
 };
 
 enum { MS_SIDE_WORDS = 1024, MS_SIDE_UNITS = 16, MS_SIDE_DEPTH = 48 };

@@ -84,6 +84,29 @@ def short_program_is_measured_once_at_least():
     check(len(samples()) == 1, "%d samples" % len(samples()))
 
 
+def recording_tells_what_it_has_cost():
+    record("target_shortlived", "20", "5", sample="0")
+    record("target_calls", sample="0", trace="u.mst")
+    for trace in "t.mst", "u.mst":
+        costs = [json.loads(l) for l in run("msdump", "--samples", trace)[0].splitlines()]
+        of_process = [c for c in costs if c["sample"] == "process"]
+        of_recorder = [c for c in costs if c["sample"] == "recorder"]
+        check(len(of_process) == 1 and len(of_recorder) == 1 and costs[-1] == of_recorder[0], costs)
+        check(of_process[0]["lost_events"] == 0 and of_process[0]["arena_peak"] % 32768 == 0, costs)
+        check(of_recorder[0]["peak_rss"] >= MIB and of_recorder[0]["cpu_ns"] > 0, costs)
+        run("msdump", "--verify", trace)
+
+
+def calls_are_timed_one_in_a_thousand_or_so():
+    program = "for i in $(seq 20000); do :; done"
+    run("msrecord", "-q", "-f", "-o", "t.mst", "--no-symbols", "--", "bash", "-c", program)
+    summary = json.loads(run("msanalyze", "summary", "--format=json", "t.mst")[0])
+    if summary["events"] < 20000:
+        return  # a shell with an allocator of its own
+    check(summary["events"] / 4000 < summary["hooks_timed"] < summary["events"] / 200, summary)
+    check(0 < summary["hook_ns"] < 100000, summary)
+
+
 def main():
     case = sys.argv[4]
     directory = os.path.join(WORK, case)
