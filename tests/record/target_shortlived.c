@@ -3,13 +3,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-static void *volatile sink;
-
 static void *work(void *arg)
 {
+	void *volatile own = malloc(10);
 	(void)arg;
-	sink = malloc(10);
-	free(sink);
+	free(own);
 	return NULL;
 }
 
