@@ -15,6 +15,13 @@
 
 enum { FILE_BUFFER = 1 << 16, MAX_RESERVE = 4096, TEMP_ATTEMPTS = 16 };
 
+static int no_memory_status = 2;
+
+void ms_out_no_memory_status(int status)
+{
+	no_memory_status = status;
+}
+
 static void *must_alloc(void *old, size_t n)
 {
 	void *p = realloc(old, n);
@@ -24,7 +31,7 @@ static void *must_alloc(void *old, size_t n)
 		ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
 
 		(void)ignored;
-		_exit(2);
+		_exit(no_memory_status);
 	}
 	return p;
 }
@@ -239,6 +246,11 @@ void ms_out_release(struct ms_out *o)
 	*o = (struct ms_out){.fd = -1};
 }
 
+void ms_out_clear(struct ms_out *o)
+{
+	o->len = 0;
+}
+
 void ms_out_reserve(struct ms_out *o, size_t n)
 {
 	size_t cap = o->cap ? o->cap : 256;
@@ -286,6 +298,10 @@ void ms_out_vprintf(struct ms_out *o, const char *fmt, va_list ap)
 	n = vsnprintf(small, sizeof(small), fmt, ap);
 	if (n >= 0 && (size_t)n < sizeof(small)) {
 		ms_out_write(o, small, (size_t)n);
+	} else if (n >= 0 && o->fd < 0) {
+		ms_out_reserve(o, (size_t)n + 1);
+		vsnprintf(o->buf + o->len, (size_t)n + 1, fmt, again);
+		o->len += (size_t)n;
 	} else if (n >= 0) {
 		char *big = must_alloc(NULL, (size_t)n + 1);
 

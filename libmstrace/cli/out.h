@@ -39,6 +39,9 @@ enum ms_out_flags {
 	MS_OUT_FORCE = 2, /* write through symbolic links and into FIFOs and devices, as a shell's > does */
 };
 
+/* The status with which the process ends when there is no memory for a sink; 2 unless it is set. */
+void ms_out_no_memory_status(int status);
+
 /* A sink that collects in memory. Release with ms_out_release(). */
 void ms_out_init_memory(struct ms_out *o);
 
@@ -62,6 +65,9 @@ int ms_out_flush(struct ms_out *o);
 
 /* The collected bytes of a memory sink, NUL-terminated; valid until the next write. */
 const char *ms_out_text(struct ms_out *o);
+
+/* Forgets the bytes of a memory sink and keeps its room. */
+void ms_out_clear(struct ms_out *o);
 
 /* Makes room for n more bytes in buf (n at most 4096 for a file sink). */
 void ms_out_reserve(struct ms_out *o, size_t n);

@@ -1,4 +1,5 @@
-/* A message is built in memory and written with one write(2), so that lines of processes do not mix. */
+/* A message is built in memory and written with one write(2), so that lines of processes do not mix. The memory is
+ * taken before anything happens: a tool must be able to say that there is none, and go on. */
 #include "report.h"
 
 #include "escape.h"
@@ -9,17 +10,21 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { MAX_MESSAGE = 4096 };
+enum { MAX_MESSAGE = 4096, TEXT_ROOM = 3 * MAX_MESSAGE, LINE_ROOM = 5 * MAX_MESSAGE };
 
 static const char *tool_name = "mstrace";
 static int tool_fail_status = MS_EXIT_FAIL;
 static bool is_quiet_now;
+static struct ms_out text = {.fd = -1}, line = {.fd = -1}; /* of the message, kept for the next */
 static struct ms_out *unfinished; /* the output to take back if the tool dies */
 
 void ms_report_init(const char *tool, int fail_status)
 {
 	tool_name = tool;
 	tool_fail_status = fail_status;
+	ms_out_no_memory_status(fail_status);
+	ms_out_reserve(&text, TEXT_ROOM);
+	ms_out_reserve(&line, LINE_ROOM);
 }
 
 const char *ms_report_tool(void)
@@ -48,40 +53,39 @@ size_t ms_terminal_width(int fd)
 }
 
 /* Escaped; of an endless text the middle goes, since its ends hold the name and the reason. */
-static void append_message(struct ms_out *line, const char *text, size_t n)
+static void append_message(const char *message, size_t n)
 {
 	if (n <= MAX_MESSAGE) {
-		ms_escape_text(line, text, n);
+		ms_escape_text(&line, message, n);
 		return;
 	}
-	ms_escape_text(line, text, MAX_MESSAGE / 2);
-	ms_out_printf(line, " ...[%zu bytes left out]... ", n - MAX_MESSAGE);
-	ms_escape_text(line, text + n - MAX_MESSAGE / 2, MAX_MESSAGE / 2);
+	ms_escape_text(&line, message, MAX_MESSAGE / 2);
+	ms_out_printf(&line, " ...[%zu bytes left out]... ", n - MAX_MESSAGE);
+	ms_escape_text(&line, message + n - MAX_MESSAGE / 2, MAX_MESSAGE / 2);
 }
 
 __attribute__((format(printf, 3, 0)))
 static void say(const char *label, const char *color, const char *fmt, va_list ap)
 {
-	struct ms_out text, line;
 	bool has_color = *label && ms_use_color(STDERR_FILENO);
 
-	ms_out_init_memory(&text);
-	ms_out_init_memory(&line);
+	ms_out_clear(&text);
+	ms_out_clear(&line);
 	ms_out_vprintf(&text, fmt, ap);
 	ms_out_printf(&line, "%s: ", tool_name);
 	if (*label)
 		ms_out_printf(&line, "%s%s:%s ", has_color ? color : "", label, has_color ? "\033[0m" : "");
-	append_message(&line, ms_out_text(&text), text.len);
+	append_message(ms_out_text(&text), text.len);
 	ms_out_char(&line, '\n');
 	for (size_t done = 0; done < line.len;) {
 		ssize_t n = write(STDERR_FILENO, line.buf + done, line.len - done);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n <= 0)
 			break;
 		done += (size_t)n;
 	}
-	ms_out_release(&line);
-	ms_out_release(&text);
 }
 
 void ms_info(const char *fmt, ...)
