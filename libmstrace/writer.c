@@ -12,11 +12,14 @@
  * An event is looked up in the live map LAG events after it came in: its cache lines were prefetched when it
  * came, so the lookup does not wait for memory. Ordinals need no lookup (they count successful acquisitions), so
  * they are given out at once. */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "event.h"
 #include "images.h"
@@ -908,14 +911,19 @@ static int keep_header(struct mst_writer *w, const struct mst_header *h)
 	return 0;
 }
 
+/* Not 0. Where the kernel gives no random numbers, one that no other file of this machine will have. */
 static uint64_t draw_number(void)
 {
+	struct timespec now = {0};
 	uint64_t n = 0;
 
-	while (n == 0)
-		if (getrandom(&n, sizeof(n), 0) != (ssize_t)sizeof(n))
-			n = 0;
-	return n;
+	while (getrandom(&n, sizeof(n), 0) < 0 && errno == EINTR)
+		;
+	if (n == 0) {
+		clock_gettime(CLOCK_REALTIME, &now);
+		n = ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) * 0x9e3779b97f4a7c15u ^ (uint64_t)getpid();
+	}
+	return n ? n : 1;
 }
 
 static void writer_free(struct mst_writer *w)
