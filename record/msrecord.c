@@ -376,15 +376,16 @@ static void say_bound_broken(const struct recording *r, const struct mst_kept *k
 /* Nothing came: an empty trace needs an explanation. */
 static void say_why_nothing_came(const struct recording *r)
 {
-	uint64_t wrong_abi, no_room;
-	ms_server_refusals(r->server, &wrong_abi, &no_room);
-	if (wrong_abi)
+	struct ms_refusals refused;
+	ms_server_refusals(r->server, &refused);
+	if (refused.wrong_abi)
 		ms_warn("nothing was recorded: the capture library '%s' is of another build than "
 			"this msrecord",
 			r->library.path);
-	else if (no_room)
-		ms_warn("nothing was recorded: no memory or no descriptors for the shared segment (see "
-			"ulimit -v and ulimit -n, and the limits of the container)");
+	else if (refused.failed)
+		ms_warn("nothing was recorded: the command could not be given its shared segment: %s (see "
+			"ulimit -v and ulimit -n, and the limits of the container)",
+			strerror(refused.error));
 	else
 		ms_warn("nothing was recorded: the command never called malloc through the dynamic linker; it "
 			"may be static, set-uid, use an allocator of its own, or clear its environment "
@@ -452,7 +453,7 @@ static void say_what_came_from_elsewhere(const struct mst_totals *totals)
 static void say_what_went_wrong(const struct recording *r, const struct mst_totals *totals)
 {
 	const struct ms_session *s = &r->session;
-	uint64_t wrong_abi, no_room;
+	struct ms_refusals refused;
 	say_who_is_absent(&s->absences);
 	say_what_was_not_seen(r, totals);
 	if (s->n_processes == 0) {
@@ -461,10 +462,11 @@ static void say_what_went_wrong(const struct recording *r, const struct mst_tota
 		return;
 	}
 	say_what_came_from_elsewhere(totals);
-	ms_server_refusals(r->server, &wrong_abi, &no_room);
-	if (no_room)
-		ms_warn("%llu processes were not recorded: no memory or no descriptors for their segments",
-			(unsigned long long)no_room);
+	ms_server_refusals(r->server, &refused);
+	if (refused.failed)
+		ms_warn("%llu process%s could not be given the shared segment and went unrecorded: %s",
+			(unsigned long long)refused.failed, refused.failed == 1 ? "" : "es",
+			strerror(refused.error));
 	if (s->n_faults)
 		ms_warn("process %u has written over the shared segment: some events are lost",
 			s->first_fault_pid);
@@ -478,27 +480,32 @@ static void say_what_went_wrong(const struct recording *r, const struct mst_tota
 			s->n_left_running == 1 ? "" : "es");
 }
 
-static int add_names(const struct recording *r)
+/* The trace is complete without names, too. */
+static void add_names(const struct recording *r)
 {
 	struct ms_names_result names;
 	if (isatty(STDERR_FILENO))
 		ms_info("looking up function names");
 	const struct ms_names_trace trace = ms_names_of_writer(r->writer);
 	int rc = ms_names_add(&trace, &names);
-	if (rc >= 0 && names.problem[0])
+	if (rc < 0)
+		ms_warn("not all function names could be looked up: %s (msrecord --resolve does it later)",
+			mst_strerror(rc));
+	else if (names.problem[0])
 		ms_info("no names for %u of %u files: %s", names.n_unread, names.n_modules, names.problem);
-	return rc;
 }
 
 /* Completes the trace and tells of it. 0 or the writer's error. */
 static int finish(struct recording *r, int status)
 {
 	struct ms_summary summary = {.path = r->file.path, .n_processes = r->session.n_processes};
-	int rc = r->options->has_no_symbols ? 0 : add_names(r);
-	if (rc == 0)
-		rc = mst_writer_kept(r->writer, &summary.kept);
-	if (rc < 0)
+	if (!r->options->has_no_symbols)
+		add_names(r);
+	int rc = mst_writer_kept(r->writer, &summary.kept);
+	if (rc < 0) {
+		say_writer_failure(r, rc);
 		return rc;
+	}
 	mst_writer_totals(r->writer, &summary.totals);
 	rc = mst_writer_close(r->writer, true, status, &summary.bytes);
 	r->writer = NULL;
@@ -624,6 +631,7 @@ int main(int argc, char **argv)
 	status = check_target(parsed.operands[0]);
 	if (status)
 		return status;
+	ms_summary_prepare();
 	recording.options = &options;
 	recording.command = parsed.operands;
 	recording.file.fd = -1;

@@ -6,6 +6,8 @@
 #include "report.h"
 #include "units.h"
 
+enum { LINE_ROOM = 5 * 4096 }; /* a path, quoted, and a few words */
+
 /* A word of a shell command: quoted where it has to be. */
 static void put_word(struct ms_out *o, const char *word)
 {
@@ -31,8 +33,7 @@ static void put_counted(struct ms_out *o, uint64_t n, const char *one, const cha
 static void say(struct ms_out *o)
 {
 	ms_info("%s", ms_out_text(o));
-	ms_out_release(o);
-	ms_out_init_memory(o);
+	ms_out_clear(o);
 }
 
 static void say_events(struct ms_out *o, const struct ms_summary *s)
@@ -96,22 +97,26 @@ static void say_file(struct ms_out *o, const struct ms_summary *s)
 	say(o);
 }
 
+static struct ms_out buffer = {.fd = -1};
+
+void ms_summary_prepare(void)
+{
+	ms_out_reserve(&buffer, LINE_ROOM);
+}
+
 void ms_summary_print(const struct ms_summary *s)
 {
-	struct ms_out o;
-	ms_out_init_memory(&o);
-	say_events(&o, s);
-	say_heap(&o, s);
-	say_kept(&o, s);
-	say_file(&o, s);
+	say_events(&buffer, s);
+	say_heap(&buffer, s);
+	say_kept(&buffer, s);
+	say_file(&buffer, s);
 	if (strcmp(s->path, "-") != 0) {
-		ms_out_str(&o, "next:  msanalyze leaks ");
-		put_word(&o, s->path);
-		say(&o);
-		ms_out_str(&o, "       msrender flamegraph ");
-		put_word(&o, s->path);
-		ms_out_str(&o, " -o flame.svg");
-		say(&o);
+		ms_out_str(&buffer, "next:  msanalyze leaks ");
+		put_word(&buffer, s->path);
+		say(&buffer);
+		ms_out_str(&buffer, "       msrender flamegraph ");
+		put_word(&buffer, s->path);
+		ms_out_str(&buffer, " -o flame.svg");
+		say(&buffer);
 	}
-	ms_out_release(&o);
 }

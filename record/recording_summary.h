@@ -12,6 +12,8 @@ struct ms_summary {
 	uint64_t n_processes;
 };
 
+/* Takes the memory that printing needs, or ends msrecord: to be called while there is nothing to lose. */
+void ms_summary_prepare(void);
 /* Prints it on standard error, unless messages are silenced. */
 void ms_summary_print(const struct ms_summary *s);
 

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "procfs.h"
@@ -23,11 +24,15 @@
 enum {
 	GUESTS_MAX = 64,	 /* connections that have not said hello yet */
 	PATIENCE_MS = 2000,	 /* how long one may take to */
+	LOOK_MS = 1000,		 /* at least so often we look whether to stop */
+	FAILURES_MAX = 100,	 /* of poll in a row, ... */
+	FAILURE_PAUSE_MS = 1,	 /* ... with such a pause after each */
 	DIRECTORY_MAX = 80,	 /* with the NUL: a socket in it must have a path of 108 */
 	CMDLINE_MAX = 64 * 1024, /* the format's limit on strings */
 };
 
 #define PREFIX "msrecord-"
+#define NAME_BEFORE "n" /* of the socket, until it listens */
 
 struct guest {
 	int fd;
@@ -44,9 +49,10 @@ struct ms_server {
 	bool first_seen;
 	pthread_t thread;
 	bool is_running;
-	pthread_mutex_t mutex; /* of the arrivals */
+	atomic_bool is_stopping;
+	pthread_mutex_t mutex; /* of the arrivals and the refusals */
 	struct ms_arrival *arrivals, **last;
-	_Atomic uint64_t wrong_abi, no_room;
+	struct ms_refusals refusals;
 	struct guest guests[GUESTS_MAX];
 	size_t n_guests;
 };
@@ -69,7 +75,7 @@ void ms_arrival_free(struct ms_arrival *a)
 /* Removes a directory like ours whose msrecord was killed: nobody answers at its socket. */
 static void remove_if_stale(const char *dir, const char *name)
 {
-	static const char *const files[] = {"s", "libmscapture.so"};
+	static const char *const files[] = {"s", NAME_BEFORE, "libmscapture.so"};
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	char path[DIRECTORY_MAX], file[DIRECTORY_MAX + 32];
 	struct stat st;
@@ -126,7 +132,7 @@ static int listen_there(struct ms_server *s)
 	snprintf(s->variable, sizeof s->variable, "%s=%s/s", MS_ENV_SOCKET, s->directory);
 	s->path = s->variable + sizeof MS_ENV_SOCKET; /* past the '=' */
 	/* Under its name only once it answers: a socket that refuses is taken for a dead one's. */
-	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/n", s->directory);
+	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/" NAME_BEFORE, s->directory);
 	s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&addr, sizeof addr) ||
 		listen(s->listener, SOMAXCONN) || rename(addr.sun_path, s->path))
@@ -211,7 +217,24 @@ static bool is_followed(const struct ms_server *s, const struct ms_hello *hello,
 	}
 }
 
-static void answer(int fd, uint32_t status, int passed_fd)
+/* Somebody came and could not be helped. */
+static void note_failure(struct ms_server *s, int error)
+{
+	pthread_mutex_lock(&s->mutex);
+	if (!s->refusals.failed++)
+		s->refusals.error = error;
+	pthread_mutex_unlock(&s->mutex);
+}
+
+static void note_wrong_abi(struct ms_server *s)
+{
+	pthread_mutex_lock(&s->mutex);
+	s->refusals.wrong_abi++;
+	pthread_mutex_unlock(&s->mutex);
+}
+
+/* 0 or errno. */
+static int answer(int fd, uint32_t status, int passed_fd)
 {
 	struct ms_welcome welcome = {.magic = MS_WIRE_MAGIC, .abi = MS_WIRE_ABI, .status = status};
 	struct iovec iov = {&welcome, sizeof welcome};
@@ -229,8 +252,17 @@ static void answer(int fd, uint32_t status, int passed_fd)
 		c->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(c), &passed_fd, sizeof passed_fd);
 	}
-	while (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR)
-		;
+	ssize_t n;
+	do
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? errno : 0;
+}
+
+/* The guest has gone: nobody is left to be recorded. */
+static bool is_hangup(int error)
+{
+	return error == EPIPE || error == ECONNRESET;
 }
 
 /* The guest is known to be alive: it holds its end of the connection open, so its pid is still its own. */
@@ -251,19 +283,21 @@ static void enqueue(struct ms_server *s, struct ms_arrival *a)
 
 static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid_t pid)
 {
-	int memfd = -1;
+	int memfd = -1, error = ENOMEM;
 	struct ms_arrival *a = calloc(1, sizeof *a);
 	if (!a)
-		goto no_room;
+		goto fail;
 	a->pidfd = a->proc_dir = -1;
 	a->hello = *hello;
 	a->pid = pid;
 	a->stamp = ms_ticks_now(s->options.clock);
-	if (ms_share_open(&s->options.segments, &a->share, &memfd))
-		goto no_room;
+	error = -ms_share_open(&s->options.segments, &a->share, &memfd);
+	if (error)
+		goto fail;
 	a->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (a->pidfd < 0 && errno != ESRCH)
-		goto no_room; /* its end would go unnoticed */
+	error = errno;
+	if (a->pidfd < 0 && error != ESRCH)
+		goto fail; /* its end would go unnoticed */
 	describe(a);
 	ms_share_beat(&a->share, ms_monotonic_ns());
 	if (a->pidfd < 0 || !is_connected(fd)) { /* died waiting */
@@ -274,13 +308,15 @@ static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid
 	if (pid == s->first_pid)
 		s->first_seen = true;
 	enqueue(s, a);
-	answer(fd, MS_WELCOME, memfd);
+	error = answer(fd, MS_WELCOME, memfd);
+	if (error && !is_hangup(error))
+		note_failure(s, error);
 	close(memfd);
 	return;
-no_room:
+fail:
 	if (memfd >= 0)
 		close(memfd);
-	atomic_fetch_add(&s->no_room, 1);
+	note_failure(s, error);
 	answer(fd, MS_REFUSED_FULL, -1);
 	ms_arrival_free(a);
 }
@@ -306,6 +342,8 @@ static void note_absence(struct ms_server *s, int fd, const struct ms_notice *n,
 			a->cmdline = copy_of(n->text + n->path_len, n->cmdline_len, &a->cmdline_len);
 		}
 		enqueue(s, a);
+	} else if (is_wanted) {
+		note_failure(s, ENOMEM);
 	}
 	answer(fd, MS_NOT_FOLLOWED, -1);
 }
@@ -317,16 +355,24 @@ static void receive(struct ms_server *s, int fd)
 	struct ms_hello hello;
 	struct ucred peer;
 	socklen_t peer_len = sizeof peer;
-	ssize_t n = recv(fd, &message, sizeof message, MSG_DONTWAIT | MSG_TRUNC);
-	if (n <= 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len))
+	ssize_t n;
+	do
+		n = recv(fd, &message, sizeof message, MSG_DONTWAIT | MSG_TRUNC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 || (n > 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len))) {
+		if (!is_hangup(errno))
+			note_failure(s, errno);
 		return;
+	}
+	if (n == 0)
+		return; /* it has changed its mind */
 	hello = message.hello;
 	if ((size_t)n == sizeof message && hello.magic == MS_WIRE_MAGIC && hello.abi == MS_WIRE_ABI &&
 		hello.image == MS_IMAGE_UNFOLLOWED && message.obstacle <= MS_OBSTACLE_ALLOCATOR) {
 		note_absence(s, fd, &message, peer.pid);
 	} else if ((size_t)n != sizeof hello || hello.magic != MS_WIRE_MAGIC || hello.abi != MS_WIRE_ABI ||
 		   (hello.image != MS_IMAGE_NEW && hello.image != MS_IMAGE_FORKED)) {
-		atomic_fetch_add(&s->wrong_abi, 1);
+		note_wrong_abi(s);
 		answer(fd, MS_REFUSED_ABI, -1);
 	} else if (!is_followed(s, &hello, peer.pid)) {
 		answer(fd, MS_NOT_FOLLOWED, -1);
@@ -346,7 +392,7 @@ static void let_in(struct ms_server *s)
 	while (s->n_guests < GUESTS_MAX) {
 		int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0)
-			return;
+			return; /* who waits is still there at the next look */
 		s->guests[s->n_guests++] = (struct guest){fd, ms_monotonic_ns()};
 	}
 }
@@ -364,27 +410,40 @@ static void serve_guests(struct ms_server *s, const struct pollfd *polled, size_
 	}
 }
 
+/* What there is to do: the guests, then the listener, then `stop`. The result is that of poll. */
+static int look(struct ms_server *s, struct pollfd *polled)
+{
+	size_t n = s->n_guests;
+	for (size_t i = 0; i < n; i++)
+		polled[i] = (struct pollfd){.fd = s->guests[i].fd, .events = POLLIN};
+	polled[n] = (struct pollfd){.fd = n < GUESTS_MAX ? s->listener : -1, .events = POLLIN};
+	polled[n + 1] = (struct pollfd){.fd = s->stop, .events = POLLIN};
+	return poll(polled, n + 2, n ? 100 : LOOK_MS);
+}
+
+/* A server that cannot go on says so to who is waiting: nobody must wait for it in vain. */
 static void *serve(void *arg)
 {
 	struct ms_server *s = arg;
 	struct pollfd polled[GUESTS_MAX + 2];
-	for (;;) {
+	const struct timespec pause = {.tv_nsec = FAILURE_PAUSE_MS * 1000000};
+	unsigned n_failures = 0;
+	while (!atomic_load(&s->is_stopping) && n_failures < FAILURES_MAX) {
 		size_t n = s->n_guests;
-		for (size_t i = 0; i < n; i++)
-			polled[i] = (struct pollfd){.fd = s->guests[i].fd, .events = POLLIN};
-		polled[n] = (struct pollfd){.fd = n < GUESTS_MAX ? s->listener : -1, .events = POLLIN};
-		polled[n + 1] = (struct pollfd){.fd = s->stop, .events = POLLIN};
-		int ready = poll(polled, n + 2, n ? 100 : -1);
-		if (ready < 0 && errno != EINTR && errno != ENOMEM)
-			break;
-		if (ready < 0)
+		if (look(s, polled) < 0) {
+			n_failures += errno != EINTR;
+			if (n_failures == FAILURES_MAX)
+				note_failure(s, errno);
+			nanosleep(&pause, NULL);
 			continue;
-		if (polled[n + 1].revents)
-			break;
+		}
+		n_failures = 0;
 		serve_guests(s, polled, n);
 		if (polled[n].revents)
 			let_in(s);
 	}
+	if (n_failures)
+		shutdown(s->listener, SHUT_RDWR);
 	while (s->n_guests)
 		dismiss(s, 0);
 	return NULL;
@@ -413,22 +472,33 @@ struct ms_arrival *ms_server_take(struct ms_server *s)
 	return all;
 }
 
-void ms_server_refusals(const struct ms_server *s, uint64_t *wrong_abi, uint64_t *no_room)
+void ms_server_refusals(struct ms_server *s, struct ms_refusals *out)
 {
-	*wrong_abi = atomic_load(&s->wrong_abi);
-	*no_room = atomic_load(&s->no_room);
+	pthread_mutex_lock(&s->mutex);
+	*out = s->refusals;
+	pthread_mutex_unlock(&s->mutex);
 }
 
 void ms_server_stop(struct ms_server *s)
 {
 	if (s->is_running) {
-		eventfd_write(s->stop, 1);
+		atomic_store(&s->is_stopping, true);
+		eventfd_write(s->stop, 1); /* else it looks up in a while */
 		pthread_join(s->thread, NULL);
 	}
 	s->is_running = false;
 	if (s->listener >= 0)
 		close(s->listener);
 	s->listener = -1;
+}
+
+/* Under whichever name it has. */
+static void unlink_socket(const struct ms_server *s)
+{
+	char path[DIRECTORY_MAX + 4];
+	snprintf(path, sizeof path, "%s/" NAME_BEFORE, s->directory);
+	if (s->path && unlink(s->path) && s->directory[0])
+		unlink(path);
 }
 
 void ms_server_close(struct ms_server *s)
@@ -442,8 +512,7 @@ void ms_server_close(struct ms_server *s)
 	}
 	if (s->stop >= 0)
 		close(s->stop);
-	if (s->path)
-		unlink(s->path);
+	unlink_socket(s);
 	if (s->directory[0])
 		rmdir(s->directory);
 	pthread_mutex_destroy(&s->mutex);

@@ -58,8 +58,13 @@ const char *ms_server_directory(const struct ms_server *s);
 int ms_server_start(struct ms_server *s, pid_t first_pid);
 /* All arrivals since the last call, oldest first, or NULL. They are the caller's. */
 struct ms_arrival *ms_server_take(struct ms_server *s);
-/* How many were turned away for another build of the library, and for want of memory or descriptors. */
-void ms_server_refusals(const struct ms_server *s, uint64_t *wrong_abi, uint64_t *no_room);
+/* Who came and could not be recorded. */
+struct ms_refusals {
+	uint64_t wrong_abi; /* another build of the library */
+	uint64_t failed;    /* memory, descriptors or the socket failed us */
+	int error;	    /* errno of the first such failure */
+};
+void ms_server_refusals(struct ms_server *s, struct ms_refusals *out);
 /* Stops answering: who comes now finds no door and goes on unrecorded. */
 void ms_server_stop(struct ms_server *s);
 /* Stops, removes socket and directory. NULL is fine. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <linux/time_types.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -209,12 +210,24 @@ static void note_death(struct ms_session *s, struct ms_process *proc)
 	}
 }
 
+/* Where epoll does not work: a death that goes unnoticed would be waited for without end. */
+static void ask_each(struct ms_session *s)
+{
+	for (size_t i = 0; i < s->n_live; i++) {
+		struct pollfd p = {.fd = s->live[i]->arrival->pidfd, .events = POLLIN};
+		if (!s->live[i]->is_dead && poll(&p, 1, 0) == 1)
+			note_death(s, s->live[i]);
+	}
+}
+
 static void take_deaths(struct ms_session *s)
 {
 	struct epoll_event events[64];
 	int n = epoll_wait(s->poller, events, 64, 0);
 	for (int i = 0; i < n; i++)
 		note_death(s, events[i].data.ptr);
+	if (n < 0)
+		ask_each(s);
 	if (!s->child_ended_ns && ms_child_poll(s->options.child)) {
 		ms_signals_forget_child();
 		s->child_ended_ns = ms_monotonic_ns();

@@ -11,11 +11,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
 
 #define PRELOAD "LD_PRELOAD="
+
+enum { STATUS_UNKNOWN = 125 };
 
 /* ---- the child -------------------------------------------------------------------------------------- */
 
@@ -61,8 +64,10 @@ static _Noreturn void run(const struct ms_spawn *spawn, char **env, int gate, in
 	do
 		n = read(gate, &go, 1);
 	while (n < 0 && errno == EINTR);
-	if (n != 1)
+	if (n == 0)
 		_exit(0); /* abandoned, or msrecord has died */
+	if (n < 0)
+		goto fail;
 	if (spawn->is_stdout_to_stderr && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		goto fail;
 	execvpe(spawn->argv[0], spawn->argv, env);
@@ -110,28 +115,46 @@ out:
 	return rc;
 }
 
-static pid_t reap(struct ms_child *c, int flags)
+/* Reaps it if it has ended. Somebody else may have done so, if SIGCHLD was ignored: then how it ended is not
+ * known, and counts as a failure of ours. */
+static void reap(struct ms_child *c, int flags)
 {
-	struct rusage usage;
-	pid_t pid = wait4(c->pid, &c->wait_status, flags, &usage);
-	if (pid == c->pid)
+	struct rusage usage = {0};
+	pid_t pid;
+	do
+		pid = wait4(c->pid, &c->wait_status, flags, &usage);
+	while (pid < 0 && errno == EINTR);
+	c->has_ended = pid == c->pid;
+	if (c->has_ended)
 		c->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
-	return pid;
+	if (pid < 0 && kill(c->pid, 0) && errno == ESRCH) {
+		c->has_ended = true;
+		c->wait_status = W_EXITCODE(STATUS_UNKNOWN, 0);
+	}
 }
 
 void ms_child_wait(struct ms_child *c)
 {
-	while (!c->has_ended && reap(c, 0) < 0 && errno == EINTR)
-		;
-	c->has_ended = true;
+	const struct timespec moment = {.tv_nsec = 10000000};
+	while (!c->has_ended) {
+		reap(c, 0);
+		if (!c->has_ended)
+			nanosleep(&moment, NULL);
+	}
 }
 
 int ms_child_go(struct ms_child *c)
 {
 	int error = 0;
 	ssize_t n;
-	while (write(c->gate, "g", 1) < 0 && errno == EINTR)
-		;
+	do
+		n = write(c->gate, "g", 1);
+	while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		error = errno;
+		ms_child_abandon(c);
+		return -error;
+	}
 	close(c->gate);
 	do
 		n = read(c->report, &error, sizeof error);
@@ -154,7 +177,7 @@ void ms_child_abandon(struct ms_child *c)
 bool ms_child_poll(struct ms_child *c)
 {
 	if (!c->has_ended)
-		c->has_ended = reap(c, WNOHANG) == c->pid;
+		reap(c, WNOHANG);
 	return c->has_ended;
 }
 

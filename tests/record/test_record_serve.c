@@ -132,7 +132,7 @@ static void hello_of_another_build_is_refused_and_counted(void **state)
 {
 	struct ms_server *s = open_server(MS_FOLLOW_ALL, getpid());
 	struct ms_hello hello = good_hello(MS_IMAGE_NEW);
-	uint64_t wrong_abi, no_room;
+	struct ms_refusals refused;
 	int fd;
 	(void)state;
 	hello.abi++;
@@ -146,9 +146,9 @@ static void hello_of_another_build_is_refused_and_counted(void **state)
 	assert_int_equal(say(sock, &hello, sizeof hello - 1, &fd), MS_REFUSED_ABI);
 	close(sock);
 	assert_int_equal(fd, -1);
-	ms_server_refusals(s, &wrong_abi, &no_room);
-	assert_int_equal(wrong_abi, 4);
-	assert_int_equal(no_room, 0);
+	ms_server_refusals(s, &refused);
+	assert_int_equal(refused.wrong_abi, 4);
+	assert_int_equal(refused.failed, 0);
 	assert_null(ms_server_take(s));
 	ms_server_close(s);
 }
