@@ -12,6 +12,9 @@ ARGS = [a for a in sys.argv[1:] if a != "--full"]
 BIN, PROGRAMS, WORK = (os.path.abspath(p) for p in ARGS[:3])
 IS_FULL = "--full" in sys.argv
 TIMEOUT = 280
+# What msrecord may say of a subject. A handler that interrupts a hook which waits for room is set aside; when that
+# place is full it is counted instead.
+MAY_SAY = {"signals": "events were lost; the trace says where", "execs": "was not recorded: started without MSTRACE_SOCKET"}
 FORK = 2 # origin of a process
 
 # subject -> (small scale, full scale)
@@ -70,9 +73,9 @@ def torture(subject):
     native, native_s = run([program, str(scale), "native-truth"])
     there, there_s = run([os.path.join(BIN, "msrecord"), "-f", "-q", "-o", "t.mst", "--no-symbols", "--", program, str(scale), "truth"])
     check(there.returncode == native.returncode == 0, "status %d, natively %d: %r" % (there.returncode, native.returncode, there.stderr))
-    # A handler that interrupts a hook which waits for room is set aside; when that place is full it is counted instead.
     may_lose = subject == "signals"
-    check(there.stdout == native.stdout and (may_lose or there.stderr == native.stderr), "output %r %r, natively %r %r" %
+    said = [line for line in there.stderr.decode().splitlines() if not (subject in MAY_SAY and MAY_SAY[subject] in line)]
+    check((there.stdout, "\n".join(said)) == (native.stdout, native.stderr.decode()), "output %r %r, natively %r %r" %
           (there.stdout, there.stderr, native.stdout, native.stderr))
     expected = truth("truth")
     facts = json.loads(subprocess.run([os.path.join(PROGRAMS, "trace_facts"), "t.mst", *expected], capture_output=True, check=True).stdout)
