@@ -25,7 +25,7 @@
 #define MST_OPBIT_FAILED 0x80u
 
 /* Something few events have: sorted by index, at most one of a kind per event. */
-enum mst_extra_kind { MST_EXTRA_ALIGN = 1, MST_EXTRA_ERRNO = 2 };
+enum mst_extra_kind { MST_EXTRA_ALIGN = 1, MST_EXTRA_ERRNO = 2, MST_EXTRA_SAID_SIZE = 3 };
 #define MST_EVENT_EXTRAS_MAX(n) (2u * (n))
 struct mst_extra {
 	uint32_t index; /* event within the frame */

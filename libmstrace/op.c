@@ -8,7 +8,7 @@
 
 static const struct op {
 	const char *name;
-	bool acquires, releases;
+	bool acquires, releases, is_sized;
 } ops[MST_OP_MAX + 1] = {
 	[MST_OP_MALLOC] = {"malloc", true, false},
 	[MST_OP_CALLOC] = {"calloc", true, false},
@@ -20,12 +20,20 @@ static const struct op {
 	[MST_OP_VALLOC] = {"valloc", true, false},
 	[MST_OP_PVALLOC] = {"pvalloc", true, false},
 	[MST_OP_FREE] = {"free", false, true},
-	[MST_OP_FREE_SIZED] = {"free_sized", false, true},
-	[MST_OP_FREE_ALIGNED_SIZED] = {"free_aligned_sized", false, true},
+	[MST_OP_FREE_SIZED] = {"free_sized", false, true, true},
+	[MST_OP_FREE_ALIGNED_SIZED] = {"free_aligned_sized", false, true, true},
 	[MST_OP_CFREE] = {"cfree", false, true},
 	[MST_OP_REALLOC_FREE] = {"realloc_free", false, true},
 	[MST_OP_REALLOC_BEGIN] = {"realloc_begin", false, true},
 	[MST_OP_REALLOC_END] = {"realloc_end", true, false},
+	[MST_OP_NEW] = {"new", true, false},
+	[MST_OP_NEW_ARRAY] = {"new_array", true, false},
+	[MST_OP_NEW_NOTHROW] = {"new_nothrow", true, false},
+	[MST_OP_NEW_ARRAY_NOTHROW] = {"new_array_nothrow", true, false},
+	[MST_OP_DELETE] = {"delete", false, true},
+	[MST_OP_DELETE_ARRAY] = {"delete_array", false, true},
+	[MST_OP_DELETE_SIZED] = {"delete_sized", false, true, true},
+	[MST_OP_DELETE_ARRAY_SIZED] = {"delete_array_sized", false, true, true},
 	[MST_OP_MMAP] = {"mmap", false, false},
 	[MST_OP_MUNMAP] = {"munmap", false, false},
 	[MST_OP_MREMAP] = {"mremap", false, false},
@@ -43,6 +51,11 @@ bool mst_op_acquires(unsigned op)
 bool mst_op_releases(unsigned op)
 {
 	return op <= MST_OP_MAX && ops[op].releases;
+}
+
+bool mst_op_is_sized(unsigned op)
+{
+	return op <= MST_OP_MAX && ops[op].is_sized;
 }
 
 const char *mst_op_name(unsigned op)

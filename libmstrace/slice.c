@@ -97,6 +97,10 @@ static void add_extras(struct mst_slicer *s, uint32_t n, struct mst_event *out)
 			e->align = (uint32_t)x->value;
 		else if (x->kind == MST_EXTRA_ERRNO)
 			e->err = (uint16_t)x->value;
+		else if (x->kind == MST_EXTRA_SAID_SIZE && mst_op_is_sized(e->op)) {
+			e->said_size = x->value;
+			e->flags |= MST_EV_WRONG_SIZE;
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ struct batch {
 	uint32_t *owner; /* process of each event, 0 = nothing to look up */
 };
 
-enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1, MAPS = 1u << 2 };
+enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1, MAPS = 1u << 2, IS_SIZED = 1u << 3 };
 
 struct thread_state {
 	uint32_t process;
@@ -142,9 +142,11 @@ static void batch_clear(struct batch *b)
 	mst_pages_clear(&b->pages);
 }
 
-static int batch_add_extra(struct batch *b, enum mst_extra_kind kind, uint64_t value)
+/* An extra fact of event i, after those it has. */
+static int batch_add_extra(struct batch *b, uint32_t i, enum mst_extra_kind kind, uint64_t value)
 {
 	struct mst_events *ev = &b->ev;
+	uint32_t at = ev->n_extra;
 
 	if (ev->n_extra == b->cap_extra) {
 		uint32_t cap = b->cap_extra ? 2 * b->cap_extra : 64;
@@ -155,7 +157,10 @@ static int batch_add_extra(struct batch *b, enum mst_extra_kind kind, uint64_t v
 		ev->extra = grown;
 		b->cap_extra = cap;
 	}
-	ev->extra[ev->n_extra++] = (struct mst_extra){.index = ev->n, .kind = kind, .value = value};
+	for (; at > 0 && ev->extra[at - 1].index > i; at--) /* events that were stored since i */
+		ev->extra[at] = ev->extra[at - 1];
+	ev->extra[at] = (struct mst_extra){.index = i, .kind = kind, .value = value};
+	ev->n_extra++;
 	return 0;
 }
 
@@ -318,15 +323,21 @@ static int resolve_release(struct mst_writer *w, struct batch *b, uint32_t i, st
 {
 	struct mst_live block;
 	int rc = image->map ? mst_addrmap_remove(image->map, b->ev.freed_addr[i], &block) : 0;
+	bool is_sized = w->traits[b->ev.op[i] & MST_OP_MAX] & IS_SIZED;
+	uint64_t said = b->ev.size[i];
 
 	b->evt.n_free++;
 	w->totals.frees++;
+	if (is_sized)
+		b->ev.size[i] = 0;
 	if (rc <= 0) {
 		b->evt.n_unowned++;
 		w->totals.unknown_frees++;
 		return rc;
 	}
 	b->ev.freed[i] = block.ordinal;
+	if (is_sized && said != block.size && batch_add_extra(b, i, MST_EXTRA_SAID_SIZE, said) < 0)
+		return MST_ENOMEM;
 	if (block.ordinal < image->first_own) {
 		b->evt.n_unowned++;
 		return 0;
@@ -482,17 +493,18 @@ static int store_event(struct mst_writer *w, struct batch *b, const struct mst_e
 	bool acquires = w->traits[ev->op] & ACQUIRES, releases = w->traits[ev->op] & RELEASES;
 	struct thread_state *t = &w->threads[ev->thread];
 
-	if (ev->align != 0 && batch_add_extra(b, MST_EXTRA_ALIGN, ev->align) < 0)
+	if (ev->align != 0 && batch_add_extra(b, i, MST_EXTRA_ALIGN, ev->align) < 0)
 		return MST_ENOMEM;
 	if (w->traits[ev->op] & MAPS && store_map_call(w, b, ev) < 0)
 		return MST_ENOMEM;
-	if (failed && ev->err != 0 && batch_add_extra(b, MST_EXTRA_ERRNO, ev->err) < 0)
+	if (failed && ev->err != 0 && batch_add_extra(b, i, MST_EXTRA_ERRNO, ev->err) < 0)
 		return MST_ENOMEM;
 	b->ev.op[i] = (uint8_t)(ev->op | (failed ? MST_OPBIT_FAILED : 0u) | (late ? MST_OPBIT_LATE : 0u));
 	b->ev.thread[i] = ev->thread;
 	b->ev.time[i] = units;
 	b->ev.stack[i] = ev->stack;
-	b->ev.size[i] = acquires || failed ? ev->size : 0;
+	/* Of a sized release until it is resolved, then 0 as for all releases. */
+	b->ev.size[i] = acquires || failed || w->traits[ev->op] & IS_SIZED ? ev->size : 0;
 	b->ev.addr[i] = acquires && !failed ? ev->addr : 0;
 	b->ev.freed_addr[i] = !releases || failed ? 0 : acquires ? ev->old_addr : ev->addr;
 	b->owner[i] = (acquires || releases) && !failed ? t->process : 0;
@@ -964,7 +976,7 @@ int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_wri
 	w->n_stacks = MST_STACK_CUT;
 	for (unsigned op = 0; op <= MST_OP_MAX; op++)
 		w->traits[op] = (uint8_t)((mst_op_acquires(op) ? ACQUIRES : 0u) | (mst_op_releases(op) ? RELEASES : 0u) |
-			(mst_op_maps(op) ? MAPS : 0u));
+			(mst_op_maps(op) ? MAPS : 0u) | (mst_op_is_sized(op) ? IS_SIZED : 0u));
 	w->fill = &w->batches[0];
 	rc = keep_header(w, &opt->header);
 	if (rc == 0)

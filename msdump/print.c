@@ -217,6 +217,8 @@ static char *put_json_extras(char *p, const struct mst_event *ev)
 	}
 	if (ev->align)
 		p = put_u64(put(p, ",\"align\":"), ev->align);
+	if (ev->flags & MST_EV_WRONG_SIZE)
+		p = put_json_u64(put(p, ",\"said_size\":"), ev->said_size);
 	if (ev->flags & MST_EV_FAILED)
 		p = put(p, ",\"failed\":true");
 	if (ev->err)
@@ -295,6 +297,8 @@ static char *put_text_extras(char *p, const struct mst_event *ev)
 {
 	if (ev->align)
 		p = put_u64(put(p, " align "), ev->align);
+	if (ev->flags & MST_EV_WRONG_SIZE)
+		p = put(put_u64(put(p, " said to have "), ev->said_size), " bytes");
 	if (ev->flags & MST_EV_FAILED)
 		p = put_u64(put(p, " failed, errno "), ev->err);
 	if (ev->flags & MST_EV_LATE)
@@ -389,7 +393,7 @@ static void print_csv(struct printer *p, const struct mst_event *ev, uint32_t pi
 	s = put_field(s, ev->size, has_size(ev) || p->call);
 	s = put_field(s, block_of(ev), block_of(ev) != 0);
 	s = put_field(s, ev->stack, true);
-	s = put_addr_field(s, ev->old_addr);
+	s = put_addr_field(s, ev->flags & MST_EV_WRONG_SIZE ? 0 : ev->old_addr);
 	s = put_field(s, ev->freed, is_realloc(ev) && ev->freed);
 	s = put_field(s, ev->align, ev->align != 0);
 	s = put_flag_field(s, ev, MST_EV_FAILED);
@@ -397,6 +401,7 @@ static void print_csv(struct printer *p, const struct mst_event *ev, uint32_t pi
 	s = put_flag_field(s, ev, MST_EV_LATE);
 	s = put_flag_field(s, ev, MST_EV_FOREIGN);
 	s = put_flag_field(s, ev, MST_EV_INHERITED);
+	s = put_field(s, ev->said_size, ev->flags & MST_EV_WRONG_SIZE);
 	p->out->len = (size_t)(s - p->out->buf);
 	print_mapping_csv(p->out, p->reader, ev, p->call);
 	if (p->with_stacks)
@@ -410,7 +415,7 @@ void print_header(struct printer *p)
 		return;
 	ms_out_str(p->out,
 		"event,time_ns,pid,tid,op,addr,size,alloc,stack,old_addr,old_alloc,align,failed,errno,late,"
-		"foreign,inherited" MAPPING_CSV_FIELDS);
+		"foreign,inherited,said_size" MAPPING_CSV_FIELDS);
 	ms_out_str(p->out, p->with_stacks ? ",frames\r\n" : "\r\n");
 }
 

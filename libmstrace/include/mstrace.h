@@ -72,6 +72,16 @@ enum mst_op {
 	/* A realloc that another thread's reuse of the old address split in two (FORMAT.md "Order"): */
 	MST_OP_REALLOC_BEGIN = 15, /* releases the old block */
 	MST_OP_REALLOC_END = 16,   /* acquires the new one; freed/old_addr name the block that BEGIN released */
+	/* C++: operator new and delete, with or without an alignment (`align`). The array and nothrow forms are
+	 * calls of their own, not the plain one that they may be made of. */
+	MST_OP_NEW = 17,
+	MST_OP_NEW_ARRAY = 18,
+	MST_OP_NEW_NOTHROW = 19,
+	MST_OP_NEW_ARRAY_NOTHROW = 20,
+	MST_OP_DELETE = 21,
+	MST_OP_DELETE_ARRAY = 22,
+	MST_OP_DELETE_SIZED = 23,
+	MST_OP_DELETE_ARRAY_SIZED = 24,
 	/* 32..47: the mapping layer. These acquire and release nothing of the heap (mst_op_maps). */
 	MST_OP_MMAP = 32,          /* and mmap64 */
 	MST_OP_MUNMAP = 33,
@@ -87,6 +97,8 @@ enum mst_op {
 bool mst_op_acquires(unsigned op);
 /* Does op release a block (freed/old_addr meaningful) at its place in the order? REALLOC_END does not. */
 bool mst_op_releases(unsigned op);
+/* Is op a release that says how large it takes the block to be? */
+bool mst_op_is_sized(unsigned op);
 /* Is op of the mapping layer? It is no heap call: it has no ordinal, and no counter of the heap knows it. */
 static inline bool mst_op_maps(unsigned op)
 {
@@ -102,6 +114,7 @@ enum mst_event_flag {
 	MST_EV_LATE = 1u << 1,       /* arrived after its place in the order was written; its time_ns is true */
 	MST_EV_FOREIGN = 1u << 2,    /* releases a block the trace has never seen acquired (or a wild address) */
 	MST_EV_INHERITED = 1u << 3,  /* releases, in a forked child, a block acquired by an ancestor process */
+	MST_EV_WRONG_SIZE = 1u << 4, /* a sized release that said another size than the block's: said_size */
 };
 
 /* One call. Plain data; copying it is fine. Of a call of the mapping layer (mst_op_maps), addr is where its range
@@ -113,7 +126,10 @@ struct mst_event {
 	uint64_t freed;    /* ordinal of the block this call released, 0 if none or unknown (FOREIGN) */
 	uint64_t size;     /* bytes asked for; for a pure release the block's size if known, else 0 */
 	uint64_t addr;     /* address returned; for a pure release the address released; 0 = unknown or none */
-	uint64_t old_addr; /* realloc family: the address passed in; else 0 */
+	union {
+		uint64_t old_addr;  /* realloc family: the address passed in; else 0 */
+		uint64_t said_size; /* WRONG_SIZE: the size that the release was given */
+	};
 	uint32_t stack;    /* stack id; 0 = not recorded */
 	uint32_t thread;   /* thread id (dictionary, not the kernel's tid) */
 	uint32_t align;    /* alignment asked for, 0 = none */
@@ -473,7 +489,8 @@ int mst_writer_annotation(struct mst_writer *w, const struct mst_annotation *a);
 int mst_writer_knows(struct mst_writer *w, uint32_t process, uint64_t addr);
 
 /* The next event in total order. Of *ev the writer reads thread, op, flags (FAILED, LATE), time_ns, size,
- * addr, old_addr (what is released: addr for pure releases, old_addr for reallocs), stack, align, err. It
+ * addr, old_addr (what is released: addr for pure releases, old_addr for reallocs), stack, align, err; of a
+ * sized release, `size` is what it said (it is kept where it is not the block's). It
  * finds `freed` by its live map and assigns number and alloc, which are stored back into *ev. MST_EFULL: the trace
  * is as long as max_bytes allows with dictionaries, names and index still to come; it takes everything but events. */
 int mst_writer_event(struct mst_writer *w, struct mst_event *ev);

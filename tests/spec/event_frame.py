@@ -21,6 +21,14 @@ OPS = {
     14: "realloc_free",
     15: "realloc_begin",
     16: "realloc_end",
+    17: "new",
+    18: "new_array",
+    19: "new_nothrow",
+    20: "new_array_nothrow",
+    21: "delete",
+    22: "delete_array",
+    23: "delete_sized",
+    24: "delete_array_sized",
     32: "mmap",
     33: "munmap",
     34: "mremap",
@@ -29,8 +37,9 @@ OPS = {
     37: "madvise",
     38: "mprotect",
 }
-ACQUIRES = {*range(1, 10), 16}  # §6.2
-RELEASES = {3, 4, *range(10, 16)}
+ACQUIRES = {*range(1, 10), 16, *range(17, 21)}  # §6.2
+RELEASES = {3, 4, *range(10, 16), *range(21, 25)}
+SIZED = {11, 12, 23, 24}
 REFERS = RELEASES | {16}  # §6.4.5
 MAPPING = range(32, 48)  # §6.2: the mapping layer
 MMAP, MREMAP, BRK, SBRK, MADVISE, MPROTECT = 32, 34, 35, 36, 37, 38

@@ -16,6 +16,7 @@ from event_frame import (
     REALLOCS,
     RELEASES,
     SBRK,
+    SIZED,
 )
 from frames import text
 
@@ -135,13 +136,14 @@ class Player:
         extras, failed, late = frame.extras.get(i, {}), flags & FAILED, flags & LATE
         for name, value in (
             ("align", extras.get(1)),
+            ("said_size", extras.get(3) if op in SIZED else None),
             ("failed", failed and True),
             ("errno", extras.get(2)),
             ("late", late and True),
             ("foreign", kind == "foreign"),
             ("inherited", kind == "inherited"),
         ):
-            if value:
+            if value or (name == "said_size" and value is not None):
                 event[name] = value
         self.unowned += kind in ("foreign", "inherited")
         self.freed_bytes += old_size if kind == "own" else 0

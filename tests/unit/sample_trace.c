@@ -22,6 +22,7 @@ struct block {
 };
 
 struct model {
+	uint64_t said; /* by the sized release drawn last */
 	struct block *blocks; /* live, any order */
 	size_t n, cap;
 	uint64_t next_ordinal, next_addr, now_ns;
@@ -109,7 +110,7 @@ static void drop_process(struct model *m, uint32_t process)
 static struct mst_event next_event(struct model *m, uint32_t n_threads)
 {
 	static const uint8_t acquiring[] = {MST_OP_MALLOC, MST_OP_CALLOC, MST_OP_MALLOC, MST_OP_MEMALIGN,
-		MST_OP_POSIX_MEMALIGN, MST_OP_MALLOC};
+		MST_OP_POSIX_MEMALIGN, MST_OP_NEW_ARRAY};
 	uint32_t thread = 1 + draw(m, n_threads), process = m->process_of[thread];
 	struct block *b = block_of(m, process, draw(m, 6));
 	struct mst_event ev = {.thread = thread, .stack = m->stacks[draw(m, N_STACKS)], .number = m->totals.events++};
@@ -124,8 +125,13 @@ static struct mst_event next_event(struct model *m, uint32_t n_threads)
 		m->begun[thread].ordinal = 0;
 		acquire(m, &ev, process);
 	} else if (b && what < 6) {
-		ev.op = what == 0 ? MST_OP_FREE_SIZED : MST_OP_FREE;
+		ev.op = what == 0 ? b->ordinal % 2 ? MST_OP_FREE_SIZED : MST_OP_DELETE_SIZED : MST_OP_FREE;
 		ev.addr = b->addr;
+		m->said = what == 0 ? b->size + b->ordinal % 3 : 0;
+		if (what == 0 && m->said != b->size) {
+			ev.flags |= MST_EV_WRONG_SIZE;
+			ev.said_size = m->said;
+		}
 		release(m, &ev, b);
 	} else if (b && what < 8) {
 		ev.op = MST_OP_REALLOC;
@@ -225,6 +231,8 @@ static int write_events(struct mst_writer *w, struct model *m, struct sample *s,
 
 		ev.number = ev.alloc = ev.freed = 77; /* the writer's to say */
 		ev.flags &= MST_EV_FAILED | MST_EV_LATE;
+		if (mst_op_is_sized(ev.op))
+			ev.size = m->said;
 		rc = mst_writer_event(w, &ev);
 		if (rc == 0 && (ev.number != want.number || ev.alloc != want.alloc))
 			return MST_EARG;
