@@ -13,6 +13,7 @@ struct ms_modmap_entry {
 	uint64_t start, end, bias;
 	uint32_t module;  /* id in the trace */
 	uint32_t process; /* id of the one whose mapping the trace knows it as; forked children inherit it */
+	bool is_ours;	  /* the capture library: its frames belong to no stack */
 };
 
 struct ms_modmap {

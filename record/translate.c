@@ -265,6 +265,14 @@ static int find_module(struct ms_translator *tr, const struct ms_process *proc,
 	return rc < 0 ? rc : mst_writer_module(tr->writer, &m, id);
 }
 
+/* Is it the capture library? Its hooks stand in a stack where what they have called calls the heap again. */
+static bool is_ours(const struct ms_unit_module_view *view)
+{
+	static const char name[] = "/libmscapture.so";
+	size_t len = sizeof name - 1;
+	return view->path_len >= len && !memcmp(view->path + view->path_len - len, name, len);
+}
+
 static int tell_module(
 	struct ms_translator *tr, struct ms_process *proc, const struct ms_note *note, uint64_t ns)
 {
@@ -281,6 +289,7 @@ static int tell_module(
 	e.end = view.map_end;
 	e.bias = view.bias;
 	e.process = proc->id;
+	e.is_ours = is_ours(&view);
 	if (known && known->start == e.start && known->end == e.end && known->bias == e.bias &&
 		known->module == e.module)
 		return 0; /* told twice, as by a forked child that does not know what its parent told */
@@ -321,6 +330,11 @@ static int resolve_node(struct ms_translator *tr, struct ms_process *proc, struc
 	/* A node's parent has a smaller number and was resolved before. */
 	uint32_t parent = node->parent <= MS_NODE_CUT ? node->parent : proc->tree.nodes[node->parent].stack;
 	proc->has_unknown |= !e;
+	if (e && e->is_ours) {
+		node->stack = parent;
+		node->era = proc->era;
+		return 0;
+	}
 	int rc = mst_writer_code(tr->writer, e ? e->module : 0, e ? node->ip - e->bias : node->ip, &code);
 	if (rc >= 0)
 		rc = mst_writer_stack(tr->writer, parent, code, &node->stack);

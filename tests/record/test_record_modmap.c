@@ -11,7 +11,7 @@
 
 static void put(struct ms_modmap **m, uint64_t start, uint64_t end, uint32_t module, bool covers)
 {
-	const struct ms_modmap_entry e = {start, end, start, module, 0};
+	const struct ms_modmap_entry e = {start, end, start, module, 0, false};
 	bool covered = !covers;
 	assert_int_equal(ms_modmap_put(m, &e, &covered), 0);
 	assert_int_equal(covered, covers);
