@@ -292,7 +292,7 @@ static COLD void record_aside(
 	unsigned cut = 0;
 	guard_record(call->mine);
 	if (has_stack) {
-		struct ms_unwind_regs at = caller_of(call->mine & ~(uintptr_t)MS_GUARD_PHASE);
+		struct ms_unwind_regs at = caller_of(MS_GUARD_FRAME(call->mine));
 		uint32_t cap =
 			ms_session.stack_depth < MS_SIDE_DEPTH ? ms_session.stack_depth : MS_SIDE_DEPTH;
 		uint32_t n = ms_unwind_fresh(&t->unwind, &at, ips, cap, &cut);
@@ -447,11 +447,12 @@ void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev)
 	record_any(call, &copy, true, MS_ACQUIRED);
 }
 
-void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size)
+void ms_emit_released(const struct ms_call *call, const struct ms_event *ev)
 {
-	struct ms_event ev = {
-		.kind = kind, .addr = (uintptr_t)p, .size = size < INT64_MAX ? size : INT64_MAX};
-	record_any(call, &ev, ms_session.has_free_stacks, MS_RELEASING);
+	struct ms_event copy = *ev;
+	if (copy.size > INT64_MAX)
+		copy.size = INT64_MAX;
+	record_any(call, &copy, ms_session.has_free_stacks, MS_RELEASING);
 }
 
 /* ---- the short way: calls of one pointer and one size when nothing is unusual ---- */

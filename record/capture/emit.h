@@ -37,6 +37,14 @@ enum ms_call_kind {
 	MS_CALL_CFREE = 13,
 	MS_CALL_REALLOC_FREE = 14,
 	MS_CALL_REALLOC_BEGIN = 15,
+	MS_CALL_NEW = 17,
+	MS_CALL_NEW_ARRAY = 18,
+	MS_CALL_NEW_NOTHROW = 19,
+	MS_CALL_NEW_ARRAY_NOTHROW = 20,
+	MS_CALL_DELETE = 21,
+	MS_CALL_DELETE_ARRAY = 22,
+	MS_CALL_DELETE_SIZED = 23,
+	MS_CALL_DELETE_ARRAY_SIZED = 24,
 	MS_CALL_MMAP = 32,
 	MS_CALL_MUNMAP = 33,
 	MS_CALL_MREMAP = 34,
@@ -49,8 +57,8 @@ enum ms_call_kind {
 /* The real call has returned: tell of it. The stack is that of the hook's caller, as for all events. */
 void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev);
 
-/* The real call is about to release p: tell of it. size is 0 unless the caller said it. */
-void ms_emit_released(const struct ms_call *call, enum ms_call_kind kind, const void *p, size_t size);
+/* The real call is about to release ev->addr: tell of it. size is 0 unless the caller said it. */
+void ms_emit_released(const struct ms_call *call, const struct ms_event *ev);
 
 /* The same for the commonest, after ms_enter_fast: the call (kind) returned the block p for a size < 2^31;
  * free(p) is about to release one. */

@@ -14,6 +14,7 @@
  *
  * Rejected: ASAN_OPTIONS=verify_asan_link_order=0 for all (the program sees it, and the runtime then calls hooks from
  * within its own start); watching /proc for children (what lives for a millisecond is missed). */
+#include "hook.h"
 #include "libc_needs.h"
 #include "program.h"
 #include "rawcall.h"
@@ -27,8 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define HOOK __attribute__((visibility("default"), noinline))
 
 #define PRELOAD "LD_PRELOAD="
 #define SEPARATORS " :" /* as the loader has it */

@@ -1,11 +1,14 @@
-/* interpose.c - the names this library exports: the heap's entry points as the program sees them. (Those by which
- * programs start are in exec.c, the mapping layer's in mappings.c.)
+/* interpose.c - the heap's entry points as the program sees them. (Those of C++ are in operators.c, those by which
+ * programs start in exec.c, the mapping layer's in mappings.c.)
  *
  * Each hook is guard, real call, emit. A release is told before the real call, an acquisition after it, a
  * realloc as BEGIN before and its outcome after: between the two another thread may be given the old address.
  * What is recorded is what really happened: results and errno are the real function's, untouched. */
 #include "emit.h"
+#include "hook.h"
 #include "mappings.h"
+#include "operators.h"
+#include "operators_real.h"
 #include "real.h"
 
 #include <errno.h>
@@ -17,10 +20,18 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#define HOOK __attribute__((visibility("default"), noinline))
 #define ENTER(call) MS_LIKELY(ms_enter(call, __builtin_frame_address(0)))
 
 /* ---- what the hooks share ---- */
+
+static void tell_acquired(const struct ms_call *call, const struct ms_event *ev)
+{
+	if (MS_UNLIKELY(call->saved & MS_GUARD_OPERATOR))
+		ms_operator_acquired(call, ev);
+	else
+		ms_emit_acquired(call, ev);
+	ms_leave(call);
+}
 
 /* The end of every hook that acquires: tells of success or failure. */
 static void acquired(const struct ms_call *call, struct ms_event ev, const void *p)
@@ -30,8 +41,7 @@ static void acquired(const struct ms_call *call, struct ms_event ev, const void 
 		ev.flags |= MS_UF_FAILED;
 		ev.addr = (uint32_t)errno;
 	}
-	ms_emit_acquired(call, &ev);
-	ms_leave(call);
+	tell_acquired(call, &ev);
 }
 
 static size_t product(size_t n, size_t size)
@@ -79,12 +89,24 @@ static __attribute__((noinline, cold)) void *malloc_rarely(size_t size, const vo
 	return p;
 }
 
+/* The same, for operator new: nothing rare about it. */
+static __attribute__((noinline)) void *malloc_inside(size_t size, const void *frame)
+{
+	struct ms_call call;
+	if (!ms_enter(&call, frame))
+		return ms_real.malloc(size);
+	void *p = ms_real.malloc(size);
+	acquired(&call, (struct ms_event){.kind = MS_CALL_MALLOC, .size = size}, p);
+	return p;
+}
+
 HOOK void *malloc(size_t size)
 {
 	const void *frame = __builtin_frame_address(0);
 	struct ms_thread *t = size <= INT32_MAX ? ms_enter_fast(frame) : NULL;
 	if (MS_UNLIKELY(!t))
-		return malloc_rarely(size, frame);
+		return ms_tls.guard & MS_GUARD_OPERATOR ? malloc_inside(size, frame)
+							: malloc_rarely(size, frame);
 	void *p = ms_real.malloc(size);
 	if (MS_UNLIKELY(!p)) {
 		struct ms_call call = {.thread = t, .mine = (uintptr_t)frame};
@@ -191,8 +213,7 @@ HOOK int posix_memalign(void **out, size_t align, size_t size)
 		.kind = MS_CALL_POSIX_MEMALIGN, .flags = MS_UF_ALIGN, .size = size, .align = align};
 	ev.flags |= rc ? MS_UF_FAILED : 0;
 	ev.addr = rc ? (uint32_t)rc : (uintptr_t)*out;
-	ms_emit_acquired(&call, &ev);
-	ms_leave(&call);
+	tell_acquired(&call, &ev);
 	return rc;
 }
 
@@ -241,7 +262,7 @@ HOOK void *pvalloc(size_t size)
 
 /* free, and the other ways to release. A libc may have them or not (free_sized is younger than most, cfree
  * was dropped in 2.26), and says in either case that they do as free does: so free is what is called. */
-static __attribute__((noinline)) void release(enum ms_call_kind kind, void *p, size_t size, const void *frame)
+static __attribute__((noinline)) void release(struct ms_event ev, void *p, const void *frame)
 {
 	struct ms_call call;
 	if (!p || ms_boot_owns(p))
@@ -250,7 +271,11 @@ static __attribute__((noinline)) void release(enum ms_call_kind kind, void *p, s
 		ms_real.free(p);
 		return;
 	}
-	ms_emit_released(&call, kind, p, size);
+	ev.addr = (uintptr_t)p;
+	if (MS_UNLIKELY(call.saved & MS_GUARD_OPERATOR))
+		ms_operator_released(&call, &ev);
+	else
+		ms_emit_released(&call, &ev);
 	ms_real.free(p);
 	ms_leave(&call);
 }
@@ -260,7 +285,7 @@ HOOK void free(void *p)
 	const void *frame = __builtin_frame_address(0);
 	struct ms_thread *t = p && !ms_boot_owns(p) ? ms_enter_fast(frame) : NULL;
 	if (MS_UNLIKELY(!t)) {
-		release(MS_CALL_FREE, p, 0, frame);
+		release((struct ms_event){.kind = MS_CALL_FREE}, p, frame);
 		return;
 	}
 	ms_emit_free(t, frame, p);
@@ -271,20 +296,20 @@ HOOK void free(void *p)
 HOOK void free_sized(void *p, size_t size);
 HOOK void free_sized(void *p, size_t size)
 {
-	release(MS_CALL_FREE_SIZED, p, size, __builtin_frame_address(0));
+	release((struct ms_event){.kind = MS_CALL_FREE_SIZED, .size = size}, p, __builtin_frame_address(0));
 }
 
 HOOK void free_aligned_sized(void *p, size_t align, size_t size);
 HOOK void free_aligned_sized(void *p, size_t align, size_t size)
 {
-	(void)align;
-	release(MS_CALL_FREE_ALIGNED_SIZED, p, size, __builtin_frame_address(0));
+	release((struct ms_event){MS_CALL_FREE_ALIGNED_SIZED, MS_UF_ALIGN, .size = size, .align = align}, p,
+		__builtin_frame_address(0));
 }
 
 HOOK void cfree(void *p);
 HOOK void cfree(void *p)
 {
-	release(MS_CALL_CFREE, p, 0, __builtin_frame_address(0));
+	release((struct ms_event){.kind = MS_CALL_CFREE}, p, __builtin_frame_address(0));
 }
 
 /* ---- modules and names: watched, not changed ---- */
@@ -299,6 +324,7 @@ HOOK int dlclose(void *handle)
 	ms_unwind_dlclose_begin();
 	int rc = real(handle);
 	ms_unwind_dlclose_end();
+	ms_operators_check_loaded();
 	if (ENTER(&call)) {
 		ms_emit_unloaded_modules(&call);
 		ms_leave(&call);

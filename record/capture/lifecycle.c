@@ -12,6 +12,7 @@
  * (raw clone and _Fork do not run it; and most children exec at once). */
 #include "emit.h"
 #include "libc_needs.h"
+#include "operators.h"
 #include "rawcall.h"
 #include "real.h"
 #include "sigmask.h"
@@ -191,33 +192,75 @@ static void claim_thread(struct ms_call *call)
 	ms_tls.guard = 0;
 }
 
-/* A hook inside a hook. */
-static bool enter_nested(struct ms_call *call)
+enum ms_met ms_meet_guard(uintptr_t frame)
 {
 	uintptr_t guard = ms_tls.guard;
-	enum ms_nesting nesting = ms_thread_nesting(guard, call->mine);
 	struct ms_thread *t = ms_tls.thread;
 	bool is_ours = t && atomic_load(&ms_image_page.is_attached);
+	bool is_operator = is_ours && guard & MS_GUARD_OPERATOR;
+	if (is_operator && ms_operator_is_callers(t, frame))
+		return MS_MET_CALLER;
+	if (is_operator && ms_operator_surrounds(t, frame))
+		return MS_MET_OTHER;
+	enum ms_nesting nesting = ms_thread_nesting(guard, frame);
 	if (nesting == MS_NEST_LEFTOVER) {
-		ms_tls.guard = call->mine | MS_GUARD_RECORDING;
+		ms_tls.guard = frame | MS_GUARD_RECORDING;
 		if (is_ours)
 			ms_emit_recover(t);
 		ms_tls.guard = 0;
-		return ms_enter(call, (void *)call->mine);
+		return MS_MET_NOTHING;
 	}
 	/* Not attached: a fork child's handler on top of the parent's hook. Attach when that hook is done. */
-	if (nesting == MS_NEST_ALLOCATOR || !is_ours)
+	if (!is_ours || (nesting == MS_NEST_ALLOCATOR && !is_operator))
+		return MS_MET_CALLER;
+	return (guard & MS_GUARD_PHASE) == MS_GUARD_PHASE ? MS_MET_LOST : MS_MET_OTHER;
+}
+
+/* A hook inside a hook. */
+static bool enter_nested(struct ms_call *call)
+{
+	struct ms_thread *t = ms_tls.thread;
+	switch (ms_meet_guard(call->mine)) {
+	case MS_MET_NOTHING:
+		return ms_enter(call, (void *)call->mine);
+	case MS_MET_CALLER:
 		return let_through(call);
-	if ((guard & MS_GUARD_PHASE) == MS_GUARD_PHASE) {
+	case MS_MET_LOST:
 		atomic_fetch_add(&t->side.n_dropped, 1);
 		return let_through(call);
+	case MS_MET_OTHER:
+		break;
 	}
-	if (guard & MS_GUARD_PHASE)
+	call->saved = ms_tls.guard;
+	if (call->saved & MS_GUARD_PHASE)
 		call->mine |= MS_GUARD_ASIDE;
-	call->saved = guard;
 	call->thread = t;
 	ms_tls.guard = call->mine;
 	return true;
+}
+
+/* What the first call of a process or of a thread does. */
+static void attach_thread(struct ms_call *call)
+{
+	uint64_t mask = ms_signals_block();
+	if (!atomic_load(&ms_image_page.is_attached))
+		ensure_image();
+	if (atomic_load(&ms_image_page.is_attached) && !ms_tls.thread)
+		claim_thread(call);
+	ms_signals_restore(mask);
+}
+
+struct ms_thread *ms_thread_ready(uintptr_t frame)
+{
+	struct ms_call call = {.mine = frame};
+	if (atomic_load_explicit(&ms_is_silent, memory_order_relaxed) || !ms_real_prepare() || !ms_libc_is_known())
+		return NULL;
+	if (atomic_load(&ms_image_page.is_attached) && (ms_tls.thread || ms_tls.slotless_calls))
+		return ms_tls.thread;
+	if (is_on_loan())
+		return NULL;
+	attach_thread(&call);
+	return atomic_load(&ms_image_page.is_attached) ? ms_tls.thread : NULL;
 }
 
 bool ms_enter_slow(struct ms_call *call)
@@ -237,12 +280,7 @@ bool ms_enter_slow(struct ms_call *call)
 		count_unrecorded();
 		return let_through(call);
 	}
-	uint64_t mask = ms_signals_block();
-	if (!atomic_load(&ms_image_page.is_attached))
-		ensure_image();
-	if (atomic_load(&ms_image_page.is_attached) && !ms_tls.thread)
-		claim_thread(call);
-	ms_signals_restore(mask);
+	attach_thread(call);
 	if (!atomic_load(&ms_image_page.is_attached))
 		return let_through(call);
 	if (!ms_tls.thread)

@@ -14,6 +14,7 @@
 #include "mappings.h"
 
 #include "emit.h"
+#include "hook.h"
 #include "rawcall.h"
 #include "real.h"
 
@@ -24,7 +25,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define HOOK __attribute__((visibility("default"), noinline))
 #define ENTER(call) MS_LIKELY(ms_enter(call, __builtin_frame_address(0)))
 
 enum { PATH_BYTES = 1024, LINK_BYTES = 32 };

@@ -129,7 +129,7 @@ static bool is_abandoned(uintptr_t frame)
 enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame)
 {
 	enum { SCAN_MAX = 256 * 1024 };
-	uintptr_t outer = guard & ~(uintptr_t)MS_GUARD_PHASE;
+	uintptr_t outer = MS_GUARD_FRAME(guard);
 	bool is_alternate = on_alternate_stack(frame);
 	if (frame >= outer && !is_alternate)
 		return MS_NEST_LEFTOVER;

@@ -11,6 +11,7 @@
  *	frame | RECORDING        in a hook, unwinding or writing a unit
  *	frame | ASIDE            in the hook of a signal handler that interrupted a RECORDING one
  *	frame | ASIDE|RECORDING  the same, writing to the side buffer
+ *	... | OPERATOR           in a real operator new or delete, the writer at rest (operators.h)
  *
  * A hook that finds it set is one of three things. (a) A call of the allocator's own (reallocarray calling
  * realloc): the outer hook tells of it, so it goes through unseen. (b) A signal handler's: recorded, at rest
@@ -30,7 +31,8 @@
 #define MS_LIKELY(x) __builtin_expect(!!(x), 1)
 #define MS_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-enum { MS_GUARD_RECORDING = 1, MS_GUARD_ASIDE = 2, MS_GUARD_PHASE = 3 };
+enum { MS_GUARD_RECORDING = 1, MS_GUARD_ASIDE = 2, MS_GUARD_PHASE = 3, MS_GUARD_OPERATOR = 4 };
+#define MS_GUARD_FRAME(guard) ((guard) & ~(uintptr_t)(MS_GUARD_PHASE | MS_GUARD_OPERATOR))
 
 /* Things a thread has to see to before its next unit (bits of ms_thread.attention). */
 enum ms_attention {
@@ -55,6 +57,23 @@ struct ms_lost {
 	uint64_t events, bytes, first_stamp, last_stamp;
 };
 
+/* The call of an operator new or delete that is under way (operators.c). */
+struct ms_operator {
+	uint32_t kind;	     /* enum ms_call_kind */
+	bool is_own;	     /* the real one is the allocator's */
+	bool has_failed;     /* and that has been told */
+	uint32_t depth;	     /* hooks inside this one that are part of the call: new in new[] */
+	uintptr_t frame;     /* of its hook: the stack begins at the caller of that */
+	uintptr_t saved;     /* the guard before */
+	uint64_t size, align;
+	uintptr_t block;     /* to be deleted */
+	uintptr_t told;	     /* the block that has been told of */
+	uintptr_t untold;    /* one that looked like another */
+	uintptr_t vain_ip;   /* who called malloc in vain; 0 = nobody */
+	uintptr_t inside;    /* frame of the hook that is inside this call for certain; 0 = none */
+	const struct ms_operator *outer; /* the call that this one came in the middle of */
+};
+
 struct ms_thread {
 	struct ms_writer writer;
 	uint32_t attention;
@@ -63,6 +82,7 @@ struct ms_thread {
 	uint32_t depth;		/* and this many frames */
 	struct ms_unwind unwind;
 	struct ms_lost lost;
+	struct ms_operator op; /* if the guard says so */
 	struct ms_side side;
 };
 
@@ -99,6 +119,10 @@ struct ms_call {
 /* Decides about a call that the fast path does not cover: first calls, nested ones, after a fork, untraced
  * processes. Fills *call; false if call->thread is NULL. (lifecycle.c) */
 bool ms_enter_slow(struct ms_call *call);
+
+/* The calling thread, ready to record, for a hook outside of all others; NULL: not to be recorded. Counts no
+ * call as lost: another hook is to come. (lifecycle.c) */
+struct ms_thread *ms_thread_ready(uintptr_t frame);
 
 /* Enters a hook where nothing out of the ordinary is the matter; NULL: ask ms_enter. With the thread go a
  * guard of `frame` at rest, and 0 when it is left. */
@@ -143,6 +167,15 @@ static inline bool ms_call_is_aside(const struct ms_call *call)
 /* What a guard met by a hook at `frame` means. */
 enum ms_nesting { MS_NEST_LEFTOVER, MS_NEST_ALLOCATOR, MS_NEST_SIGNAL };
 enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame);
+
+/* What a hook at `frame` that has met a guard is to do. (lifecycle.c) */
+enum ms_met {
+	MS_MET_NOTHING, /* it was a leftover and is no more: as if there had been none */
+	MS_MET_CALLER,	/* let the call through: the hook outside tells of it */
+	MS_MET_OTHER,	/* a call of its own in the middle of another: a handler's, or one made by an operator */
+	MS_MET_LOST,	/* as OTHER, but there is no place to record it: counted */
+};
+enum ms_met ms_meet_guard(uintptr_t frame);
 
 /* In a fork child, before its thread claims a slot of the new session: the old block's stack bounds still
  * hold, the modules have to be announced again. */

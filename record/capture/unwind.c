@@ -916,6 +916,26 @@ uint32_t ms_unwind_fresh(const struct ms_unwind *u, const struct ms_unwind_regs 
 	return n;
 }
 
+bool ms_unwind_out_to(
+	const struct ms_unwind *u, struct ms_unwind_regs *at, uintptr_t lo, uintptr_t hi, unsigned steps)
+{
+	struct ms_unwind_frame f = {at->ip, at->sp, at->bp, 0};
+	unsigned char window[256] __attribute__((aligned(8)));
+	struct walk w;
+
+	open_walk(&w, &u->stack, window, sizeof(window), at->sp);
+	for (; f.ip - lo >= hi - lo; steps--) {
+		enum ms_cfi_kind kind = steps ? ms_cfi_kind(rule_of(&w, f.ip - 1)) : MS_CFI_NONE;
+
+		if (kind != MS_CFI_SP && kind != MS_CFI_BP && kind != MS_CFI_AT_BP)
+			return false;
+		if (step_out(&w, &f) != STEP_OK || w.stale)
+			return false;
+	}
+	*at = (struct ms_unwind_regs){f.ip, f.sp, f.bp};
+	return true;
+}
+
 size_t ms_unwind_storage_size(uint32_t limit)
 {
 	return (size_t)limit * (4 * sizeof(uintptr_t) + sizeof(struct ms_unwind_frame)) + MS_UNWIND_WINDOW;

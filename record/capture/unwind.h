@@ -29,6 +29,7 @@
 #define MS_UNWIND_H
 
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -132,6 +133,14 @@ static inline void ms_unwind_here(
  */
 uint32_t ms_unwind_fresh(const struct ms_unwind *u, const struct ms_unwind_regs *at, uintptr_t *ips,
 	uint32_t cap, unsigned *flags);
+
+/*
+ * Step outward from AT, which becomes the first frame whose ip is in [LO, HI); STEPS at most, and through
+ * compiled frames only. False: there is none so near; AT is as it was. Exact, unlike a look at the stack's
+ * words: code that is found is under way.
+ */
+bool ms_unwind_out_to(
+	const struct ms_unwind *u, struct ms_unwind_regs *at, uintptr_t lo, uintptr_t hi, unsigned steps);
 
 /* The next difference carries the whole stack: after a report that did not arrive, in a new stream. */
 static inline void ms_unwind_forget(struct ms_unwind *u)
