@@ -284,16 +284,11 @@ static void note_gap(struct mst_reader *r, const struct mst_gap *g)
 	note(r, g->offset, g->length, g->frame_known ? &g->frame : NULL, first_event, events, gap_sentence(g->cause));
 }
 
-/* An event frame has been met: the checkpoint before the first must be whole, and is of use until the second. */
-static void leave_checkpoint(struct mst_reader *r, const struct mst_frame *f)
+/* An event frame has been met: the checkpoint before the first one must be whole. */
+static void end_checkpoint(struct mst_reader *r, const struct mst_frame *f)
 {
-	const char *fault;
+	const char *fault = r->has_events ? NULL : mst_reader_end_checkpoint(r);
 
-	if (r->has_events) {
-		mst_reader_forget_parts(r);
-		return;
-	}
-	fault = mst_reader_end_checkpoint(r);
 	r->has_events = true;
 	if (fault && r->damages.loss.places == 0)
 		note_frame(r, f, 0, fault);
@@ -315,7 +310,7 @@ static int read_events(struct mst_reader *r, const struct mst_frame *f)
 		return 0;
 	}
 	settle_gap(r, f, &e);
-	leave_checkpoint(r, f);
+	end_checkpoint(r, f);
 	if (!r->decoder && mst_event_decoder_new(&r->decoder) < 0)
 		return mst_problem_memory(&r->problem);
 	ev = (struct mst_events){.n = f->n_items, .first_alloc = e.first_alloc, .first_time = e.time_base};
@@ -336,6 +331,9 @@ static int read_events(struct mst_reader *r, const struct mst_frame *f)
 	if (rc < 0)
 		return fail(r, rc, f, why);
 	r->has_end = false;
+	if (r->parts.is_given) /* whoever replays the events has begun with the frame before */
+		mst_reader_forget_parts(r);
+	r->parts.is_given = true;
 	mst_slicer_begin(&r->slicer, &ev, &e);
 	rc = r->on_frame ? r->on_frame(r->ctx, f, &e) : 0;
 	return rc < 0 ? rc : 1;

@@ -47,6 +47,7 @@ struct mst_checkpoint_parts {
 	uint64_t last_alloc;     /* and their last block */
 	bool is_open;            /* a part has been met */
 	bool is_missing;         /* blocks are missing between two of them */
+	bool is_given;           /* events have been given out since */
 };
 
 struct mst_reader {

@@ -2,7 +2,7 @@
  *
  * Its blocks are checked as they are read, a frame at a time, and not kept: a hostile file could make them a thousand
  * times as large as itself. What is kept for whoever replays the events are the frames' payloads as they stand in
- * the file, until the second event frame. */
+ * the file, until the second event frame is given out. */
 #include <stdlib.h>
 
 #include "problem.h"

@@ -285,7 +285,7 @@ static int fail(struct mst_writer *w, int rc, const char *what)
 	if (rc == MST_ENOMEM)
 		w->rc = mst_problem_memory(&w->problem);
 	else if (rc < 0)
-		mst_problem_set(&w->problem, rc, w->output.offset, MST_NO_FRAME, "%s", what);
+		mst_problem_set(&w->problem, rc, 0, MST_NO_FRAME, "%s", what);
 	return rc;
 }
 

@@ -149,7 +149,7 @@ static void check_bounds(const struct options *o, struct ms_bounds *b)
 {
 	b->max_bytes = o->max_size;
 	if (o->kept && !ms_bounds_parse_keep(o->kept, b))
-		ms_die("--keep-last: '%s' is neither %s nor %s", o->kept, ms_size_syntax, ms_duration_syntax);
+		ms_die("--keep-last: '%s' is neither a size such as 64M or 2GiB nor a time such as 30s or 5min", o->kept);
 	const char *fault = ms_bounds_fault(b);
 	if (fault)
 		ms_die("%s", fault);

@@ -583,8 +583,8 @@ const struct mst_totals *mst_reader_end(const struct mst_reader *r);
 const struct mst_problem *mst_reader_problem(const struct mst_reader *r);
 /* The checkpoint the events begin with; NULL if they begin with event 0, or as long as it has not been read. */
 const struct mst_checkpoint *mst_reader_checkpoint(const struct mst_reader *r);
-/* The blocks that lived at it, in order of acquisition. There from the first event until the reader goes beyond the
- * first event frame; a replay asks for them by itself. 0, MST_ENOMEM, or what visit returned other than 0. */
+/* The blocks that lived at it, in order of acquisition. There from the first event until the reader goes beyond
+ * the frame it is in; a replay asks for them by itself. 0, MST_ENOMEM, or what visit returned other than 0. */
 int mst_reader_each_checkpoint_block(
 	const struct mst_reader *r, int (*visit)(void *ctx, const struct mst_block *), void *ctx);
 

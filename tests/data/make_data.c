@@ -15,6 +15,7 @@
 #include "header.h"
 #include "mstrace.h"
 #include "sample_trace.h"
+#include "trim.h"
 
 #define FILE_ID UINT64_C(0x0123456789abcdef)
 
@@ -331,6 +332,56 @@ static void make_longer_extension(void)
 	save("good-longer-extension", &p);
 }
 
+/* ---- files without their oldest events --------------------------------------------------------------------- */
+
+/* `every table` from its second event frame on, as a flight recorder leaves it. */
+static void make_checkpoint(void)
+{
+	struct mst_totals totals;
+	struct parts whole, p;
+	struct mst_trim t = {.in = memfd_create("whole", MFD_CLOEXEC)};
+	struct mst_output out;
+	uint8_t bytes[65536];
+	int fd = memfd_create("kept", MFD_CLOEXEC);
+	uint64_t end = 0, offset = 0;
+
+	make_tables(&whole);
+	for (size_t i = 0; i < whole.n; i++) {
+		const struct mst_buffer *b = &whole.frames[i];
+		struct mst_frame f;
+
+		must(mst_frame_parse(b->bytes, b->len, &f) == MST_HEADER_GOOD, "checkpoint");
+		offset += b->len;
+		if (f.kind == MST_KIND_EVT && t.cut_event == 0) {
+			t.cut_event = f.n_items;
+			t.cut_offset = offset;
+		}
+		if (f.kind == MST_KIND_INDEX)
+			end = offset - b->len;
+		if (f.kind == MST_KIND_END) {
+			struct mst_end e;
+			const char *why;
+
+			must(mst_end_load(&f, &e, &why), "checkpoint");
+			totals = e.totals;
+		}
+		must(write(t.in, b->bytes, b->len) == (ssize_t)b->len, "checkpoint");
+	}
+	must(mst_output_init(&out, fd, FILE_ID, 3) == 0, "checkpoint");
+	t.out = &out;
+	must(mst_trim_begin(&t) == 0 && mst_trim_copy(&t, t.cut_offset, end) == 0, "checkpoint");
+	must(mst_output_end(&out, &totals, MST_END_CLEAN | MST_END_LIMITED) == 0 && mst_output_write(&out) == 0, "checkpoint");
+	mst_output_release(&out);
+	split(&p, bytes, (size_t)pread(fd, bytes, sizeof(bytes), 0));
+	save("good-checkpoint", &p);
+	for (size_t i = 0; i < p.n; i++)
+		if (p.frames[i].bytes[MST_AT_KIND] == MST_KIND_CHECKPOINT)
+			p.frames[i].bytes[p.frames[i].len - 9] ^= 0x10;
+	save("bad-checkpoint-bit", &p);
+	close(fd);
+	close(t.in);
+}
+
 /* ---- damaged files ---------------------------------------------------------------------------------------- */
 
 static void make_damaged(void)
@@ -396,6 +447,7 @@ int main(int argc, char **argv)
 	make_annotations();
 	make_headers();
 	make_longer_extension();
+	make_checkpoint();
 	make_damaged();
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* fuzz_reader.c - any bytes as a file, read in every way there is.
  *
  * The first byte says whether the hashes of what looks like frames are made right first: without that no mutation
- * would get past them. Then: read to the end, by file and by pipe; tables ahead; seek; verify; salvage, whose output
- * must itself read without damage other than what is missing. */
+ * would get past them. Then: read to the end, by file and by pipe; tables ahead; seek; replay from the checkpoint, if
+ * there is one; verify; salvage, whose output must itself read without damage other than what is missing. */
 #include "bytes.h"
 #include "format.h"
 #include "mstrace.h"
@@ -111,6 +111,41 @@ static void read_file(int fd)
 	mst_reader_close(r);
 }
 
+static int count_block(void *ctx, const struct mst_block *b)
+{
+	uint64_t *last = ctx;
+
+	must(b->alloc > *last);
+	*last = b->alloc;
+	return 0;
+}
+
+/* The live set from what lived at the beginning. */
+static void replay_file(int fd)
+{
+	const struct mst_replay_options by_stack = {.by_stack = true};
+	const struct mst_event *events;
+	struct mst_replay *p;
+	struct mst_reader *r;
+	uint64_t last = 0;
+	size_t n;
+
+	if (mst_reader_open_fd(fd, NULL, &r, NULL) < 0)
+		return;
+	must(mst_replay_new(r, &by_stack, &p) == 0);
+	for (bool is_first = true; mst_reader_next_batch(r, &events, &n) > 0; is_first = false) {
+		if (is_first && mst_reader_checkpoint(r)) {
+			must(mst_reader_each_checkpoint_block(r, count_block, &last) == 0);
+			must(last < mst_reader_checkpoint(r)->next_alloc);
+		}
+		must(mst_replay_apply_batch(p, events, n) == 0);
+	}
+	last = 0;
+	must(mst_replay_each_live(p, count_block, &last) == 0);
+	mst_replay_free(p);
+	mst_reader_close(r);
+}
+
 static void read_pipe(const uint8_t *p, size_t len)
 {
 	struct mst_reader *r;
@@ -161,6 +196,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		mend(p, size - 1);
 	fd = file_of(p, size - 1);
 	read_file(fd);
+	replay_file(fd);
 	read_pipe(p, size - 1);
 	salvage(fd);
 	close(fd);

@@ -85,7 +85,7 @@ def compare_tables(msdump, path):
         "codes": len(tables["codes"]),
         "stacks": len(tables["stacks"]),
         "mappings": len(tables["maps"]),
-        "events": end["events"],
+        "events": end["events"] - tables["dropped"],
         "duration_ns": end["duration"],
         "format": "%d.%d" % tuple(facts["Version"][:2]),
     }
@@ -155,7 +155,7 @@ def damages(data, rng):
 def damage(msdump, data_dir, work_dir):
     os.makedirs(work_dir, exist_ok=True)
     path, rng, n = os.path.join(work_dir, "damaged.mst"), random.Random(20261101), 0
-    for source in ("good-every-table.mst",):
+    for source in ("good-every-table.mst", "good-checkpoint.mst"):
         with open(os.path.join(data_dir, source), "rb") as file:
             data = file.read()
         for what, damaged in damages(data, rng):

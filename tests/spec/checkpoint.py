@@ -60,6 +60,10 @@ class Checkpoint:
         self.next_block = first + n
         self.blocks += rows
 
+    def dropped(self):
+        """The number of events before it."""
+        return self.place.event if self.place else 0
+
     def is_whole(self):
         p = self.place
         return not p or (

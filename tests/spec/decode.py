@@ -89,7 +89,7 @@ def check(trace):
     if trace.end and is_whole:
         totals, sums, losses = trace.end_totals(), trace.sums, trace.tables.losses
         sums.update(
-            events=trace.n_events + (trace.checkpoint.place.event if trace.checkpoint.place else 0),
+            events=trace.checkpoint.dropped() + trace.n_events,
             lost_events=sum(l.events for l in losses),
             lost_bytes=sum(l.bytes for l in losses),
         )
@@ -199,6 +199,7 @@ def tables_object(trace):
         "frames": len(trace.frames),
         "kinds": kinds,
         "end": trace.end_totals(),
+        "dropped": trace.checkpoint.dropped(),
         **{name: plain(table) for name, table in vars(trace.tables).items()},
     }
 

@@ -1,0 +1,1 @@
+msrecord --max-size=1G --keep-last=1G true

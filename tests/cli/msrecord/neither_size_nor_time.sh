@@ -1,0 +1,1 @@
+msrecord --keep-last=soon true; echo $?; msrecord --keep-last= true; echo $?; ls
