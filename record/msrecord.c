@@ -404,7 +404,7 @@ static void say_what_was_not_sampled(const struct ms_sampler *sampler)
 			(unsigned long long)report.n_dropped);
 }
 
-static void say_who_is_absent(const struct ms_absences *x)
+static void say_who_is_absent(const struct ms_absences *x, uint64_t n_confined)
 {
 	for (size_t i = 0; i < x->n_programs; i++) {
 		const struct ms_absent_program *p = &x->programs[i];
@@ -414,6 +414,9 @@ static void say_who_is_absent(const struct ms_absences *x)
 			ms_warn("'%s' was not recorded, %llu times: %s", p->path, (unsigned long long)p->n,
 				mst_obstacle_text(p->why));
 	}
+	if (n_confined)
+		ms_warn("%llu process%s not recorded: %s", (unsigned long long)n_confined,
+			n_confined == 1 ? " was" : "es were", mst_obstacle_text(MST_OBSTACLE_SANDBOX));
 	if (x->n_others)
 		ms_warn("%llu more processes were not recorded; the trace has their names",
 			(unsigned long long)x->n_others);
@@ -454,7 +457,7 @@ static void say_what_went_wrong(const struct recording *r, const struct mst_tota
 {
 	const struct ms_session *s = &r->session;
 	struct ms_refusals refused;
-	say_who_is_absent(&s->absences);
+	say_who_is_absent(&s->absences, s->translator.n_confined);
 	say_what_was_not_seen(r, totals);
 	if (s->n_processes == 0) {
 		if (!s->absences.n_programs)

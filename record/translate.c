@@ -381,6 +381,28 @@ static int tell_loss(struct ms_translator *tr, struct ms_tenant *t, const uint64
 	return tell_lost(tr, t, ms_process_believe(w[1]), ms_process_believe(w[2]), first_ns, ns);
 }
 
+/* A child that will not come; nothing is known of it but that. */
+static int tell_confined_child(struct ms_translator *tr, const struct ms_process *parent, uint64_t ns)
+{
+	struct mst_process p = {
+		.parent = parent->id,
+		.origin = MST_ORIGIN_FORK,
+		.fate = MST_FATE_UNRECORDED,
+		.status = MST_OBSTACLE_SANDBOX,
+		.start_ns = ns,
+		.end_ns = ns,
+		.end_event = UINT64_MAX,
+	};
+	uint32_t id;
+	int rc = intern(tr, parent->arrival->exe, parent->arrival->exe_len, &p.exe);
+	if (rc >= 0)
+		rc = mst_writer_process(tr->writer, &p, &id);
+	if (rc < 0)
+		return rc;
+	tr->n_confined++;
+	return mst_writer_process_end(tr->writer, id, &p);
+}
+
 static int tell_note(struct ms_translator *tr, struct ms_tenant *t, const struct ms_item *item, uint64_t ns)
 {
 	const struct ms_note *note = item->note;
@@ -397,6 +419,8 @@ static int tell_note(struct ms_translator *tr, struct ms_tenant *t, const struct
 	case MS_U_MAP_BEGIN:
 		ms_map_begins_put(&t->begins, note->words[1], next_event(tr));
 		return 0;
+	case MS_U_CONFINED_FORK:
+		return tell_confined_child(tr, t->process, ns);
 	case MS_U_FORK:
 		return add_point(tr, t->process, note->words[1]);
 	default:

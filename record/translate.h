@@ -22,6 +22,7 @@ struct ms_translator {
 	uint64_t last_stamp;	      /* of the order so far */
 	uint64_t sampled_ns;	      /* time of the last sample */
 	uint64_t n_late;
+	uint64_t n_confined; /* forks in a sandbox */
 	uint32_t climb[MS_UNIT_DEPTH_MAX + 1]; /* scratch: a path to the root */
 	int error;			       /* the writer's code that stopped us */
 };

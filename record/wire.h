@@ -82,6 +82,7 @@ enum ms_unit_kind {
 	MS_U_UNMODULE = 66, /* word 1 = map_start of a module that dlclose removed */
 	MS_U_NAME = 67,     /* words 1-2 = thread name, 16 bytes, NUL padded */
 	MS_U_LOSS = 68,     /* words 1-4 = events, bytes, first stamp, last stamp lost before this unit */
+	MS_U_CONFINED_FORK = 80, /* word 1 = 0: the next call of this thread is fork, in a sandbox: the child will not come */
 	MS_U_FORK = 69,     /* word 1 = fork id: the next call of this thread is fork; a child's hello names the id */
 	MS_U_MAP_BEGIN = 70, /* word 1 = MS_MAP_ADDR of a call of the mapping layer that begins: it may unmap */
 };
@@ -221,6 +222,7 @@ enum ms_obstacle {                /* numbered as enum mst_obstacle */
 	/* never in a notice: it came, and then could not be recorded */
 	MS_OBSTACLE_MEMORY = 8, /* the segment could not be mapped */
 	MS_OBSTACLE_CLOCK = 9,  /* PR_SET_TSC */
+	MS_OBSTACLE_SANDBOX = 10, /* forked under a seccomp filter */
 };
 #define MS_NOTICE_TEXT 2000u
 struct ms_notice {

@@ -200,6 +200,7 @@ enum mst_obstacle { /* why a process that a recorded one has started, or become,
 	MST_OBSTACLE_ALLOCATOR = 7,   /* the executable exports a malloc of its own, which comes before any other */
 	MST_OBSTACLE_MEMORY = 8,      /* no room in its address space for what it shares with the recorder */
 	MST_OBSTACLE_CLOCK = 9,       /* it may not read the time stamp counter */
+	MST_OBSTACLE_SANDBOX = 10,    /* forked by a process that had confined itself (seccomp) */
 };
 /* In words, "statically linked"; NULL for a number without. Static storage. */
 const char *mst_obstacle_text(unsigned obstacle);

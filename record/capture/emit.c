@@ -621,6 +621,8 @@ void ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint
 void ms_emit_thread_name(const struct ms_call *call)
 {
 	uint64_t name[2] = {0, 0};
+	if (!ms_may_ask())
+		return;
 	ms_rawcall(SYS_prctl, PR_GET_NAME, (long)name, 0, 0, 0, 0);
 	ms_emit_note(call, MS_U_NAME, name, 2);
 }

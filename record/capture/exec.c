@@ -85,8 +85,12 @@ static bool is_reachable(const char *path)
 /* `path` is NULL when it could not be found. */
 static struct plan make_plan(int dirfd, const char *path, char *const env[])
 {
-	struct plan p = {.ours = own_name(), .recorder = ms_recorder_path()};
+	struct plan p = {0};
 	bool is_known = false;
+	if (!ms_may_ask())
+		return p;
+	p.ours = own_name();
+	p.recorder = ms_recorder_path();
 	for (; env && env[p.n_env]; p.n_env++)
 		is_known = is_known || (p.recorder && names_recorder(env[p.n_env], p.recorder));
 	p.preload_at = p.n_env;

@@ -9,6 +9,7 @@
 #include "mappings.h"
 #include "operators.h"
 #include "operators_real.h"
+#include "rawcall.h"
 #include "real.h"
 
 #include <errno.h>
@@ -347,13 +348,19 @@ HOOK int prctl(int operation, ...)
 	int (*real)(int, ...) = (int (*)(int, ...))ms_real_find(&real_prctl, "prctl");
 	bool is_last = (operation == PR_SET_TSC && arg[0] == PR_TSC_SIGSEGV) ||
 		       (operation == PR_SET_SECCOMP && arg[0] == SECCOMP_MODE_STRICT);
+	bool is_filter = operation == PR_SET_SECCOMP && arg[0] == SECCOMP_MODE_FILTER;
 	uint32_t slotless_calls = ms_tls.slotless_calls;
 	struct ms_thread *thread = ms_tls.thread;
 	if (operation == PR_SET_NO_NEW_PRIVS || operation == PR_SET_SECCOMP)
 		ms_mappings_confine(); /* the first of them is what nearly every sandbox begins with */
+	uint32_t was_confined = ms_is_confined;
+	if (is_filter)
+		ms_is_confined = 1;
 	if (is_last)
 		ms_thread_retire();
 	int rc = real(operation, arg[0], arg[1], arg[2], arg[3]);
+	if (is_filter && rc < 0)
+		ms_is_confined = was_confined;
 	if (is_last && rc < 0) {
 		ms_tls.thread = thread;
 		ms_tls.slotless_calls = slotless_calls;

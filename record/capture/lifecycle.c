@@ -276,7 +276,11 @@ bool ms_enter_slow(struct ms_call *call)
 		return enter_nested(call);
 	if (atomic_load(&ms_image_page.is_attached) && ms_tls.slotless_calls)
 		return lose_unslotted(call);
-	if (is_on_loan()) {
+	if (!ms_may_ask() && !atomic_load(&ms_image_page.is_attached)) {
+		ms_go_silent(); /* a child: its parent has told of it */
+		return let_through(call);
+	}
+	if (ms_may_ask() && is_on_loan()) {
 		count_unrecorded();
 		return let_through(call);
 	}
@@ -297,6 +301,12 @@ static void before_fork(void)
 	struct ms_call call;
 	if (ms_tls.guard || !ms_enter(&call, __builtin_frame_address(0)))
 		return;
+	if (!ms_may_ask()) {
+		uint64_t nothing = 0;
+		ms_emit_note(&call, MS_U_CONFINED_FORK, &nothing, 1);
+		ms_leave(&call);
+		return;
+	}
 	uint64_t pid = (uint64_t)ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	uint64_t id = pid << 32 | (atomic_fetch_add(&n_forks, 1) + 1);
 	ms_emit_note(&call, MS_U_FORK, &id, 1);

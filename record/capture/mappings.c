@@ -85,7 +85,7 @@ static void spell_link(char *out, unsigned fd)
 static size_t path_of(int fd, char *out)
 {
 	char link[LINK_BYTES];
-	if (fd < 0 || atomic_load_explicit(&is_confined, memory_order_relaxed))
+	if (fd < 0 || atomic_load_explicit(&is_confined, memory_order_relaxed) || !ms_may_ask())
 		return 0;
 	spell_link(link, (unsigned)fd);
 	long n = ms_rawcall(SYS_readlinkat, AT_FDCWD, (long)link, (long)out, PATH_BYTES, 0, 0);

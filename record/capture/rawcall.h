@@ -5,7 +5,21 @@
 #ifndef MS_RAWCALL_H
 #define MS_RAWCALL_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/syscall.h>
+
+/* Set for good when the program confines itself by a seccomp filter, which may kill for a call that the program does
+ * not know it makes. (confinement.c) */
+extern _Atomic uint32_t ms_is_confined;
+
+/* May the kernel be asked for what a program without us would not ask for? If not, a new thread still gets its slot,
+ * by calls that any thread makes, but has no stacks; fork children and other programs go unrecorded. */
+static inline bool ms_may_ask(void)
+{
+	return atomic_load_explicit(&ms_is_confined, memory_order_relaxed) == 0;
+}
 
 static inline long ms_rawcall(long number, long a, long b, long c, long d, long e, long f)
 {

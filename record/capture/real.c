@@ -287,6 +287,7 @@ static void look_up(void)
 	FIND(sbrk);
 	FIND(madvise);
 	FIND(mprotect);
+	ms_real_syscall = next("syscall");
 	FIND(malloc);
 	ms_real = real;
 }

@@ -45,6 +45,8 @@ struct ms_real {
 	int (*madvise)(void *, size_t, int);
 	int (*mprotect)(void *, size_t, int);
 };
+/* syscall(3), for confinement.c; NULL until the others are found. */
+extern void *ms_real_syscall;
 /* Those of the heap are callable once ms_real_prepare has returned, with whatever result. */
 extern struct ms_real ms_real;
 

@@ -28,7 +28,7 @@ void ms_go_silent(void)
 static bool on_alternate_stack(uintptr_t sp)
 {
 	stack_t alt;
-	return ms_rawcall(SYS_sigaltstack, 0, (long)&alt, 0, 0, 0, 0) == 0 && !(alt.ss_flags & SS_DISABLE) &&
+	return ms_may_ask() && ms_rawcall(SYS_sigaltstack, 0, (long)&alt, 0, 0, 0, 0) == 0 && !(alt.ss_flags & SS_DISABLE) &&
 	       sp - (uintptr_t)alt.ss_sp < alt.ss_size;
 }
 
@@ -71,6 +71,8 @@ static size_t copy_stack(uintptr_t from, uintptr_t *to, size_t n)
 		memcpy(to, (const void *)from, n * sizeof(*to));
 		return n;
 	}
+	if (!ms_may_ask())
+		return 0;
 	long pid = ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	long got = ms_rawcall(SYS_process_vm_readv, pid, (long)&local, 1, (long)&remote, 1, 0);
 	return got > 0 ? (size_t)got / sizeof(*to) : 0;
@@ -191,7 +193,7 @@ struct ms_thread *ms_thread_claim(uintptr_t frame)
 	if (ms_session.stack_depth && (frame < stack.lo || frame >= stack.hi))
 		stack = ms_unwind_find_stack(frame);
 	uint32_t tid = (uint32_t)ms_rawcall(SYS_gettid, 0, 0, 0, 0, 0, 0);
-	if (ms_session.is_tsc && !ms_session_may_read_tsc()) {
+	if (ms_session.is_tsc && ms_may_ask() && !ms_session_may_read_tsc()) {
 		ms_thread_retire();
 		return NULL;
 	}

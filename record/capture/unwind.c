@@ -252,7 +252,7 @@ static cold bool slide_window(struct walk *w, uintptr_t at)
 	struct iovec remote[2];
 	long got;
 
-	if (!w->foreign || at > (UINT64_C(1) << ADDRESS_BITS))
+	if (!w->foreign || at > (UINT64_C(1) << ADDRESS_BITS) || !ms_may_ask())
 		return false;
 	if (first > w->window_size)
 		first = w->window_size;

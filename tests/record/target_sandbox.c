@@ -1,0 +1,81 @@
+/* target_sandbox kill|errno here|thread|fork|exec prctl|syscall: allocates, locks itself in as a program does that needs
+ * memory only, and allocates on. The filter forbids what such a program never calls. Exit status 5, 77 if there can be
+ * no filter here. */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const unsigned forbidden[] = {SYS_socket, SYS_connect, SYS_sendto, SYS_recvmsg, SYS_open, SYS_readlink, SYS_prctl,
+	SYS_process_vm_readv, SYS_get_robust_list, SYS_kcmp, SYS_fcntl, SYS_memfd_create, SYS_sigaltstack, SYS_nanosleep,
+	SYS_clock_gettime, SYS_getppid, SYS_faccessat, SYS_fgetxattr};
+enum { N_FORBIDDEN = sizeof(forbidden) / sizeof(*forbidden) };
+
+static void lock_in(unsigned action, int is_by_prctl)
+{
+	struct sock_filter f[2 * N_FORBIDDEN + 2];
+	unsigned short n = 0;
+	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (int i = 0; i < N_FORBIDDEN; i++) {
+		f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, forbidden[i], 0, 1);
+		f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action);
+	}
+	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = {n, f};
+	/* Asking whether there are filters is no filter. */
+	syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, NULL);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		exit(77);
+	if (is_by_prctl ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0)
+			: (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program))
+		exit(77);
+}
+
+static void *churn(void *arg)
+{
+	for (size_t i = 0; i < 10000; i++) {
+		void *volatile p = malloc(10 + i % 1000);
+		free(p);
+	}
+	return arg;
+}
+
+static int follow(const char *how)
+{
+	pthread_t thread;
+	pid_t child;
+	int status = 0;
+	if (strcmp(how, "thread") == 0)
+		return pthread_create(&thread, NULL, churn, NULL) || pthread_join(thread, NULL);
+	if (strcmp(how, "here") == 0)
+		return 0;
+	child = fork();
+	if (child == 0) {
+		churn(NULL);
+		if (strcmp(how, "exec") == 0)
+			execl("/bin/sh", "sh", "-c", "exit 4", (char *)NULL);
+		_exit(4);
+	}
+	return waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 4;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 4)
+		return 99;
+	churn(NULL);
+	lock_in(strcmp(argv[1], "kill") == 0 ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | 1u,
+		strcmp(argv[3], "prctl") == 0);
+	churn(NULL);
+	if (follow(argv[2]))
+		return 9;
+	churn(NULL);
+	return write(STDOUT_FILENO, "done\n", 5) == 5 ? 5 : 98;
+}
