@@ -115,6 +115,9 @@ static const struct ms_tool tool = {
 		"The command's output and exit status are its own. Signals sent to msrecord are passed on to "
 		"it; Ctrl-C reaches both, and msrecord completes the trace. If processes outlive the "
 		"command, as daemons do, recording goes on until they end too, or until Ctrl-C.\n\n"
+		"Code that the command generates while it runs has the names that the command writes to "
+		"/tmp/perf-PID.map, as node --perf-basic-prof does; without them it is shown as [jit] and its "
+		"address.\n\n"
 		"If the trace cannot be written any more, the command goes on unrecorded. If msrecord is "
 		"killed, the trace can be read up to its last second.\n\n"
 		"COMMAND must be dynamically linked with glibc and built without sanitizers. What it starts "
@@ -532,6 +535,7 @@ static int record(struct recording *r)
 		.server = r->server,
 		.child = &r->child,
 		.sampler = r->sampler,
+		.wants_jit_names = !r->options->has_no_symbols,
 		.stack_depth = (uint32_t)r->options->stack_depth,
 		.is_forking_followed =
 			r->options->follow == MS_FOLLOW_ALL || r->options->follow == MS_FOLLOW_FORK,

@@ -42,6 +42,9 @@ void ms_process_close(struct ms_process *proc, struct ms_pool *pool)
 	ms_stacktree_release(&proc->tree);
 	ms_modmap_free(proc->modules);
 	proc->modules = NULL;
+	free(proc->strays);
+	proc->strays = NULL;
+	proc->n_strays = proc->cap_strays = 0;
 	free(proc->pending);
 	proc->pending = NULL;
 	proc->n_pending = proc->cap_pending = 0;
@@ -55,6 +58,20 @@ void ms_process_free(struct ms_process *proc, struct ms_pool *pool)
 		return;
 	ms_process_close(proc, pool);
 	free(proc);
+}
+
+void ms_process_add_stray(struct ms_process *proc, uint64_t ip, uint32_t code)
+{
+	if (proc->n_strays == proc->cap_strays) {
+		size_t cap = proc->cap_strays ? proc->cap_strays * 2 : 64;
+		struct ms_stray *grown =
+			cap <= MS_STRAYS_MAX ? realloc(proc->strays, cap * sizeof *grown) : NULL;
+		if (!grown)
+			return;
+		proc->strays = grown;
+		proc->cap_strays = cap;
+	}
+	proc->strays[proc->n_strays++] = (struct ms_stray){ip, code};
 }
 
 /* ---- tenants come ----------------------------------------------------------------------------------- */

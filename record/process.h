@@ -24,6 +24,12 @@ struct ms_pending {
 	bool is_split; /* another thread has acquired addr since: the release has been told */
 };
 
+/* A return address outside every module, as a code of the trace. */
+struct ms_stray {
+	uint64_t ip;
+	uint32_t code;
+};
+
 struct ms_process {
 	struct ms_process *next; /* of all images, newest first; ended ones stay as a record of who was who */
 	struct ms_arrival *arrival; /* who it is; its segment; NULL once closed */
@@ -41,6 +47,8 @@ struct ms_process {
 	struct ms_stacktree tree;
 	struct ms_modmap *modules; /* at the present place of the order */
 	uint32_t era;		   /* raised when a resolved node may have become wrong */
+	struct ms_stray *strays;   /* grows by doubling; MS_STRAYS_MAX at most */
+	size_t n_strays, cap_strays;
 	bool has_unknown;	   /* some node was resolved to no module in this era */
 
 	struct ms_pending *pending;
@@ -57,6 +65,10 @@ struct ms_process {
 	uint64_t hook_ticks, hooks_timed;	    /* the same */
 	uint32_t faults;			    /* the same */
 };
+
+#define MS_STRAYS_MAX (1u << 20)
+/* Remembers one. Without memory, or when there are too many, it stays without a name. */
+void ms_process_add_stray(struct ms_process *proc, uint64_t ip, uint32_t code);
 
 /* Takes the arrival (frees it also on failure). NULL without memory. */
 struct ms_process *ms_process_new(struct ms_arrival *arrival);

@@ -5,10 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static ssize_t read_file(int dir, const char *path, char *buf, size_t cap)
@@ -61,6 +63,25 @@ char *ms_procfs_maps(pid_t pid, size_t *len)
 	}
 	*len = 0;
 	return NULL;
+}
+
+static bool is_same_file(int dir, const char *one, const char *other)
+{
+	struct stat a, b;
+	return fstatat(dir, one, &a, 0) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int ms_procfs_tmp(int proc_dir)
+{
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	if (is_same_file(proc_dir, "ns/mnt", "/proc/self/ns/mnt") && is_same_file(proc_dir, "root", "/"))
+		return AT_FDCWD;
+	int root = openat(proc_dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return -1;
+	int tmp = (int)syscall(SYS_openat2, root, "tmp", &how, sizeof how); /* no link leads out of its root */
+	close(root);
+	return tmp < 0 ? -1 : tmp;
 }
 
 ssize_t ms_procfs_exe(pid_t pid, char *buf, size_t cap)

@@ -20,6 +20,10 @@ ssize_t ms_procfs_read_at(int proc_dir, const char *file, char *buf, size_t cap)
 /* The text of /proc/PID/maps, as one moment has it; the caller frees it. NULL if it cannot be had. */
 char *ms_procfs_maps(pid_t pid, size_t *len);
 
+/* What the process whose /proc/PID that is sees as /tmp: AT_FDCWD if it sees the same files as we do, else a
+ * descriptor, by which it can be reached also when the process and its mounts are gone; -1: it cannot be had. */
+int ms_procfs_tmp(int proc_dir);
+
 /* Path of the executable, without a NUL. Bytes, or a negative errno. */
 ssize_t ms_procfs_exe(pid_t pid, char *buf, size_t cap);
 

@@ -66,6 +66,8 @@ void ms_arrival_free(struct ms_arrival *a)
 		close(a->pidfd);
 	if (a->proc_dir >= 0)
 		close(a->proc_dir);
+	if (a->tmp_dir >= 0)
+		close(a->tmp_dir);
 	free(a->exe);
 	free(a->cmdline);
 	free(a->maps);
@@ -186,7 +188,12 @@ static void *copy_of(const char *bytes, ssize_t n, size_t *len)
 static void describe(struct ms_arrival *a)
 {
 	char *buf = malloc(CMDLINE_MAX);
+	struct stat st;
 	a->proc_dir = ms_procfs_dir(a->pid);
+	if (a->proc_dir >= 0 && fstat(a->proc_dir, &st) == 0) {
+		a->uid = st.st_uid;
+		a->tmp_dir = ms_procfs_tmp(a->proc_dir);
+	}
 	if (!buf)
 		return;
 	a->exe = copy_of(buf, ms_procfs_exe(a->pid, buf, CMDLINE_MAX), &a->exe_len);
@@ -287,7 +294,7 @@ static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid
 	struct ms_arrival *a = calloc(1, sizeof *a);
 	if (!a)
 		goto fail;
-	a->pidfd = a->proc_dir = -1;
+	a->pidfd = a->proc_dir = a->tmp_dir = -1;
 	a->hello = *hello;
 	a->pid = pid;
 	a->stamp = ms_ticks_now(s->options.clock);

@@ -30,6 +30,8 @@ struct ms_arrival {
 	uint64_t stamp; /* when it was let in: before its first event */
 	int pidfd;
 	int proc_dir;	/* descriptor of its /proc/PID, or negative */
+	int tmp_dir;	/* of what it sees as /tmp; AT_FDCWD: as we do; -1: not known */
+	uid_t uid;	/* whose process it is */
 	uint64_t exe_id[2]; /* device and inode; zeros = unknown */
 	size_t exe_len, cmdline_len, maps_len;
 	char *exe, *cmdline; /* not terminated; NULL if empty */

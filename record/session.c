@@ -52,6 +52,7 @@ void ms_session_release(struct ms_session *s)
 	s->translator.processes = NULL;
 	ms_absences_release(&s->absences);
 	ms_merge_release(&s->merge);
+	ms_jit_release(&s->jit);
 	ms_pool_release(&s->drain.pool);
 	free(s->live);
 	s->live = NULL;
@@ -318,6 +319,14 @@ static void note_failed_attachment(
 	s->n_processes--;
 }
 
+static int tell_jit_names(struct ms_session *s, struct ms_process *proc)
+{
+	if (!s->options.wants_jit_names)
+		return 0;
+	uint64_t started_ns = s->clock.realtime_ns + ms_clock_ns(&s->clock, proc->start_stamp);
+	return ms_jit_tell(&s->jit, s->options.writer, proc, started_ns);
+}
+
 static int finish_process(struct ms_session *s, struct ms_process *proc)
 {
 	const struct ms_control *control = ms_process_segment(proc)->control;
@@ -329,6 +338,8 @@ static int finish_process(struct ms_session *s, struct ms_process *proc)
 		s->first_fault_pid = proc->pid;
 	s->n_faults += proc->faults;
 	sample_no_more(s, proc);
+	if (rc >= 0)
+		rc = tell_jit_names(s, proc); /* before the file is removed, or its place */
 	epoll_ctl(s->poller, EPOLL_CTL_DEL, proc->arrival->pidfd, NULL);
 	ms_process_close(proc, &s->drain.pool);
 	return rc;
@@ -513,6 +524,8 @@ static int tell_costs(struct ms_session *s)
 	struct mst_sample costs;
 	for (size_t i = 0; i < s->n_live; i++) {
 		int rc = ms_translate_costs(&s->translator, s->live[i], 0);
+		if (rc >= 0)
+			rc = tell_jit_names(s, s->live[i]);
 		if (rc < 0)
 			return rc;
 	}

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "absence.h"
+#include "jit.h"
 #include "process.h"
 #include "spawn.h"
 #include "timebase.h"
@@ -25,6 +26,7 @@ struct ms_session_options {
 	struct mst_writer *writer;
 	struct ms_server *server; /* started */
 	struct ms_child *child;	  /* running; reaped by the session */
+	bool wants_jit_names;	  /* of code that programs generate */
 	struct ms_sampler *sampler; /* NULL: nothing is sampled. Stopped by the session */
 	uint32_t stack_depth;
 	bool is_forking_followed; /* a forked child may still be on its way to us */
@@ -48,6 +50,7 @@ struct ms_session {
 	uint64_t sleep_ns;
 	uint64_t flushed_ns, flushed_events;
 	bool has_unflushed_samples;
+	struct ms_jit jit;
 	uint64_t arena_peak; /* bytes of chunks in use, of all images together */
 	uint64_t child_ended_ns; /* 0: it has not */
 	uint64_t next_look_ns;	 /* for processes that have not arrived yet */

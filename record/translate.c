@@ -336,6 +336,8 @@ static int resolve_node(struct ms_translator *tr, struct ms_process *proc, struc
 		return 0;
 	}
 	int rc = mst_writer_code(tr->writer, e ? e->module : 0, e ? node->ip - e->bias : node->ip, &code);
+	if (rc >= 0 && !e)
+		ms_process_add_stray(proc, node->ip, code);
 	if (rc >= 0)
 		rc = mst_writer_stack(tr->writer, parent, code, &node->stack);
 	if (rc >= 0)

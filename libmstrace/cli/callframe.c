@@ -24,6 +24,15 @@ static void put_module(struct ms_out *o, const struct ms_table_frame *f)
 {
 	const char *slash = strrchr(f->module, '/');
 
+	if (f->module[0] == '[') { /* what is no file has its brackets already */
+		ms_out_str(o, "  ");
+		put_name(o, f->module);
+		if (!f->function) {
+			ms_out_str(o, "+0x");
+			ms_out_hex(o, f->offset);
+		}
+		return;
+	}
 	ms_out_str(o, "  [");
 	put_name(o, slash ? slash + 1 : f->module);
 	if (!f->function) {

@@ -205,6 +205,9 @@ static void add_frame(struct ms_frames *f, struct ms_table_frame frame)
 	f->items[f->n++] = frame;
 }
 
+/* Stands for the module of code that is in none: a program made it while it ran. */
+static const char generated_code[] = "[jit]";
+
 void ms_trace_add_code(const struct mst_reader *r, uint32_t id, struct ms_frames *f)
 {
 	const struct mst_code *code = mst_reader_code(r, id);
@@ -215,6 +218,8 @@ void ms_trace_add_code(const struct mst_reader *r, uint32_t id, struct ms_frames
 	size_t n;
 	const struct mst_symbol *s = mst_reader_symbols(r, id, &n);
 
+	if (code && code->module == 0)
+		frame.module = generated_code;
 	if (n == 0)
 		add_frame(f, frame);
 	for (size_t i = 0; i < n; i++) {

@@ -38,7 +38,7 @@ static void set_up(struct fixture *f, uint32_t backlog)
 	close(fd);
 	a->pid = getpid();
 	a->hello.pid = (uint32_t)getpid();
-	a->pidfd = a->proc_dir = -1;
+	a->pidfd = a->proc_dir = a->tmp_dir = -1;
 	f->proc = ms_process_new(a);
 	assert_non_null(f->proc);
 }

@@ -31,7 +31,7 @@ static struct ms_process *new_process(uint32_t pid, uint32_t image, uint64_t for
 {
 	struct ms_arrival *a = calloc(1, sizeof *a);
 	a->pid = (pid_t)pid;
-	a->pidfd = a->proc_dir = -1;
+	a->pidfd = a->proc_dir = a->tmp_dir = -1;
 	a->hello = (struct ms_hello){.image = image, .pid = pid, .ppid = 100, .fork_id = fork_id};
 	a->exe = strdup("/bin/program");
 	a->exe_len = strlen(a->exe);

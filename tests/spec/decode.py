@@ -159,6 +159,8 @@ class Namer:
         t = self.tables
         module, offset = t.codes.get(code, (0, 0))
         path = self.string(t.modules[module].path) if module in t.modules else None
+        if code in t.codes and module == 0:
+            path = "[jit]"  # as the tools call what is in no module
         frames = []
         for s in t.symbols.get(code) or [Symbol(0, 0, 0, 0)]:
             frame = {
