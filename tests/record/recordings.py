@@ -289,6 +289,26 @@ def library_path_with_blanks_and_colons_still_preloads():
     check(facts()["events"] > 0, "events")
 
 
+PLUGIN = "#include <stdlib.h>\nvoid *plugin_answer(void);\nvoid *plugin_answer(void) { return malloc(4321); }\n"
+HOST = ("#include <dlfcn.h>\n#include <stdio.h>\n#include <stdlib.h>\nint main(void) {\n"
+        "void *h = dlopen(\"libplugin.so\", RTLD_NOW); if (!h) { puts(dlerror()); return 1; }\n"
+        "void *(*answer)(void) = (void *(*)(void))dlsym(h, \"plugin_answer\");\nfor (int i = 0; i < 100; i++) free(answer());\n"
+        "return 0; }\n")
+
+
+def plugin_named_by_its_hosts_runpath_loads():
+    os.mkdir("plugins")
+    compile_c(PLUGIN, "plugins/libplugin.so", "-shared", "-fPIC", "-g")
+    compile_c(HOST, "host", "-Wl,--enable-new-dtags,-rpath,$ORIGIN/plugins")
+    command = [os.path.abspath("host")]
+    equal(run(command, cwd="/").returncode, 0, "status, natively")
+    r = record(command, trace=os.path.abspath("t.mst"), cwd="/")
+    equal((r.returncode, r.stdout), (0, b""), "status and output")
+    f = facts()
+    sound(f)
+    check("plugin_answer" in f["functions"], "the plugin is on the stacks: %r" % f["functions"])
+
+
 def long_command_lines_are_whole():
     arguments = ["%04d" % i + "x" * 400 for i in range(100)]
     equal(record([target("calls"), *arguments], "--no-symbols").returncode, 0, "status")
