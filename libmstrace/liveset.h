@@ -26,6 +26,7 @@ struct mst_live { /* one slot of the pool; alloc 0 = free slot */
 	uint32_t thread;
 	uint32_t next; /* in the same chain, or in the free list */
 	uint8_t op;
+	uint8_t align_bits; /* alignment asked for is 2^(align_bits - 1); 0 = none */
 };
 
 struct mst_liveset {

@@ -261,6 +261,29 @@ static void book_posthumous(
 		mst_account_gone(&p->stacks.hot[site], &p->stacks.rest[site], p->n_peaks, sign, sign * size);
 }
 
+static void describe_block(const struct mst_replay *p, const struct mst_live *b, struct mst_block *out)
+{
+	*out = (struct mst_block){
+		.alloc = b->alloc,
+		.addr = b->addr,
+		.size = b->size,
+		.time_ns = b->time_ns,
+		.stack = p->opt.by_stack ? p->stacks.stack_of[b->site] : b->site,
+		.thread = b->thread,
+		.process = p->runners[b->thread].process,
+		.align = b->align_bits ? UINT32_C(1) << (b->align_bits - 1) : 0,
+		.op = b->op,
+	};
+}
+
+static uint8_t bits_of(uint32_t align)
+{
+	unsigned bits = 0;
+	while (bits < 32 && UINT32_C(1) << bits < align)
+		bits++;
+	return (uint8_t)(align == 0 ? 0 : bits < 32 ? bits + 1 : 32);
+}
+
 /* A live block leaves the live set: one free in the accounts of its owner. */
 static inline void drop_block(struct mst_replay *p, uint32_t *link, bool is_temporary)
 {
@@ -314,6 +337,11 @@ static inline int release(
 	/* An unknown process is taken for the owner: its entry was in a lost frame. */
 	if (owner != m && owner != p->images && m != p->images)
 		return release_stray(p, ev, m, out);
+	if (p->opt.released && owner->is_counted) {
+		struct mst_block block;
+		describe_block(p, b, &block);
+		p->opt.released(p->opt.released_ctx, ev, &block);
+	}
 	drop_block(p, link, p->runners[thread].last_alloc == ev->freed);
 	return 0;
 }
@@ -361,6 +389,7 @@ static inline int acquire(struct mst_replay *p, const struct mst_event *ev, uint
 	b->site = site;
 	b->thread = thread;
 	b->op = ev->op;
+	b->align_bits = bits_of(ev->align);
 
 	struct image *m = image_of(p, thread);
 	if (m->first_alloc == 0 || ev->alloc < m->first_alloc)
@@ -676,20 +705,6 @@ static int compare_age(const void *a, const void *b)
 {
 	const struct age *x = a, *y = b;
 	return x->alloc < y->alloc ? -1 : x->alloc > y->alloc;
-}
-
-static void describe_block(const struct mst_replay *p, const struct mst_live *b, struct mst_block *out)
-{
-	*out = (struct mst_block){
-		.alloc = b->alloc,
-		.addr = b->addr,
-		.size = b->size,
-		.time_ns = b->time_ns,
-		.stack = p->opt.by_stack ? p->stacks.stack_of[b->site] : b->site,
-		.thread = b->thread,
-		.process = p->runners[b->thread].process,
-		.op = b->op,
-	};
 }
 
 int mst_replay_each_live(

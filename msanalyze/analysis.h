@@ -21,6 +21,7 @@ struct options {
 	uint64_t pid;	    /* kernel pid to count, 0 = all */
 	uint64_t points;    /* memory: samples of each process, 0 = all */
 	uint64_t fail_over; /* leaks: bytes that may stay live */
+	bool fail;	    /* mismatches: none may be */
 };
 
 /* The pass over the trace that feeds the analyses. */
@@ -52,11 +53,13 @@ struct analysis {
 	void (*events)(void *state, const struct pass *pass, const struct mst_event *events, size_t n);
 	/* A sample, when all events before it and none behind it have been taken. May be NULL. */
 	void (*sample)(void *state, const struct pass *pass, const struct mst_sample *sample);
+	/* A release of a block that its own process acquired. May be NULL. */
+	void (*released)(void *state, const struct mst_event *ev, const struct mst_block *block);
 	/* Fills *answer with tables that the caller frees. */
 	void (*end)(void *state, const struct pass *pass, struct answer *answer);
 };
 
-extern const struct analysis analysis_summary, analysis_leaks, analysis_peak, analysis_top,
+extern const struct analysis analysis_summary, analysis_leaks, analysis_peak, analysis_top, analysis_mismatches,
 	analysis_memory;
 
 #endif

@@ -15,6 +15,7 @@ static const struct analysis *const analyses[] = {
 	&analysis_peak,
 	&analysis_top,
 	&analysis_memory,
+	&analysis_mismatches,
 };
 
 enum { N_ANALYSES = sizeof(analyses) / sizeof(*analyses) };
@@ -32,6 +33,7 @@ static const struct ms_example examples[] = {
 	{"msanalyze summary app.mst", "how much, how high, and was anything lost"},
 	{"msanalyze leaks --fail-over=64K app.mst", "for continuous integration: exits 1 above the limit"},
 	{"msanalyze top --sort calls -n 5 app.mst", "the five busiest call stacks"},
+	{"msanalyze mismatches --fail app.mst", "new and free, delete of new[], wrong sized deletes"},
 	{"msanalyze memory --points=20 app.mst", "how resident memory grew, beside the heap"},
 	{"msanalyze peak --format=json app.mst | jq .bytes", "the exact peak, in bytes"},
 	{0},
@@ -222,6 +224,22 @@ static int print_and_free(
 	return ms_report_close(&o, "standard output", status);
 }
 
+/* The analyses that hear of each release. */
+struct listeners {
+	const struct analysis *const *chosen;
+	void **states;
+	size_t n;
+};
+
+static void tell_release(void *ctx, const struct mst_event *ev, const struct mst_block *block)
+{
+	const struct listeners *l = ctx;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (l->chosen[i]->released)
+			l->chosen[i]->released(l->states[i], ev, block);
+}
+
 static int analyze(
 	const char *path, const struct options *options, const struct analysis *const *chosen, size_t n)
 {
@@ -229,12 +247,18 @@ static int analyze(
 	struct mst_replay_options counting = {.only_pid = (uint32_t)options->pid};
 	struct mst_replay *replay = NULL;
 	void *states[N_ANALYSES] = {0};
+	struct listeners listeners = {chosen, states, n};
 	struct answer answers[N_ANALYSES] = {0};
 
 	for (size_t i = 0; i < n; i++) {
 		columns.columns |= chosen[i]->needs_stacks ? MST_COL_STACK : 0u;
 		counting.by_stack |= chosen[i]->needs_stacks;
 		columns.samples |= chosen[i]->sample != NULL;
+		if (!chosen[i]->released)
+			continue;
+		columns.columns |= MST_COL_EXTRA; /* alignments, and what sized releases said */
+		counting.released = tell_release;
+		counting.released_ctx = &listeners;
 	}
 	struct mst_reader *r = ms_trace_open(path, &columns);
 

@@ -144,7 +144,7 @@ void ms_table_frames(struct ms_table *t, const struct ms_table_frame *frames, si
 {
 	struct cell c = {CELL_FRAMES, t->n_frames, n};
 
-	assert(next_type(t) == MS_COLUMN_FRAMES && t->n_filled + 1 == t->n_columns);
+	assert(next_type(t) == MS_COLUMN_FRAMES);
 	for (size_t i = 0; i < n; i++) {
 		if (t->n_frames == t->cap_frames)
 			t->frames = grow(t->frames, &t->cap_frames, sizeof(*t->frames));
@@ -254,7 +254,11 @@ static bool is_left_aligned(enum ms_column_type type)
 
 static size_t n_flat_columns(const struct ms_table *t)
 {
-	return t->n_columns - (t->n_columns && t->columns[t->n_columns - 1].type == MS_COLUMN_FRAMES);
+	size_t n = t->n_columns;
+
+	while (n > 0 && t->columns[n - 1].type == MS_COLUMN_FRAMES)
+		n--;
+	return n;
 }
 
 static size_t natural_width(const struct ms_table *t, size_t column, bool is_exact, struct ms_out *scratch)
@@ -332,6 +336,18 @@ static void print_text_frames(struct ms_out *o, const struct ms_table *t, const 
 	}
 }
 
+/* The stacks of a row, from column n_flat on. */
+static void print_text_stacks(struct ms_out *o, const struct ms_table *t, size_t row, size_t n_flat)
+{
+	for (size_t c = n_flat; c < t->n_columns; c++) {
+		if (*t->columns[c].title) {
+			ms_out_fill(o, ' ', FRAME_INDENT / 2);
+			ms_out_printf(o, "%s\n", t->columns[c].title);
+		}
+		print_text_frames(o, t, cell_at(t, row, c));
+	}
+}
+
 static void print_text_row(struct ms_out *o, const struct ms_table *t, size_t row, const size_t *widths,
 	bool is_exact, struct ms_out *scratch)
 {
@@ -348,8 +364,7 @@ static void print_text_row(struct ms_out *o, const struct ms_table *t, size_t ro
 			c + 1 == n_flat);
 	}
 	ms_out_char(o, '\n');
-	if (n_flat < t->n_columns)
-		print_text_frames(o, t, cell_at(t, row, n_flat));
+	print_text_stacks(o, t, row, n_flat);
 }
 
 static void print_text(const struct ms_table *t, struct ms_out *o, struct ms_table_style style)
@@ -393,8 +408,7 @@ static void print_text_record(const struct ms_table *t, struct ms_out *o, bool i
 		print_text_cell(o, t, cell_at(t, 0, c), t->columns[c].type, is_exact);
 		ms_out_char(o, '\n');
 	}
-	if (n_flat < t->n_columns)
-		print_text_frames(o, t, cell_at(t, 0, n_flat));
+	print_text_stacks(o, t, 0, n_flat);
 }
 
 /* ---- CSV ---- */

@@ -41,7 +41,7 @@ enum ms_column_type {
 	MS_COLUMN_PERCENT,  /* in hundredths of a percent: 1234 is "12.34" */
 	MS_COLUMN_HEX,	    /* "0x7f00"; a string in JSON */
 	MS_COLUMN_BOOL,	    /* 0 or 1; yes/no, true/false */
-	MS_COLUMN_FRAMES,   /* a call stack; at most one such column, the last one */
+	MS_COLUMN_FRAMES,   /* a call stack; such columns are the last ones. The title, if any, stands above it */
 };
 
 struct ms_column {

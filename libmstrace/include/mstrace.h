@@ -408,6 +408,7 @@ struct mst_checkpoint {
 struct mst_block { /* a live block */
 	uint64_t alloc, addr, size, time_ns;
 	uint32_t stack, thread, process;
+	uint32_t align; /* asked for (a power of two, else the next greater one), 0 = none or not read */
 	uint8_t op;
 };
 
@@ -690,6 +691,10 @@ struct mst_replay_options {
 	uint32_t only_process;  /* process id to count; 0 = all */
 	uint32_t only_pid;      /* kernel pid to count (all its images); 0 = all */
 	bool by_stack;          /* keep counters per stack */
+	/* Called for each release of a block by the process that acquired it, if that counts, while the block is
+	 * still there; both arguments live for the call. NULL: nobody. */
+	void (*released)(void *ctx, const struct mst_event *ev, const struct mst_block *block);
+	void *released_ctx;
 };
 
 /* `r` gives processes and threads and must outlive the replay. */

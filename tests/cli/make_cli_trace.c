@@ -9,6 +9,7 @@
  *   empty     no events at all
  *   sampled   two processes and their control group, measured every 10 ms; the recording's own costs
  *   mappings  calls of the mapping layer, and what was mapped before; a forked child
+ *   cxx       new and delete in right and wrong pairs; a forked child that releases what it inherited
  *   long N    N malloc/free pairs in frames of 1,000 events */
 #include "mstrace.h"
 
@@ -435,6 +436,67 @@ static void sampled(void)
 	sample_costs(0);
 }
 
+static void give_back(uint32_t in, uint8_t op, uint64_t addr, struct mst_event with)
+{
+	with.thread = in;
+	with.op = op;
+	with.addr = addr;
+	event(with);
+}
+
+static void cxx(void)
+{
+	static const char *const main_[] = {"main", NULL}, *const make[] = {"make", NULL}, *const drop[] = {"drop", NULL};
+	static const char *const new_[] = {"operator new(unsigned long)", NULL};
+	uint32_t app = module("/usr/bin/app");
+	uint32_t p = process(700, 0, MST_ORIGIN_START, "/usr/bin/app");
+	uint32_t t = thread(p, 700, "app");
+	uint32_t at = stack(MST_STACK_NONE, app, 0x10, main_);
+	uint32_t made = stack(at, app, 0x20, make), dropped = stack(at, app, 0x30, drop);
+	uint32_t unseen = stack(made, app, 0x40, new_);
+	const struct mst_event here = {.stack = dropped};
+
+	/* right */
+	acquire(t, MST_OP_NEW, 0x1000, 24, made);
+	give_back(t, MST_OP_DELETE_SIZED, 0x1000, (struct mst_event){.stack = dropped, .size = 24});
+	acquire(t, MST_OP_NEW_ARRAY_NOTHROW, 0x1000, 0, made);
+	give_back(t, MST_OP_DELETE_ARRAY, 0x1000, here);
+	event((struct mst_event){.thread = t, .op = MST_OP_ALIGNED_ALLOC, .addr = 0x1000, .size = 64, .align = 64});
+	give_back(t, MST_OP_FREE, 0x1000, here);
+	event((struct mst_event){.thread = t, .op = MST_OP_NEW, .addr = 0x1000, .size = 64, .align = 64});
+	give_back(t, MST_OP_DELETE, 0x1000, (struct mst_event){.stack = dropped, .align = 64});
+	give_back(t, MST_OP_DELETE, 0x6660, here); /* of nothing that is known */
+	/* new[] and delete, twice at one place */
+	for (int i = 0; i < 2; i++) {
+		acquire(t, MST_OP_NEW_ARRAY, 0x1000, 100, made);
+		give_back(t, MST_OP_DELETE, 0x1000, here);
+	}
+	acquire(t, MST_OP_NEW, 0x1000, 10, made);
+	give_back(t, MST_OP_FREE, 0x1000, here);
+	acquire(t, MST_OP_CALLOC, 0x1000, 11, made);
+	give_back(t, MST_OP_DELETE_SIZED, 0x1000, (struct mst_event){.stack = dropped, .size = 12});
+	acquire(t, MST_OP_NEW, 0x1000, 40, made);
+	give_back(t, MST_OP_DELETE_SIZED, 0x1000, (struct mst_event){.stack = dropped, .size = 48});
+	event((struct mst_event){.thread = t, .op = MST_OP_NEW, .addr = 0x1000, .size = 128, .align = 64});
+	give_back(t, MST_OP_DELETE, 0x1000, here);
+	acquire(t, MST_OP_NEW, 0x1000, 7, made);
+	event((struct mst_event){.thread = t, .op = MST_OP_REALLOC, .old_addr = 0x1000, .addr = 0x1000, .size = 70});
+	give_back(t, MST_OP_FREE, 0x1000, here);
+	/* an operator that was not recorded */
+	acquire(t, MST_OP_MALLOC, 0x1000, 99, unseen);
+	give_back(t, MST_OP_DELETE, 0x1000, here);
+	/* the child's copy of a block is not the block */
+	acquire(t, MST_OP_NEW, 0x2000, 5, made);
+	uint32_t child = process(701, p, MST_ORIGIN_FORK, "/usr/bin/app");
+	uint32_t u = thread(child, 701, "app");
+
+	give_back(u, MST_OP_FREE, 0x2000, here);
+	acquire(u, MST_OP_NEW, 0x3000, 5, made);
+	give_back(u, MST_OP_DELETE_ARRAY, 0x3000, here);
+	process_end(child, MST_FATE_EXITED, 0);
+	process_end(p, MST_FATE_EXITED, 0);
+}
+
 static void open_writer(int fd, bool is_hostile)
 {
 	static const char command[] = "app\0--fast\0in.txt", bad[] = "app\0\033[2J\n</script>";
@@ -485,6 +547,8 @@ int main(int argc, char **argv)
 		sampled();
 	else if (strcmp(kind, "mappings") == 0)
 		mappings();
+	else if (strcmp(kind, "cxx") == 0)
+		cxx();
 	else if (strcmp(kind, "long") == 0)
 		long_(strtoull(argv[2], NULL, 10));
 	else if (strcmp(kind, "empty") != 0)

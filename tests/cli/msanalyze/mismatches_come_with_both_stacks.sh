@@ -1,0 +1,2 @@
+make_cli_trace cxx t.mst
+msanalyze mismatches t.mst
