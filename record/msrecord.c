@@ -5,6 +5,7 @@
  * refused before it is let go; and from then on nothing that happens to us may become its problem. */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "names.h"
 #include "options.h"
 #include "recording_summary.h"
+#include "remote.h"
 #include "report.h"
 #include "resolve.h"
 #include "sampler.h"
@@ -37,10 +39,16 @@ struct options {
 	uint64_t level, time_shift, sample_ns;
 	uint64_t max_size;
 	const char *kept;
+	const char *controlled;
+	bool starts_paused;
+	uint64_t delay_ns, duration_ns;
+	int toggle; /* index into toggle_names */
 };
 
 static const char *const follow_names[] = {"none", "fork", "exec", "all", NULL}; /* enum ms_follow */
 static const char *const full_names[] = {"block", "drop", NULL};
+static const char *const toggle_names[] = {"none", "USR1", "USR2", NULL};
+static const int toggle_signals[] = {0, SIGUSR1, SIGUSR2};
 
 static const struct ms_opt option_table[] = {
 	MS_OPT_GROUP("Trace"),
@@ -79,6 +87,22 @@ static const struct ms_opt option_table[] = {
 		"every so often note how much memory each process has in the kernel's account (RSS, PSS, shared "
 		"and private, swap, faults, control group); at most 1 % of a processor goes into it, so large "
 		"processes get PSS less often; 0: never (default {})"),
+	MS_OPT_GROUP("When it is recorded"),
+	MS_OPT_FLAG(0, "paused", struct options, starts_paused,
+		"start with the recording paused: --control, a signal or the program itself (see mstrace/annotate.h) "
+		"starts it"),
+	MS_OPT_DURATION(0, "delay", struct options, delay_ns, "TIME",
+		"start with the recording paused, and record from TIME after the start on"),
+	MS_OPT_DURATION(0, "duration", struct options, duration_ns, "TIME",
+		"end the recording when TIME has passed since it was first on, and complete the trace; the command "
+		"goes on unrecorded"),
+	MS_OPT_ENUM(0, "signal", struct options, toggle, toggle_names,
+		"pause and resume by turns whenever this signal is sent to msrecord, which then does not pass it on; the "
+		"command's own signals are left alone (default {})"),
+	MS_OPT_GROUP("Another recording, while it runs"),
+	MS_OPT_STRING(0, "control", struct options, controlled, "TRACE",
+		"record nothing, but tell the msrecord that is writing TRACE to start, to stop (that is, to pause), to "
+		"mark NAME, which gives this place in the trace a name, or to print its status"),
 	MS_OPT_GROUP("Afterwards"),
 	MS_OPT_STRING(0, "resolve", struct options, resolved, "TRACE",
 		"run nothing: look up the function names that TRACE lacks, in the files it names, and "
@@ -93,6 +117,10 @@ static const struct ms_example examples[] = {
 	{"msrecord -o build.mst make -j4", "record make and all it starts"},
 	{"msrecord -q -o - ./app | msanalyze leaks -", "analyse without a file"},
 	{"msrecord --keep-last=30s ./server", "what came last before a crash, for days if need be"},
+	{"msrecord --paused -o srv.mst ./server", "start it with the recording paused ..."},
+	{"msrecord --control srv.mst start", "... and record from here on"},
+	{"msrecord --control srv.mst mark 'load test'", "name this moment in the trace"},
+	{"msrecord --delay=10s --duration=1min ./server", "record one minute, after the start-up"},
 	{"msrecord --resolve app.1234.mst", "add names after a crash, or with debug files installed since"},
 	{NULL, NULL},
 };
@@ -118,13 +146,18 @@ static const struct ms_tool tool = {
 		"Code that the command generates while it runs has the names that the command writes to "
 		"/tmp/perf-PID.map, as node --perf-basic-prof does; without them it is shown as [jit] and its "
 		"address.\n\n"
+		"While the recording is paused, allocations are not recorded and next to nothing is done in the "
+		"command. Releases of blocks that the trace knows are, so that no block is taken for a leak that was "
+		"freed meanwhile. --control reaches the msrecord of the same user on the same machine (and network "
+		"namespace), by the trace file, wherever it has been moved to in its file system. Pauses and marks "
+		"are in the trace; msdump prints them among the events.\n\n"
 		"If the trace cannot be written any more, the command goes on unrecorded. If msrecord is "
 		"killed, the trace can be read up to its last second.\n\n"
 		"COMMAND must be dynamically linked with glibc and built without sanitizers. What it starts "
 		"and cannot be recorded (static, set-uid, sanitized, of another ABI) runs as it would without "
 		"msrecord, and is named at the end and in the trace. The environment variable MSTRACE_CAPTURE_LIB "
 		"may name the capture library.",
-	.self = {.operands = "[--] COMMAND [ARG...]", .min_operands = 0, .max_operands = -1},
+	.self = {.operands = "[--] COMMAND [ARG...] | --control TRACE start|stop|mark NAME|status", .min_operands = 0, .max_operands = -1},
 	.options = option_table,
 	.examples = examples,
 	.exit_codes = exit_codes,
@@ -143,6 +176,7 @@ struct recording {
 	struct ms_library library;
 	struct ms_child child;
 	struct ms_tracefile file;
+	struct ms_remote *remote;
 	struct mst_writer *writer;
 };
 
@@ -323,6 +357,15 @@ static int open_trace(struct recording *r)
 		ms_error("cannot write '%s': %s", r->file.path,
 			rc == MST_EIO ? strerror(errno) : mst_strerror(rc));
 	return rc;
+}
+
+/* A recording that can not be controlled is as good as any. */
+static void open_remote(struct recording *r)
+{
+	int rc = ms_remote_open(r->file.fd, &r->remote);
+	if (rc < 0 && rc != -EINVAL) /* a pipe or device */
+		ms_warn("--control will not reach this recording: %s",
+			rc == -EADDRINUSE ? "another process has taken its place" : strerror(-rc));
 }
 
 /* ---- the recording ---------------------------------------------------------------------------------- */
@@ -530,7 +573,12 @@ static int finish(struct recording *r, int status)
 /* The command runs. Returns what to exit with. */
 static int record(struct recording *r)
 {
+	const struct options *o = r->options;
 	const struct ms_session_options opt = {
+		.remote = r->remote,
+		.starts_paused = o->starts_paused,
+		.delay_ns = o->delay_ns,
+		.duration_ns = o->duration_ns,
 		.writer = r->writer,
 		.server = r->server,
 		.child = &r->child,
@@ -549,10 +597,13 @@ static int record(struct recording *r)
 	} else if (rc < 0) {
 		say_writer_failure(r, rc);
 	}
-	ms_child_wait(&r->child); /* also after a failure: its status is ours to pass on */
-	int status = ms_child_exit_status(&r->child);
+	ms_remote_close(r->remote);
+	r->remote = NULL;
 	if (rc >= 0)
-		rc = finish(r, status);
+		rc = finish(r, ms_child_poll(&r->child) ? ms_child_exit_status(&r->child) : -1);
+	ms_child_wait(&r->child); /* also after a failure: its status is ours to pass on */
+	ms_signals_forget_child();
+	int status = ms_child_exit_status(&r->child);
 	return rc < 0 && status == 0 ? STATUS_OWN_FAILURE : status;
 }
 
@@ -576,6 +627,7 @@ static int start(struct recording *r)
 		return STATUS_OWN_FAILURE;
 	}
 	start_sampler(r);
+	ms_signals_reserve(toggle_signals[r->options->toggle]);
 	ms_signals_install(&r->child, ms_session_wake, &r->session);
 	rc = ms_child_go(&r->child);
 	return rc < 0 ? say_exec_failure(r->command[0], -rc) : record(r);
@@ -598,6 +650,8 @@ static int run(struct recording *r)
 		ms_child_abandon(&r->child);
 		goto out;
 	}
+	open_remote(r);
+	ms_server_pause(r->server, r->options->starts_paused);
 	status = start(r);
 out:
 	if (r->writer) /* not completed: what has been written stays readable */
@@ -605,11 +659,37 @@ out:
 	if (!r->child.has_run)
 		ms_tracefile_discard(&r->file);
 	ms_tracefile_close(&r->file);
+	ms_remote_close(r->remote);
 	ms_library_release(&r->library);
 	ms_server_close(r->server);
 	ms_sampler_close(r->sampler);
 	ms_session_release(&r->session);
 	return status;
+}
+
+static int control(const struct options *o, char **operands, int n_operands)
+{
+	static const char *const verbs[] = {"", "start", "stop", "mark", "status", NULL}; /* enum ms_remote_verb */
+	char text[1024];
+	int verb = MS_REMOTE_STATUS;
+	if (n_operands == 0)
+		ms_die("--control: start, stop, mark NAME or status?");
+	while (verb > 0 && strcmp(operands[0], verbs[verb]) != 0)
+		verb--;
+	if (verb == 0)
+		ms_die("--control: there is no command '%s' (start, stop, mark NAME, status)", operands[0]);
+	if (n_operands != (verb == MS_REMOTE_MARK ? 2 : 1))
+		ms_die(verb == MS_REMOTE_MARK ? "--control: mark needs one NAME" : "--control: '%s' needs nothing else",
+			operands[0]);
+	if (ms_remote_ask(o->controlled, (enum ms_remote_verb)verb, n_operands > 1 ? operands[1] : "", text,
+		    sizeof text)) {
+		ms_error("cannot control the recording of '%s': %s", o->controlled, text);
+		return STATUS_OWN_FAILURE;
+	}
+	struct ms_out out;
+	ms_report_open(&out, NULL, 0);
+	ms_out_str(&out, text);
+	return ms_report_close(&out, "standard output", 0);
 }
 
 static int resolve(const struct options *o, int n_operands)
@@ -631,6 +711,9 @@ int main(int argc, char **argv)
 	ms_report_quiet(options.is_quiet);
 	check_options(&options);
 	check_bounds(&options, &recording.bounds);
+	options.starts_paused |= options.delay_ns > 0;
+	if (options.controlled)
+		return control(&options, parsed.operands, parsed.n_operands);
 	if (options.resolved)
 		return resolve(&options, parsed.n_operands);
 	if (parsed.n_operands == 0)

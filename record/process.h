@@ -21,6 +21,7 @@ struct ms_pending {
 	const struct ms_tenant *tenant;
 	uint64_t addr; /* the old block */
 	uint64_t stamp;
+	bool is_unknown; /* with is_split: the old block was not in the trace, so nothing has been told */
 	bool is_split; /* another thread has acquired addr since: the release has been told */
 };
 
@@ -50,6 +51,11 @@ struct ms_process {
 	struct ms_stray *strays;   /* grows by doubling; MS_STRAYS_MAX at most */
 	size_t n_strays, cap_strays;
 	bool has_unknown;	   /* some node was resolved to no module in this era */
+
+	/* at the present place of the order: stamps of the latest pause, and of its end unless it lasts */
+	bool is_paused;
+	uint64_t pause_stamp, resume_stamp;
+	uint64_t mute_since_ns; /* since when it has kept silent though nobody has told us of a pause; 0 = it does not */
 
 	struct ms_pending *pending;
 	size_t n_pending, cap_pending;

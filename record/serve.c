@@ -50,7 +50,8 @@ struct ms_server {
 	pthread_t thread;
 	bool is_running;
 	atomic_bool is_stopping;
-	pthread_mutex_t mutex; /* of the arrivals and the refusals */
+	pthread_mutex_t mutex; /* of the arrivals and the refusals, and of: */
+	bool is_paused;
 	struct ms_arrival *arrivals, **last;
 	struct ms_refusals refusals;
 	struct guest guests[GUESTS_MAX];
@@ -282,6 +283,7 @@ static bool is_connected(int fd)
 static void enqueue(struct ms_server *s, struct ms_arrival *a)
 {
 	pthread_mutex_lock(&s->mutex);
+	ms_share_pause(&a->share, s->is_paused);
 	*s->last = a;
 	s->last = &a->next;
 	pthread_mutex_unlock(&s->mutex);
@@ -483,6 +485,13 @@ void ms_server_refusals(struct ms_server *s, struct ms_refusals *out)
 {
 	pthread_mutex_lock(&s->mutex);
 	*out = s->refusals;
+	pthread_mutex_unlock(&s->mutex);
+}
+
+void ms_server_pause(struct ms_server *s, bool is_paused)
+{
+	pthread_mutex_lock(&s->mutex);
+	s->is_paused = is_paused;
 	pthread_mutex_unlock(&s->mutex);
 }
 

@@ -67,6 +67,8 @@ struct ms_refusals {
 	int error;	    /* errno of the first such failure */
 };
 void ms_server_refusals(struct ms_server *s, struct ms_refusals *out);
+/* What images that come from now on are told (ms_share_pause). Those let in earlier are handed out by ms_server_take. */
+void ms_server_pause(struct ms_server *s, bool is_paused);
 /* Stops answering: who comes now finds no door and goes on unrecorded. */
 void ms_server_stop(struct ms_server *s);
 /* Stops, removes socket and directory. NULL is fine. */

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <linux/time_types.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -32,6 +33,17 @@
 #define EXE_CHECK_NS (1000u * MS)
 #define ITEMS_WAITING 1000000u /* of all threads together, about: 48 MB */
 #define ITEMS_PER_THREAD 4096u /* at least */
+#define MUTE_NS (1000u * (uint64_t)MS) /* by then a pause told by the program has come in */
+
+/* A mark, pause or resume from outside, on its way to its place in the order. */
+struct ms_remark {
+	struct ms_remark *next;
+	enum mst_annotation_kind kind;
+	struct ms_process *process; /* NULL: all */
+	uint64_t stamp;
+	size_t name_len;
+	char name[];
+};
 
 int ms_session_init(struct ms_session *s)
 {
@@ -39,6 +51,8 @@ int ms_session_init(struct ms_session *s)
 	ms_clock_start(&s->clock, ms_clock_choose());
 	s->poller = epoll_create1(EPOLL_CLOEXEC);
 	s->sleep_ns = SLEEP_MIN_NS;
+	s->last_remark = &s->remarks;
+	s->recording_since_ns = UINT64_MAX;
 	return s->poller < 0 ? -errno : 0;
 }
 
@@ -51,6 +65,11 @@ void ms_session_release(struct ms_session *s)
 	}
 	s->translator.processes = NULL;
 	ms_absences_release(&s->absences);
+	for (struct ms_remark *r = s->remarks, *next_remark; r; r = next_remark) {
+		next_remark = r->next;
+		free(r);
+	}
+	s->remarks = NULL;
 	ms_merge_release(&s->merge);
 	ms_jit_release(&s->jit);
 	ms_pool_release(&s->drain.pool);
@@ -247,6 +266,124 @@ static void check_executable(struct ms_session *s, struct ms_process *proc, uint
 		ms_process_die(proc, MST_FATE_EXEC, 0, ms_ticks_now(&s->clock));
 }
 
+/* ---- remarks ---------------------------------------------------------------------------------------- */
+
+static int add_remark(struct ms_session *s, enum mst_annotation_kind kind, struct ms_process *proc,
+	const char *name, size_t name_len, uint64_t stamp)
+{
+	struct ms_remark *r = malloc(sizeof *r + name_len);
+	if (!r)
+		return MST_ENOMEM;
+	*r = (struct ms_remark){.kind = kind, .process = proc, .stamp = stamp, .name_len = name_len};
+	memcpy(r->name, name, name_len);
+	*s->last_remark = r;
+	s->last_remark = &r->next;
+	return 0;
+}
+
+/* The stamp of a pause is taken before the programs hear of it, that of a resume after: what they leave out lies between
+ * the two. */
+static int pause_all(struct ms_session *s, bool is_paused)
+{
+	uint64_t stamp = ms_ticks_now(&s->clock);
+	ms_server_pause(s->options.server, is_paused);
+	int rc = take_arrivals(s);
+	for (size_t i = 0; rc >= 0 && i < s->n_live; i++)
+		ms_share_pause(&s->live[i]->arrival->share, is_paused);
+	if (!is_paused)
+		stamp = ms_ticks_now(&s->clock);
+	if (!is_paused && s->recording_since_ns == UINT64_MAX)
+		s->recording_since_ns = now_ns(s);
+	s->is_paused = is_paused;
+	return rc < 0 ? rc
+		      : add_remark(s, is_paused ? MST_ANNOTATION_PAUSE : MST_ANNOTATION_RESUME, NULL, "", 0, stamp);
+}
+
+static size_t count_paused(const struct ms_session *s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->n_live; i++)
+		n += !s->live[i]->is_dead && ms_share_is_paused(&s->live[i]->arrival->share);
+	return n;
+}
+
+static void answer_status(struct ms_session *s, const struct ms_remote_request *rq)
+{
+	char text[512];
+	struct mst_totals totals;
+	mst_writer_totals(s->options.writer, &totals);
+	snprintf(text, sizeof text,
+		"state: %s\ncommand: %d\nseconds: %.3f\nprocesses: %zu\npaused processes: %zu\nevents: %llu\n"
+		"live bytes: %llu\nlost events: %llu\n",
+		s->is_paused ? "paused" : "recording", (int)s->options.child->pid, (double)now_ns(s) / 1e9,
+		s->n_live, count_paused(s), (unsigned long long)totals.events,
+		(unsigned long long)totals.live_bytes, (unsigned long long)totals.lost_events);
+	ms_remote_answer(rq, text);
+}
+
+static int obey(struct ms_session *s, const struct ms_remote_request *rq)
+{
+	int rc = 0;
+	if (rq->verb == MS_REMOTE_STATUS) {
+		answer_status(s, rq);
+		return 0;
+	}
+	if (rq->verb == MS_REMOTE_MARK)
+		rc = add_remark(s, MST_ANNOTATION_MARK, NULL, rq->name, rq->name_len, ms_ticks_now(&s->clock));
+	else
+		rc = pause_all(s, rq->verb == MS_REMOTE_STOP);
+	ms_remote_answer(rq, "");
+	return rc;
+}
+
+/* What options, signals and other msrecords want now. */
+static int see_to_wishes(struct ms_session *s)
+{
+	struct ms_remote_request rq;
+	int rc = 0;
+	uint64_t now = now_ns(s);
+	while (rc >= 0 && s->options.remote && ms_remote_next(s->options.remote, &rq))
+		rc = obey(s, &rq);
+	if (rc >= 0 && ms_signals_take_reserved() % 2)
+		rc = pause_all(s, !s->is_paused);
+	if (rc >= 0 && s->options.delay_ns && now >= s->options.delay_ns) {
+		s->options.delay_ns = 0;
+		if (s->is_paused)
+			rc = pause_all(s, false);
+	}
+	if (s->options.duration_ns && s->recording_since_ns <= now &&
+		now - s->recording_since_ns >= s->options.duration_ns)
+		s->is_over = true;
+	return rc;
+}
+
+/* How long it is until see_to_wishes has something to do by the clock. */
+static uint64_t until_next_wish(struct ms_session *s)
+{
+	uint64_t now = now_ns(s), next = UINT64_MAX;
+	if (s->options.delay_ns)
+		next = s->options.delay_ns;
+	if (s->options.duration_ns && s->recording_since_ns != UINT64_MAX &&
+		s->recording_since_ns + s->options.duration_ns < next)
+		next = s->recording_since_ns + s->options.duration_ns;
+	return next > now ? next - now : 0;
+}
+
+/* A process that keeps silent without having said that it would: it has written over its control page, or two of its
+ * threads, or it and we, spoke at the same time. The trace must not say that it is recorded. */
+static int see_to_mute(struct ms_session *s, struct ms_process *proc, uint64_t now)
+{
+	bool is_mute = proc->id && !proc->is_dead && !proc->is_paused && !s->is_paused && !s->remarks &&
+		       ms_share_is_paused(&proc->arrival->share);
+	if (!is_mute)
+		proc->mute_since_ns = 0;
+	else if (!proc->mute_since_ns)
+		proc->mute_since_ns = now;
+	else if (now - proc->mute_since_ns > MUTE_NS)
+		return add_remark(s, MST_ANNOTATION_PAUSE, proc, "", 0, ms_ticks_now(&s->clock));
+	return 0;
+}
+
 /* ---- a pass ----------------------------------------------------------------------------------------- */
 
 /* `now` was read before the arrivals were taken: whoever is not among them takes stamps later than that. */
@@ -287,17 +424,22 @@ static void sample_no_more(struct ms_session *s, struct ms_process *proc)
 	proc->subject = NULL;
 }
 
+static int tell_end(struct ms_session *s, struct ms_process *proc, struct ms_tenant *t)
+{
+	const struct ms_slot *slot = &ms_process_segment(proc)->slots[t->cursor.slot];
+	return ms_translate_thread_end(&s->translator, t,
+		ms_process_believe(atomic_load_explicit(&slot->lost_events, memory_order_relaxed)),
+		ms_process_believe(atomic_load_explicit(&slot->lost_bytes, memory_order_relaxed)));
+}
+
 static int part_with_tenants(struct ms_session *s, struct ms_process *proc)
 {
 	for (uint32_t i = 0; i < proc->n_tenants; i++) {
 		struct ms_tenant *t = proc->tenants[i];
 		if (!t || !t->is_over || t->queue.n)
 			continue;
-		const struct ms_slot *slot = &ms_process_segment(proc)->slots[i];
 		t->end_stamp = ms_ticks_now(&s->clock);
-		int rc = ms_translate_thread_end(&s->translator, t,
-			ms_process_believe(atomic_load_explicit(&slot->lost_events, memory_order_relaxed)),
-			ms_process_believe(atomic_load_explicit(&slot->lost_bytes, memory_order_relaxed)));
+		int rc = tell_end(s, proc, t);
 		if (rc < 0)
 			return rc;
 		ms_process_part(proc, t, &s->drain.pool);
@@ -345,9 +487,22 @@ static int finish_process(struct ms_session *s, struct ms_process *proc)
 	return rc;
 }
 
+/* Events, and the remarks in their places among them. */
 static int merge_up_to(struct ms_session *s, uint64_t stamp)
 {
-	return ms_merge_run(&s->merge, &s->drain.pool, stamp, ms_translate, &s->translator);
+	int rc = 0;
+	while (rc >= 0 && s->remarks && s->remarks->stamp <= stamp) {
+		struct ms_remark *r = s->remarks;
+		rc = ms_merge_run(&s->merge, &s->drain.pool, r->stamp, ms_translate, &s->translator);
+		if (rc >= 0)
+			rc = ms_translate_annotation(
+				&s->translator, r->kind, r->process, r->name, r->name_len, r->stamp);
+		s->remarks = r->next;
+		if (!s->remarks)
+			s->last_remark = &s->remarks;
+		free(r);
+	}
+	return rc < 0 ? rc : ms_merge_run(&s->merge, &s->drain.pool, stamp, ms_translate, &s->translator);
 }
 
 /* Readings go to their places among the events. */
@@ -408,6 +563,8 @@ static int see_to_threads(struct ms_session *s)
 	for (size_t i = 0; i < s->n_live; i++) {
 		struct ms_process *proc = s->live[i];
 		int rc = part_with_tenants(s, proc);
+		if (rc >= 0)
+			rc = see_to_mute(s, proc, now);
 		if (rc < 0)
 			return rc;
 		ms_process_reap(proc, now);
@@ -439,6 +596,9 @@ static int pass(struct ms_session *s, struct ms_scan *scan)
 	if (rc < 0)
 		return rc;
 	take_deaths(s);
+	rc = see_to_wishes(s);
+	if (rc < 0)
+		return rc;
 	uint64_t interval = s->clock.n == 1 ? 0 : CLOCK_SAMPLE_NS;
 	if (now_ns(s) - s->clock.sampled_ns >= interval)
 		ms_clock_sample(&s->clock);
@@ -474,6 +634,8 @@ static bool is_somebody_coming(struct ms_session *s, uint64_t now)
 
 static bool is_finished(struct ms_session *s)
 {
+	if (s->is_over)
+		return true;
 	if (!s->child_ended_ns)
 		return false;
 	if (s->options.stops_with_command || ms_signals_stop())
@@ -544,6 +706,36 @@ static void adapt_sleep(struct ms_session *s, const struct ms_scan *scan)
 		s->sleep_ns = scan->n_tenants * SLEEP_PER_THREAD_NS;
 	if (s->sleep_ns > SLEEP_MAX_NS)
 		s->sleep_ns = SLEEP_MAX_NS;
+	uint64_t wish_ns = until_next_wish(s);
+	if (s->sleep_ns > wish_ns)
+		s->sleep_ns = wish_ns;
+}
+
+/* Those that are still there when the recording ends: they go on without us, and keep their slots, in which their threads
+ * may still be writing. */
+static int leave_running(struct ms_session *s)
+{
+	int rc = 0;
+	while (rc >= 0 && s->n_live > 0) {
+		struct ms_process *proc = s->live[--s->n_live];
+		bool was_dead = proc->is_dead;
+		ms_process_die(proc, MST_FATE_UNFINISHED, 0, ms_ticks_now(&s->clock));
+		s->n_left_running += !was_dead;
+		for (uint32_t i = 0; rc >= 0 && i < proc->n_tenants; i++) {
+			struct ms_tenant *t = proc->tenants[i];
+			if (!t)
+				continue;
+			const struct ms_slot *slot = &ms_process_segment(proc)->slots[i];
+			proc->stall_ns += ms_process_believe(
+				atomic_load_explicit(&slot->stall_ns, memory_order_relaxed));
+			proc->faults += t->faults;
+			t->end_stamp = was_dead ? proc->end_stamp : UINT64_MAX;
+			rc = tell_end(s, proc, t);
+		}
+		if (rc >= 0)
+			rc = finish_process(s, proc);
+	}
+	return rc;
 }
 
 int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
@@ -552,8 +744,11 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 	s->options = *opt;
 	ms_translator_init(&s->translator, opt->writer, &s->clock, (uint32_t)opt->child->pid);
 	s->flushed_ns = ms_monotonic_ns();
-	int rc;
-	for (;;) {
+	int rc = opt->starts_paused ? add_remark(s, MST_ANNOTATION_PAUSE, NULL, "", 0, 0) : 0;
+	s->is_paused = opt->starts_paused;
+	if (!opt->starts_paused)
+		s->recording_since_ns = 0;
+	while (rc >= 0) {
 		uint32_t wake_seen = atomic_load(&s->wake);
 		rc = pass(s, &scan);
 		if (rc < 0 || is_finished(s))
@@ -564,10 +759,10 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 		if (!scan.is_behind || !s->has_merged)
 			sleep_until_wanted(s, wake_seen);
 	}
-	s->n_left_running = s->n_live;
 	ms_server_stop(opt->server);
 	if (opt->sampler)
 		ms_sampler_stop(opt->sampler);
+	take_deaths(s);
 	detach_all(s);
 	if (rc >= 0)
 		rc = take_the_rest(s);
@@ -575,6 +770,8 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 		rc = ms_absences_tell(&s->absences, &s->translator, UINT64_MAX, UINT64_MAX);
 	if (rc >= 0)
 		rc = tell_costs(s);
+	if (rc >= 0)
+		rc = leave_running(s);
 	ms_translator_release(&s->translator);
 	return rc;
 }

@@ -18,6 +18,7 @@
 #include "absence.h"
 #include "jit.h"
 #include "process.h"
+#include "remote.h"
 #include "spawn.h"
 #include "timebase.h"
 #include "translate.h"
@@ -31,6 +32,10 @@ struct ms_session_options {
 	uint32_t stack_depth;
 	bool is_forking_followed; /* a forked child may still be on its way to us */
 	bool stops_with_command;  /* do not wait for processes that outlive the command */
+	struct ms_remote *remote; /* who obeys msrecord --control; may be NULL */
+	bool starts_paused;	  /* the server has been told already */
+	uint64_t delay_ns;	  /* with starts_paused: resume so long after the start; 0 = not by itself */
+	uint64_t duration_ns;	  /* end so long after recording was first on; 0 = do not */
 	void (*on_waiting)(
 		void *ctx, size_t n_processes); /* the command has ended, these have not; may be NULL */
 	void *ctx;
@@ -56,6 +61,10 @@ struct ms_session {
 	uint64_t next_look_ns;	 /* for processes that have not arrived yet */
 	bool has_notified;
 	bool has_merged; /* in the last pass */
+	bool is_paused;	 /* said last for all processes; its place in the order may still be ahead */
+	bool is_over;	 /* by options.duration_ns */
+	uint64_t recording_since_ns; /* time of the trace when recording was first on; UINT64_MAX = never yet */
+	struct ms_remark *remarks, **last_remark; /* to be told at their places in the order, oldest first */
 	/* what there is to tell at the end */
 	uint64_t n_processes, n_faults;
 	size_t n_left_running;

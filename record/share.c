@@ -131,6 +131,16 @@ void ms_share_detach(const struct ms_share *share)
 		wake(&share->segment.control->free_gen);
 }
 
+void ms_share_pause(const struct ms_share *share, bool is_paused)
+{
+	atomic_store(&share->segment.control->paused, is_paused);
+}
+
+bool ms_share_is_paused(const struct ms_share *share)
+{
+	return atomic_load(&share->segment.control->paused);
+}
+
 void ms_share_freed(const struct ms_share *share)
 {
 	if (ms_arena_freed(&share->segment))

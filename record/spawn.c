@@ -191,7 +191,9 @@ int ms_child_exit_status(const struct ms_child *c)
 /* Handlers have no argument: their state is the only one of its kind in msrecord. */
 static struct {
 	_Atomic pid_t child; /* 0: it has ended */
-	atomic_bool stop;
+	atomic_bool stop, urged;
+	_Atomic int reserved; /* 0: none */
+	atomic_uint n_reserved;
 	void (*wake)(void *ctx);
 	void *ctx;
 } signals;
@@ -216,8 +218,12 @@ static void handle(int sig, siginfo_t *info, void *context)
 	int error = errno;
 	pid_t child = atomic_load(&signals.child);
 	(void)context;
+	if (ends_recording(sig))
+		atomic_store(&signals.urged, true);
 	if (sig == SIGCHLD)
 		; /* only to be woken */
+	else if (sig == atomic_load(&signals.reserved) && info->si_code <= 0)
+		atomic_fetch_add(&signals.n_reserved, 1);
 	else if (child == 0)
 		atomic_store(&signals.stop, atomic_load(&signals.stop) || ends_recording(sig));
 	else if (is_for_us_alone(info, child))
@@ -245,6 +251,21 @@ void ms_signals_install(const struct ms_child *c, void (*wake)(void *ctx), void 
 bool ms_signals_stop(void)
 {
 	return atomic_load(&signals.stop);
+}
+
+void ms_signals_reserve(int sig)
+{
+	atomic_store(&signals.reserved, sig);
+}
+
+unsigned ms_signals_take_reserved(void)
+{
+	return atomic_exchange(&signals.n_reserved, 0);
+}
+
+bool ms_signals_urged(void)
+{
+	return atomic_load(&signals.urged);
 }
 
 void ms_signals_forget_child(void)

@@ -46,6 +46,12 @@ int ms_child_exit_status(const struct ms_child *c);
  * reads. */
 void ms_signals_install(const struct ms_child *c, void (*wake)(void *ctx), void *ctx);
 bool ms_signals_stop(void);
+/* The signal that is not passed on when some process sends it to us, but counted; 0: none. Before the install. */
+void ms_signals_reserve(int sig);
+/* How often it has come since the last call. */
+unsigned ms_signals_take_reserved(void);
+/* Any of INT, QUIT, TERM and HUP since the install, whatever became of it. */
+bool ms_signals_urged(void);
 /* To be called when the child has been reaped: its pid may be another's now. */
 void ms_signals_forget_child(void);
 

@@ -18,6 +18,8 @@ struct ms_fork_point {
 	struct ms_modmap *modules;
 	uint64_t fork_id;
 	uint64_t token;
+	bool is_paused;	   /* the parent was */
+	uint64_t n_pauses; /* said for all until then */
 };
 
 void ms_translator_init(
@@ -75,6 +77,8 @@ static int add_point(struct ms_translator *tr, struct ms_process *parent, uint64
 	point->parent = parent;
 	point->modules = ms_modmap_share(parent->modules);
 	point->fork_id = fork_id;
+	point->is_paused = parent->is_paused;
+	point->n_pauses = tr->n_pauses;
 	point->next = tr->points;
 	tr->points = point;
 	if (++parent->n_fork_points > FORK_POINTS_MAX)
@@ -93,6 +97,49 @@ static struct ms_fork_point *claim_point(struct ms_translator *tr, uint64_t fork
 		return point;
 	}
 	return NULL;
+}
+
+/* ---- pauses ----------------------------------------------------------------------------------------- */
+
+static void set_pause(struct ms_process *proc, bool is_paused, uint64_t stamp)
+{
+	if (is_paused && !proc->is_paused)
+		proc->pause_stamp = stamp;
+	else if (!is_paused && proc->is_paused)
+		proc->resume_stamp = stamp;
+	proc->is_paused = is_paused;
+	proc->mute_since_ns = 0;
+}
+
+/* By stamps, so that a call that comes late is judged by when it was made. */
+static bool is_in_pause(const struct ms_process *proc, uint64_t stamp)
+{
+	return stamp >= proc->pause_stamp && (proc->is_paused || stamp < proc->resume_stamp);
+}
+
+static bool has_paused(const struct ms_process *proc)
+{
+	return proc->is_paused || proc->resume_stamp;
+}
+
+static int annotate(struct ms_translator *tr, enum mst_annotation_kind kind, const struct ms_process *proc,
+	uint32_t thread, uint32_t name, uint64_t ns)
+{
+	const struct mst_annotation a = {
+		.kind = kind, .process = proc ? proc->id : 0, .thread = thread, .name = name, .time_ns = ns};
+	return mst_writer_annotation(tr->writer, &a);
+}
+
+/* A process that has just been introduced is paused or not like all others, or, if its parent was not, like that: then
+ * the trace is told. */
+static int inherit_pause(struct ms_translator *tr, struct ms_process *proc, bool was_paused, uint64_t n_pauses)
+{
+	bool is_paused = n_pauses == tr->n_pauses ? was_paused : tr->is_paused;
+	set_pause(proc, is_paused, 0);
+	if (is_paused == tr->is_paused)
+		return 0;
+	return annotate(tr, is_paused ? MST_ANNOTATION_PAUSE : MST_ANNOTATION_RESUME, proc, 0, 0,
+		ms_clock_ns(tr->clock, proc->start_stamp));
 }
 
 /* ---- processes and threads -------------------------------------------------------------------------- */
@@ -129,6 +176,8 @@ static int introduce_forked(
 	ms_modmap_free(proc->modules);
 	proc->modules = ms_modmap_share(point->modules);
 	int rc = mst_writer_process_forked(tr->writer, p, point->token, &proc->id);
+	if (rc >= 0)
+		rc = inherit_pause(tr, proc, point->is_paused, point->n_pauses);
 	point_free(point);
 	return rc;
 }
@@ -195,7 +244,10 @@ static int introduce_process(struct ms_translator *tr, struct ms_process *proc)
 		p.origin = MST_ORIGIN_EXEC;
 	else
 		p.origin = proc->pid == tr->first_pid ? MST_ORIGIN_START : MST_ORIGIN_ATTACH;
+	bool is_paused = a->hello.image == MS_IMAGE_FORKED && parent ? parent->is_paused : tr->is_paused;
 	rc = mst_writer_process(tr->writer, &p, &proc->id);
+	if (rc >= 0)
+		rc = inherit_pause(tr, proc, is_paused, tr->n_pauses);
 	return rc < 0 ? rc : tell_regions(tr, proc);
 }
 
@@ -405,6 +457,21 @@ static int tell_confined_child(struct ms_translator *tr, const struct ms_process
 	return mst_writer_process_end(tr->writer, id, &p);
 }
 
+/* A mark, pause or resume from the program itself. */
+static int tell_annotation(
+	struct ms_translator *tr, struct ms_tenant *t, const struct ms_item *item, uint64_t ns)
+{
+	const struct ms_note *note = item->note;
+	enum mst_annotation_kind kind = item->kind == MS_U_MARK	   ? MST_ANNOTATION_MARK
+					: item->kind == MS_U_PAUSE ? MST_ANNOTATION_PAUSE
+								   : MST_ANNOTATION_RESUME;
+	uint32_t name = 0;
+	if (kind != MST_ANNOTATION_MARK)
+		set_pause(t->process, kind == MST_ANNOTATION_PAUSE, MS_ITEM_STAMP(item->key));
+	int rc = kind == MST_ANNOTATION_MARK ? intern(tr, (const char *)&note->words[2], note->words[1], &name) : 0;
+	return rc < 0 ? rc : annotate(tr, kind, t->process, t->thread, name, ns);
+}
+
 static int tell_note(struct ms_translator *tr, struct ms_tenant *t, const struct ms_item *item, uint64_t ns)
 {
 	const struct ms_note *note = item->note;
@@ -425,6 +492,10 @@ static int tell_note(struct ms_translator *tr, struct ms_tenant *t, const struct
 		return tell_confined_child(tr, t->process, ns);
 	case MS_U_FORK:
 		return add_point(tr, t->process, note->words[1]);
+	case MS_U_MARK:
+	case MS_U_PAUSE:
+	case MS_U_RESUME:
+		return tell_annotation(tr, t, item, ns);
 	default:
 		return 0;
 	}
@@ -500,60 +571,100 @@ static int begin_realloc(struct ms_process *proc, const struct ms_tenant *t, con
 	return 0;
 }
 
-/* addr has been acquired, so every realloc under way of a block there has released it by now. */
+/* addr has been acquired, so every realloc under way of a block there has released it by now. During a pause the
+ * acquisition may have gone unseen, and the release of what was acquired tells of it. */
 static int split_reallocs(struct ms_translator *tr, struct ms_process *proc, uint64_t addr, uint64_t ns)
 {
 	for (size_t i = 0; i < proc->n_pending; i++) {
 		struct ms_pending *p = &proc->pending[i];
 		if (p->addr != addr || p->is_split)
 			continue;
+		p->is_split = true;
+		int rc = has_paused(proc) ? mst_writer_knows(tr->writer, proc->id, addr) : 1;
+		p->is_unknown = rc == 0;
 		/* At the place it had to come before: its own stamp is behind us. */
 		const struct ms_item begin = {.key = MS_ITEM_KEY(tr->last_stamp, false), .addr = addr};
-		int rc = tell(tr, p->tenant, &begin, MST_OP_REALLOC_BEGIN, ns);
+		if (rc > 0)
+			rc = tell(tr, p->tenant, &begin, MST_OP_REALLOC_BEGIN, ns);
 		if (rc < 0)
 			return rc;
-		p->is_split = true;
 	}
 	return 0;
 }
 
-/* Takes the matching begin away. False if there was none (lost, or dropped as too old); else *was_split. */
-static bool end_pending(
-	struct ms_process *proc, const struct ms_tenant *t, uint64_t old_addr, bool *was_split)
+/* What became of a realloc's begin before its end came. */
+enum begun { BEGUN_WHOLE, BEGUN_SPLIT, BEGUN_SPLIT_UNTOLD };
+
+/* Takes the matching begin away, if there is one (it may be lost). */
+static enum begun end_pending(struct ms_process *proc, const struct ms_tenant *t, uint64_t old_addr)
 {
 	for (size_t i = proc->n_pending; i-- > 0;) {
-		if (proc->pending[i].tenant != t || proc->pending[i].addr != old_addr)
+		struct ms_pending p = proc->pending[i];
+		if (p.tenant != t || p.addr != old_addr)
 			continue;
-		*was_split = proc->pending[i].is_split;
 		proc->pending[i] = proc->pending[--proc->n_pending];
-		return true;
+		return !p.is_split ? BEGUN_WHOLE : p.is_unknown ? BEGUN_SPLIT_UNTOLD : BEGUN_SPLIT;
 	}
-	return false;
+	return BEGUN_WHOLE;
+}
+
+/* A call in a pause, its realloc's BEGIN taken away: told if it releases a block that the trace knows. */
+static int tell_paused(struct ms_translator *tr, struct ms_tenant *t, struct ms_item *item, unsigned op,
+	enum begun begun, uint64_t ns)
+{
+	uint64_t released = item->flags & MS_UF_OLD ? item->old_addr : item->addr;
+	if (item->flags & MS_UF_FAILED || begun == BEGUN_SPLIT_UNTOLD ||
+		(mst_op_acquires(op) && !(item->flags & MS_UF_OLD)))
+		return 0;
+	int rc = begun == BEGUN_SPLIT ? 1 : mst_writer_knows(tr->writer, t->process->id, released);
+	item->node = MS_NODE_NONE;
+	return rc > 0 ? tell(tr, t, item, op, ns) : rc;
 }
 
 static int tell_call(struct ms_translator *tr, struct ms_tenant *t, struct ms_item *item, uint64_t ns)
 {
 	struct ms_process *proc = t->process;
+	enum begun begun = BEGUN_WHOLE;
 	unsigned op = item->kind;
 	bool is_failed = item->flags & MS_UF_FAILED;
 	if (op == MST_OP_REALLOC_BEGIN)
 		return begin_realloc(proc, t, item);
 	if (item->flags & MS_UF_OLD) {
-		bool was_split = false;
-		end_pending(proc, t, item->old_addr, &was_split);
-		if (was_split && op == MST_OP_REALLOC_FREE)
+		begun = end_pending(proc, t, item->old_addr);
+		if (begun != BEGUN_WHOLE && op == MST_OP_REALLOC_FREE)
 			return 0; /* all of it has been told */
-		if (was_split && !is_failed)
+		if (begun != BEGUN_WHOLE && !is_failed)
 			op = MST_OP_REALLOC_END;
 		if (op == MST_OP_REALLOC_FREE)
 			item->addr = item->old_addr;
 	}
-	if (proc->n_pending && !is_failed && mst_op_acquires(op)) {
+	if (proc->n_pending && !is_failed && (mst_op_acquires(op) || has_paused(proc))) {
 		int rc = split_reallocs(tr, proc, item->addr, ns);
 		if (rc < 0)
 			return rc;
 	}
+	if (is_in_pause(proc, MS_ITEM_STAMP(item->key)))
+		return tell_paused(tr, t, item, op, begun, ns);
 	return tell(tr, t, item, op, ns);
+}
+
+int ms_translate_annotation(struct ms_translator *tr, enum mst_annotation_kind kind, struct ms_process *proc,
+	const char *name, size_t name_len, uint64_t stamp)
+{
+	bool is_pause = kind == MST_ANNOTATION_PAUSE;
+	uint32_t id = 0;
+	int rc = proc && !proc->id ? introduce_process(tr, proc) : intern(tr, name, name_len, &id);
+	if (rc < 0)
+		return rc;
+	if (proc) {
+		set_pause(proc, is_pause, stamp);
+	} else if (kind != MST_ANNOTATION_MARK) {
+		tr->is_paused = is_pause;
+		tr->n_pauses++;
+		for (struct ms_process *p = tr->processes; p; p = p->next)
+			set_pause(p, is_pause, stamp);
+	}
+	return annotate(tr, kind, proc, 0, id, ms_clock_ns(tr->clock, stamp));
 }
 
 int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item)
@@ -622,7 +733,8 @@ int ms_translate_thread_end(
 		rc = tell_lost(tr, t, lost_events, lost_bytes, now_ns, now_ns);
 	if (rc >= 0 && t->faults) /* how many went, nobody knows */
 		rc = mst_writer_loss(tr->writer, t->thread, now_ns, now_ns, 0, 0, MST_LOSS_TORN);
-	return rc < 0 ? rc : update_thread(tr, t, ms_clock_ns(tr->clock, t->end_stamp));
+	uint64_t end_ns = t->end_stamp == UINT64_MAX ? UINT64_MAX : ms_clock_ns(tr->clock, t->end_stamp);
+	return rc < 0 ? rc : update_thread(tr, t, end_ns);
 }
 
 int ms_translate_process_end(

@@ -2,7 +2,8 @@
  *
  * What it does on the way: introduces processes and threads when their first item comes; turns raw return
  * addresses into (module, offset) by the map of that moment; makes one event of a realloc's two units unless
- * another thread took the old block's address in between; remembers fork points until a child claims them. */
+ * another thread took the old block's address in between; remembers fork points until a child claims them; leaves
+ * out what is acquired during a pause (FORMAT.md "API"). */
 #ifndef MS_TRANSLATE_H
 #define MS_TRANSLATE_H
 
@@ -19,6 +20,8 @@ struct ms_translator {
 	struct ms_process *processes; /* all there ever were, newest first; the session's list */
 	uint32_t first_pid;
 	struct ms_fork_point *points; /* unclaimed, newest first */
+	bool is_paused;		      /* as said last for all processes */
+	uint64_t n_pauses;	      /* pauses and resumes said for all */
 	uint64_t last_stamp;	      /* of the order so far */
 	uint64_t sampled_ns;	      /* time of the last sample */
 	uint64_t n_late;
@@ -44,8 +47,13 @@ int ms_translate_sample(struct ms_translator *tr, struct mst_sample *sample, uin
 /* What being recorded has cost an image, now. */
 int ms_translate_costs(struct ms_translator *tr, struct ms_process *proc, uint64_t lost_events);
 
+/* Something is said from outside at this place of the order: a mark with its name, or a pause or resume of all
+ * processes, or (not a mark) of one. 0 or the writer's error. */
+int ms_translate_annotation(struct ms_translator *tr, enum mst_annotation_kind kind, struct ms_process *proc,
+	const char *name, size_t name_len, uint64_t stamp);
+
 /* The thread has ended and its last item was translated. `slot_lost_*`: what its slot counted as lost and no
- * unit has told. 0 or the writer's error. */
+ * unit has told. With an end_stamp of UINT64_MAX the thread still runs. 0 or the writer's error. */
 int ms_translate_thread_end(
 	struct ms_translator *tr, struct ms_tenant *t, uint64_t lost_events, uint64_t lost_bytes);
 /* The image has ended, or the recording. The same. */

@@ -16,6 +16,13 @@ size_t ms_unit_other_words(const uint64_t *w, size_t n)
 {
 	size_t words = 0;
 	switch (MS_UNIT_KIND(w[0])) {
+	case MS_U_MARK:
+		words = n > 1 && w[1] <= MS_MARK_MAX ? 2 + (w[1] + 7) / 8 : 0;
+		break;
+	case MS_U_PAUSE:
+	case MS_U_RESUME:
+		words = 1;
+		break;
 	case MS_U_MODULE:
 		return module_words(w, n);
 	case MS_U_UNMODULE:

@@ -85,7 +85,12 @@ enum ms_unit_kind {
 	MS_U_CONFINED_FORK = 80, /* word 1 = 0: the next call of this thread is fork, in a sandbox: the child will not come */
 	MS_U_FORK = 69,     /* word 1 = fork id: the next call of this thread is fork; a child's hello names the id */
 	MS_U_MAP_BEGIN = 70, /* word 1 = MS_MAP_ADDR of a call of the mapping layer that begins: it may unmap */
+	MS_U_MARK = 74,     /* word 1 = length of the name, 0..MS_MARK_MAX; then its bytes, padded to 8 */
+	MS_U_PAUSE = 75,    /* from here on this process is not recorded: see control.paused */
+	MS_U_RESUME = 76,
 };
+
+#define MS_MARK_MAX 255u
 
 /* A module is announced by some thread, and that published, before any thread uses an address in it. */
 struct ms_unit_module {
@@ -163,7 +168,8 @@ struct ms_control {
 	_Atomic uint32_t free_gen;        /* futex: raised whenever chunks or slots are freed */
 	_Atomic uint32_t recorder_asleep; /* futex: 1 while msrecord sleeps in its poll; writers wake it at half backlog */
 	_Atomic uint32_t detached;        /* msrecord has ended this recording: go silent */
-	uint8_t pad1[40];
+	_Atomic uint32_t paused;          /* written by the program, too: see below */
+	uint8_t pad1[36];
 	/* written by the program; a cache line of its own */
 	_Atomic uint32_t slots_high;      /* slots 0..slots_high-1 have been used */
 	_Atomic uint32_t live_slots;      /* raised by a claim, lowered by msrecord's release */
@@ -176,6 +182,12 @@ struct ms_control {
 _Static_assert(offsetof(struct ms_control, heartbeat_ns) == 64, "own line");
 _Static_assert(offsetof(struct ms_control, slots_high) == 128, "own line");
 _Static_assert(sizeof(struct ms_control) == MS_PAGE, "one page");
+
+/* Pauses. What is recorded is decided by msrecord, by stamps: at a pause it drops the acquisitions behind it, and keeps
+ * the releases of blocks that the trace knows. control.paused only spares the program the work: who finds it set
+ * lets acquisitions through unseen, and releases too if this image has never recorded anything; who does not
+ * find out does no harm. msrecord sets it after it has taken the stamp of a pause, and clears it before it takes that
+ * of a resume; a thread that says MS_U_PAUSE or MS_U_RESUME sets or clears it after that unit is published. */
 
 #define MS_BITMAP_WORDS (MS_MAX_CHUNKS / 64)
 

@@ -69,6 +69,7 @@ static COLD bool make_room(struct ms_thread *t, size_t words)
 	_Atomic uint64_t *stall_ns = &t->writer.slot->stall_ns;
 	uint64_t start_ns = 0;
 	bool has_room = false;
+	ms_pause_notice();
 	for (;;) {
 		if (ms_session_is_over()) {
 			ms_go_silent();
@@ -144,7 +145,8 @@ static bool send_note(struct ms_thread *t, enum ms_unit_kind kind, const uint64_
 	if (!u)
 		return false;
 	u[0] = MS_UNIT_HEAD(kind, ms_session_stamp(MS_RELEASING));
-	memcpy(u + 1, words, n * sizeof(*words));
+	for (size_t i = 0; i < n; i++)
+		u[i + 1] = words[i];
 	if (!(ms_tls.guard & MS_GUARD_ASIDE) && MS_UNLIKELY(has_side(t)))
 		commit_note_with_side(t, u, n + 1);
 	else
@@ -432,7 +434,8 @@ static void record(struct ms_thread *t, uintptr_t guard, const struct ms_event *
 static void record_any(
 	const struct ms_call *call, const struct ms_event *ev, bool has_stack, enum ms_moment moment)
 {
-	has_stack = has_stack && ms_session.stack_depth;
+	has_stack = has_stack && ms_session.stack_depth &&
+		    atomic_load_explicit(&ms_image_page.is_recording, memory_order_relaxed);
 	if (ms_call_is_aside(call))
 		record_aside(call, ev, has_stack, moment);
 	else
@@ -609,13 +612,24 @@ void ms_emit_begin(const struct ms_call *call, const void *p)
 	record_any(call, &ev, false, MS_RELEASING);
 }
 
-void ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n)
+bool ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n)
 {
 	guard_record(call->mine);
-	send_note(call->thread, kind, words, n);
+	bool is_sent = send_note(call->thread, kind, words, n);
 	guard_rest(call->mine);
 	if (!ms_call_is_aside(call) && has_side(call->thread))
 		settle_side(call->thread, call->mine);
+	return is_sent;
+}
+
+bool ms_emit_annotation(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n)
+{
+	bool is_sent = ms_emit_note(call, kind, words, n);
+	if (!is_sent && !ms_call_is_aside(call))
+		count_lost(call->thread, 1, 0);
+	else if (!is_sent)
+		atomic_fetch_add(&call->thread->side.n_dropped, 1);
+	return is_sent;
 }
 
 void ms_emit_thread_name(const struct ms_call *call)

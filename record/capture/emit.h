@@ -71,7 +71,9 @@ void ms_emit_begin(const struct ms_call *call, const void *p);
 
 /* Units that are no heap calls, for a hook that is at rest (the first three) or inside an unwind (a module
  * that was just met). What can not be sent is dropped: a module is sent again later. */
-void ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n);
+bool ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n);
+/* The same for marks and pauses: what can not be sent is counted as an event lost. */
+bool ms_emit_annotation(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n);
 void ms_emit_thread_name(const struct ms_call *call);
 void ms_emit_unloaded_modules(const struct ms_call *call);
 void ms_emit_module(const struct dl_find_object *found);

@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 
 #define ENTER(call) MS_LIKELY(ms_enter(call, __builtin_frame_address(0)))
+#define ENTER_FOR(call, need) MS_LIKELY(ms_enter_for(call, __builtin_frame_address(0), need))
 
 /* ---- what the hooks share ---- */
 
@@ -159,7 +160,7 @@ struct realloc_call {
 
 static inline __attribute__((always_inline)) void realloc_begin(struct realloc_call *r)
 {
-	r->is_recorded = ENTER(&r->call);
+	r->is_recorded = ENTER_FOR(&r->call, r->old ? MS_NEED_HISTORY : MS_NEED_RECORDING);
 	if (!r->is_recorded || !r->old)
 		return;
 	ms_emit_begin(&r->call, r->old);
@@ -268,7 +269,7 @@ static __attribute__((noinline)) void release(struct ms_event ev, void *p, const
 	struct ms_call call;
 	if (!p || ms_boot_owns(p))
 		return;
-	if (!ms_enter(&call, frame)) {
+	if (!ms_enter_for(&call, frame, MS_NEED_HISTORY)) {
 		ms_real.free(p);
 		return;
 	}
@@ -326,7 +327,7 @@ HOOK int dlclose(void *handle)
 	int rc = real(handle);
 	ms_unwind_dlclose_end();
 	ms_operators_check_loaded();
-	if (ENTER(&call)) {
+	if (ENTER_FOR(&call, MS_NEED_NOTHING)) {
 		ms_emit_unloaded_modules(&call);
 		ms_leave(&call);
 	}
@@ -375,7 +376,7 @@ HOOK int pthread_setname_np(pthread_t thread, const char *name)
 	int (*real)(pthread_t, const char *) =
 		(int (*)(pthread_t, const char *))ms_real_find(&real_setname, "pthread_setname_np");
 	int rc = real(thread, name);
-	if (rc == 0 && thread == pthread_self() && ENTER(&call)) {
+	if (rc == 0 && thread == pthread_self() && ENTER_FOR(&call, MS_NEED_HISTORY)) {
 		ms_emit_thread_name(&call);
 		ms_leave(&call);
 	}

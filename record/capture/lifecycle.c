@@ -106,6 +106,50 @@ static bool is_on_loan(void)
 	return ms_rawcall(SYS_kcmp, pid, parent, KCMP_VM, 0, 0, 0) <= 0;
 }
 
+/* ---- pauses ---- */
+
+/* What this image knew last, and what the image it was forked from knew then: not in the page that forks clear. */
+static _Atomic bool was_paused;
+/* Something may have been recorded in this image or before its forks: releases matter. */
+static _Atomic bool has_history;
+
+static void know_pause(bool is_paused)
+{
+	atomic_store_explicit(&was_paused, is_paused, memory_order_relaxed);
+	if (!is_paused)
+		atomic_store_explicit(&has_history, true, memory_order_relaxed);
+	atomic_store_explicit(&ms_image_page.is_recording, !is_paused, memory_order_relaxed);
+}
+
+bool ms_pause_notice(void)
+{
+	bool is_paused = atomic_load_explicit(&ms_session.segment.control->paused, memory_order_relaxed);
+	if (is_paused == atomic_load_explicit(&ms_image_page.is_recording, memory_order_relaxed))
+		know_pause(is_paused);
+	return is_paused;
+}
+
+void ms_pause_set(bool is_paused)
+{
+	atomic_store(&ms_session.segment.control->paused, is_paused);
+	know_pause(is_paused);
+}
+
+/* In a session just opened. A forked image goes on as its parent did, whatever holds for new ones; if that was paused,
+ * msrecord knows better whether it still is. */
+static void adopt_pause(bool is_forked)
+{
+	if (is_forked && !atomic_load(&was_paused))
+		atomic_store(&ms_session.segment.control->paused, 0);
+	know_pause(atomic_load(&ms_session.segment.control->paused));
+}
+
+static bool is_needed(const struct ms_call *call)
+{
+	return !ms_pause_notice() || call->need == MS_NEED_NOTHING ||
+	       (call->need == MS_NEED_HISTORY && atomic_load_explicit(&has_history, memory_order_relaxed));
+}
+
 /* ---- attaching ---- */
 
 /* The page must read as zero in fork children, or they would write into the parent's stream. */
@@ -139,6 +183,7 @@ static void attach_image(void)
 		ms_thread_inherit();
 	ms_unwind_on_module(ms_emit_module);
 	atomic_fetch_add(&ms_session.segment.control->unslotted_events, atomic_exchange(&n_unattached, 0));
+	adopt_pause(is_forked);
 	atomic_store(&ms_image_page.is_attached, 1);
 }
 
@@ -192,6 +237,15 @@ static void claim_thread(struct ms_call *call)
 	ms_tls.guard = 0;
 }
 
+/* Nothing stands in the way any more. */
+static bool enter_at_last(struct ms_call *call)
+{
+	call->thread = ms_tls.thread;
+	ms_tls.guard = call->mine;
+	atomic_signal_fence(memory_order_seq_cst);
+	return true;
+}
+
 enum ms_met ms_meet_guard(uintptr_t frame)
 {
 	uintptr_t guard = ms_tls.guard;
@@ -222,7 +276,7 @@ static bool enter_nested(struct ms_call *call)
 	struct ms_thread *t = ms_tls.thread;
 	switch (ms_meet_guard(call->mine)) {
 	case MS_MET_NOTHING:
-		return ms_enter(call, (void *)call->mine);
+		return ms_enter_for(call, (void *)call->mine, call->need);
 	case MS_MET_CALLER:
 		return let_through(call);
 	case MS_MET_LOST:
@@ -245,7 +299,7 @@ static void attach_thread(struct ms_call *call)
 	uint64_t mask = ms_signals_block();
 	if (!atomic_load(&ms_image_page.is_attached))
 		ensure_image();
-	if (atomic_load(&ms_image_page.is_attached) && !ms_tls.thread)
+	if (atomic_load(&ms_image_page.is_attached) && !ms_tls.thread && is_needed(call))
 		claim_thread(call);
 	ms_signals_restore(mask);
 }
@@ -255,7 +309,8 @@ struct ms_thread *ms_thread_ready(uintptr_t frame)
 	struct ms_call call = {.mine = frame};
 	if (atomic_load_explicit(&ms_is_silent, memory_order_relaxed) || !ms_real_prepare() || !ms_libc_is_known())
 		return NULL;
-	if (atomic_load(&ms_image_page.is_attached) && (ms_tls.thread || ms_tls.slotless_calls))
+	if (atomic_load(&ms_image_page.is_attached) &&
+		(ms_tls.thread || ms_tls.slotless_calls || !is_needed(&call)))
 		return ms_tls.thread;
 	if (is_on_loan())
 		return NULL;
@@ -268,13 +323,18 @@ bool ms_enter_slow(struct ms_call *call)
 	/* First, for an unrecorded process comes here with every call. */
 	if (atomic_load_explicit(&ms_is_silent, memory_order_relaxed) || !ms_real_prepare())
 		return let_through(call);
+	bool is_attached = atomic_load_explicit(&ms_image_page.is_attached, memory_order_acquire);
+	if (is_attached && !is_needed(call))
+		return let_through(call);
 	if (!ms_libc_is_known()) {
 		ms_go_silent();
 		return let_through(call);
 	}
 	if (ms_tls.guard)
 		return enter_nested(call);
-	if (atomic_load(&ms_image_page.is_attached) && ms_tls.slotless_calls)
+	if (is_attached && ms_tls.thread)
+		return enter_at_last(call);
+	if (is_attached && ms_tls.slotless_calls)
 		return lose_unslotted(call);
 	if (!ms_may_ask() && !atomic_load(&ms_image_page.is_attached)) {
 		ms_go_silent(); /* a child: its parent has told of it */
@@ -285,11 +345,9 @@ bool ms_enter_slow(struct ms_call *call)
 		return let_through(call);
 	}
 	attach_thread(call);
-	if (!atomic_load(&ms_image_page.is_attached))
+	if (!atomic_load(&ms_image_page.is_attached) || !is_needed(call))
 		return let_through(call);
-	if (!ms_tls.thread)
-		return lose_unslotted(call);
-	return ms_enter(call, (void *)call->mine);
+	return ms_tls.thread ? enter_at_last(call) : lose_unslotted(call);
 }
 
 /* ---- fork ---- */
@@ -299,7 +357,7 @@ static void before_fork(void)
 {
 	static _Atomic uint32_t n_forks;
 	struct ms_call call;
-	if (ms_tls.guard || !ms_enter(&call, __builtin_frame_address(0)))
+	if (ms_tls.guard || !ms_enter_for(&call, __builtin_frame_address(0), MS_NEED_NOTHING))
 		return;
 	if (!ms_may_ask()) {
 		uint64_t nothing = 0;

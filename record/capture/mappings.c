@@ -25,7 +25,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ENTER(call) MS_LIKELY(ms_enter(call, __builtin_frame_address(0)))
+/* Also while the recording is paused: a region that is unmapped meanwhile must not be taken for one that is there. */
+#define ENTER(call) MS_LIKELY(ms_enter_for(call, __builtin_frame_address(0), MS_NEED_NOTHING))
 
 enum { PATH_BYTES = 1024, LINK_BYTES = 32 };
 
@@ -107,7 +108,7 @@ static __attribute__((noinline)) void tell_file(const struct ms_call *call, cons
 static void *map(void *addr, size_t length, int prot, int flags, int fd, off_t offset, const void *frame)
 {
 	struct ms_call call;
-	if (!ms_enter(&call, frame))
+	if (!ms_enter_for(&call, frame, MS_NEED_NOTHING))
 		return ms_real.mmap(addr, length, prot, flags, fd, offset);
 	void *p = ms_real.mmap(addr, length, prot, flags, fd, offset);
 	const uint64_t more[MS_MAP_WORDS] = {

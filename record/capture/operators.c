@@ -138,7 +138,7 @@ void ms_operator_released(const struct ms_call *call, const struct ms_event *ev)
 static struct ms_call call_of(struct ms_thread *t)
 {
 	uintptr_t mine = t->op.frame | (t->op.saved & MS_GUARD_PHASE ? MS_GUARD_ASIDE : 0);
-	return (struct ms_call){t, mine, t->op.saved};
+	return (struct ms_call){.thread = t, .mine = mine, .saved = t->op.saved};
 }
 
 static void tell_new(struct ms_thread *t, const void *p, uint32_t error)

@@ -20,6 +20,7 @@ _Atomic uint32_t ms_is_silent;
 void ms_go_silent(void)
 {
 	atomic_store(&ms_is_silent, 1);
+	atomic_store(&ms_image_page.is_recording, 0);
 	atomic_store(&ms_image_page.is_attached, 0);
 }
 

@@ -97,6 +97,7 @@ _Static_assert(sizeof(struct ms_tls) <= 48, "static TLS is scarce");
 
 /* A page the kernel clears in a fork child. Zero therefore means: not attached yet, or not any more. */
 struct ms_image_page {
+	_Atomic uint32_t is_recording; /* attached, and not paused as far as this image has noticed */
 	_Atomic uint32_t is_attached;
 	_Atomic uint32_t is_attaching;
 } __attribute__((aligned(4096)));
@@ -110,11 +111,24 @@ void ms_go_silent(void);
 /* The socket of the recorder that this process belongs to, or NULL. (lifecycle.c) */
 const char *ms_recorder_path(void);
 
+/* What a hook is for while the recording is paused. */
+enum ms_need {
+	MS_NEED_RECORDING, /* acquisitions: nothing */
+	MS_NEED_HISTORY,   /* releases: if there may be blocks that the trace knows */
+	MS_NEED_NOTHING,   /* what has to be told in any case */
+};
+
 /* One hook on its way. */
 struct ms_call {
 	struct ms_thread *thread; /* NULL: let the call through unseen */
 	uintptr_t mine, saved;	  /* the guard while the hook is at rest, and what it was before */
+	enum ms_need need;
 };
+
+/* Looks whether the recording is paused, which the fast path learns by and by, and says so. (lifecycle.c) */
+bool ms_pause_notice(void);
+/* The calling thread has told of a pause or a resume. */
+void ms_pause_set(bool is_paused);
 
 /* Decides about a call that the fast path does not cover: first calls, nested ones, after a fork, untraced
  * processes. Fills *call; false if call->thread is NULL. (lifecycle.c) */
@@ -129,7 +143,7 @@ struct ms_thread *ms_thread_ready(uintptr_t frame);
 static inline struct ms_thread *ms_enter_fast(const void *frame)
 {
 	struct ms_thread *t = ms_tls.thread;
-	if (MS_UNLIKELY(!atomic_load_explicit(&ms_image_page.is_attached, memory_order_relaxed) || !t ||
+	if (MS_UNLIKELY(!atomic_load_explicit(&ms_image_page.is_recording, memory_order_relaxed) || !t ||
 			ms_tls.guard))
 		return NULL;
 	ms_tls.guard = (uintptr_t)frame;
@@ -145,12 +159,19 @@ static inline void ms_leave_fast(void)
 
 /* Enters a hook; `frame` is __builtin_frame_address(0) of the interposed function. False: call through,
  * record nothing, do not leave. */
-static inline bool ms_enter(struct ms_call *call, const void *frame)
+static inline bool ms_enter_for(struct ms_call *call, const void *frame, enum ms_need need)
 {
+	call->need = need;
 	call->mine = (uintptr_t)frame;
 	call->saved = 0;
 	call->thread = ms_enter_fast(frame);
 	return MS_LIKELY(call->thread != NULL) || ms_enter_slow(call);
+}
+
+/* The same for a hook that acquires: let through while the recording is paused. */
+static inline bool ms_enter(struct ms_call *call, const void *frame)
+{
+	return ms_enter_for(call, frame, MS_NEED_RECORDING);
 }
 
 static inline void ms_leave(const struct ms_call *call)

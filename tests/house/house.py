@@ -24,6 +24,7 @@ MAY_SEE = {
     "libmstrace": (["libmstrace", "libmstrace/include"], {"zstd.h", "zstd_errors.h", "xxhash.h"}),
     "libmstrace/cli": (["libmstrace/cli", "libmstrace/include"], set()),
     "record/capture": (["record/capture", "record/wire.h", "record/arena.h"], set()),
+    "record/capture/include/mstrace": ([], set()),
     "record/symbols": (["record/symbols"], THIRD_PARTY - {"zstd.h", "zstd_errors.h", "xxhash.h"}),
     "record": (["record", "record/symbols", "libmstrace/include", "libmstrace/cli"], set()),
     "msdump": (["msdump", "libmstrace/include", "libmstrace/cli"], set()),

@@ -179,6 +179,180 @@ static void realloc_is_split_when_its_old_place_is_taken_in_between(void **state
 	done(&f, &o);
 }
 
+/* ---- pauses ---- */
+
+static void put_pause(struct fixture *f, int thread, bool is_pause)
+{
+	const uint64_t word = is_pause ? MS_U_PAUSE : MS_U_RESUME;
+	put_note(f, thread, &word, 1);
+}
+
+static void say(struct fixture *f, enum mst_annotation_kind kind, const char *name)
+{
+	assert_int_equal(ms_translate_annotation(&f->tr, kind, NULL, name, strlen(name), ++f->now), 0);
+}
+
+static void in_a_pause_only_ends_of_known_blocks_are_told(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	put_malloc(&f, 0, 0x1000);
+	put_malloc(&f, 0, 0x2000);
+	put_malloc(&f, 0, 0x3000);
+	put_pause(&f, 0, true);
+	put_malloc(&f, 0, 0x4000); /* left out */
+	put(&f, 0, (struct ms_item){.kind = MST_OP_MALLOC, .size = 5, .flags = MS_UF_FAILED, .err = 12}); /* as well */
+	put_free(&f, 1, 0x1000);   /* known: by whatever thread */
+	put_malloc(&f, 1, 0x1000); /* left out, at a known place */
+	put_free(&f, 0, 0x1000);   /* of what was left out */
+	put_begin(&f, 0, 0x2000);
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x2000, 0x5000, 0);
+	put_begin(&f, 0, 0x4000);
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x4000, 0x2000, 0); /* of what was left out */
+	put_begin(&f, 0, 0x5000);
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x5000, 0, MS_UF_FAILED);
+	put_begin(&f, 0, 0x3000);
+	put_outcome(&f, 0, MST_OP_REALLOC_FREE, 0x3000, 0, 0);
+	put_pause(&f, 1, false);
+	put_free(&f, 0, 0x5000);
+	put_free(&f, 0, 0x2000); /* not known: told as foreign */
+	put_malloc(&f, 0, 0x2000);
+	finish(&f, &o);
+	assert_int_equal(o.n, 9);
+	assert_int_equal(o.ev[3].op, MST_OP_FREE);
+	assert_int_equal(o.ev[3].freed, 1);
+	assert_int_equal(o.ev[3].stack, MST_STACK_NONE);
+	assert_int_equal(o.ev[4].op, MST_OP_REALLOC);
+	assert_int_equal(o.ev[4].freed, 2);
+	assert_int_equal(o.ev[5].op, MST_OP_REALLOC_FREE);
+	assert_int_equal(o.ev[5].freed, 3);
+	assert_int_equal(o.ev[6].freed, 4);
+	assert_true(o.ev[7].flags & MST_EV_FOREIGN);
+	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 1);
+	assert_int_equal(mst_reader_end(o.r)->overlaps, 0);
+	assert_int_equal(mst_reader_n_annotations(o.r), 2);
+	assert_int_equal(mst_reader_annotation(o.r, 0)->event, 3);
+	assert_int_equal(mst_reader_annotation(o.r, 0)->process, 1);
+	assert_int_equal(mst_reader_annotation(o.r, 1)->event, 6);
+	assert_int_equal(mst_reader_annotation(o.r, 1)->thread, o.ev[3].thread);
+	done(&f, &o);
+}
+
+/* Another thread gets the old place of a realloc that is under way, unseen, and frees it: that is not the end of the old
+ * block, which the realloc has moved. */
+static void release_in_a_pause_splits_a_realloc_like_the_acquisition_nobody_saw(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	put_malloc(&f, 0, 0x1000);
+	put_pause(&f, 0, true);
+	put_begin(&f, 0, 0x1000);
+	put_free(&f, 1, 0x1000);
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
+	put_begin(&f, 0, 0x7000); /* not known: all of it is left out */
+	put_free(&f, 1, 0x7000);
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x7000, 0x8000, 0);
+	put_begin(&f, 0, 0x2000);
+	put_free(&f, 1, 0x2000);
+	put_pause(&f, 0, false);
+	put_outcome(&f, 0, MST_OP_REALLOC, 0x2000, 0x3000, 0); /* ends behind the resume */
+	put_free(&f, 0, 0x3000);
+	finish(&f, &o);
+	assert_int_equal(o.n, 6);
+	assert_int_equal(o.ev[1].op, MST_OP_REALLOC_BEGIN);
+	assert_int_equal(o.ev[1].freed, 1);
+	assert_int_equal(o.ev[2].op, MST_OP_REALLOC_END);
+	assert_int_equal(o.ev[3].op, MST_OP_REALLOC_BEGIN);
+	assert_int_equal(o.ev[3].freed, 2);
+	assert_int_equal(o.ev[4].op, MST_OP_REALLOC_END);
+	assert_int_equal(o.ev[5].freed, 3);
+	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 0);
+	done(&f, &o);
+}
+
+static void late_calls_are_judged_by_when_they_were_made(void **state)
+{
+	struct ms_item item = {.kind = MST_OP_MALLOC, .size = 10};
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	f.now = 10;
+	put_malloc(&f, 0, 0x1000); /* 11 */
+	f.now = 20;
+	put_pause(&f, 0, true);
+	f.now = 30;
+	put_pause(&f, 0, false);
+	f.now = 40;
+	put_malloc(&f, 0, 0x2000);
+	item.key = MS_ITEM_KEY(15, true); /* before the pause */
+	item.addr = 0x3000;
+	assert_int_equal(ms_translate(&f.tr, &f.t[1]->queue, &item), 0);
+	item.key = MS_ITEM_KEY(25, true); /* in it */
+	item.addr = 0x4000;
+	assert_int_equal(ms_translate(&f.tr, &f.t[1]->queue, &item), 0);
+	finish(&f, &o);
+	assert_int_equal(o.n, 3);
+	assert_int_equal(o.ev[2].addr, 0x3000);
+	assert_true(o.ev[2].flags & MST_EV_LATE);
+	done(&f, &o);
+}
+
+static void pauses_of_all_hold_for_those_who_come(void **state)
+{
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_NEW, 0);
+	say(&f, MST_ANNOTATION_PAUSE, "");
+	put_malloc(&f, 0, 0x1000);
+	put_pause(&f, 0, false); /* the first one alone */
+	put_malloc(&f, 0, 0x2000);
+	put_malloc(&f, 2, 0x3000); /* left out */
+	say(&f, MST_ANNOTATION_MARK, "here");
+	say(&f, MST_ANNOTATION_RESUME, "");
+	put_malloc(&f, 2, 0x4000);
+	finish(&f, &o);
+	assert_int_equal(o.n, 2);
+	assert_int_equal(o.ev[0].addr, 0x2000);
+	assert_int_equal(o.ev[1].addr, 0x4000);
+	assert_int_equal(mst_reader_n_annotations(o.r), 4);
+	assert_int_equal(mst_reader_annotation(o.r, 1)->process, 1);
+	assert_int_equal(mst_reader_annotation(o.r, 2)->kind, MST_ANNOTATION_MARK);
+	assert_string_equal(mst_reader_string(o.r, mst_reader_annotation(o.r, 2)->name, &(size_t){0}), "here");
+	done(&f, &o);
+}
+
+static void child_of_a_paused_process_is_paused_and_frees_what_it_inherits(void **state)
+{
+	const uint64_t fork_unit[2] = {MS_UNIT_HEAD(MS_U_FORK, 0), 7};
+	struct fixture f;
+	struct outcome o;
+	(void)state;
+	set_up(&f, MS_IMAGE_FORKED, 7);
+	put_malloc(&f, 0, 0x1000);
+	put_pause(&f, 0, true);
+	put_note(&f, 0, fork_unit, 2);
+	put_pause(&f, 0, false);
+	put_malloc(&f, 2, 0x5000); /* left out */
+	put_free(&f, 2, 0x1000);
+	put_free(&f, 2, 0x5000); /* left out */
+	put_malloc(&f, 0, 0x2000);
+	finish(&f, &o);
+	assert_int_equal(o.n, 3);
+	assert_int_equal(o.ev[1].op, MST_OP_FREE);
+	assert_true(o.ev[1].flags & MST_EV_INHERITED);
+	assert_int_equal(o.ev[2].addr, 0x2000);
+	assert_int_equal(mst_reader_n_annotations(o.r), 3);
+	assert_int_equal(mst_reader_annotation(o.r, 2)->kind, MST_ANNOTATION_PAUSE); /* the child's own */
+	assert_int_equal(mst_reader_annotation(o.r, 2)->process, 2);
+	done(&f, &o);
+}
+
 static void realloc_to_nothing_is_split_as_well(void **state)
 {
 	struct fixture f;
@@ -400,6 +574,11 @@ int main(void)
 		cmocka_unit_test(both_halves_of_a_realloc_are_one_event),
 		cmocka_unit_test(realloc_is_split_when_its_old_place_is_taken_in_between),
 		cmocka_unit_test(realloc_to_nothing_is_split_as_well),
+		cmocka_unit_test(in_a_pause_only_ends_of_known_blocks_are_told),
+		cmocka_unit_test(release_in_a_pause_splits_a_realloc_like_the_acquisition_nobody_saw),
+		cmocka_unit_test(late_calls_are_judged_by_when_they_were_made),
+		cmocka_unit_test(pauses_of_all_hold_for_those_who_come),
+		cmocka_unit_test(child_of_a_paused_process_is_paused_and_frees_what_it_inherits),
 		cmocka_unit_test(failed_or_unfinished_realloc_leaves_its_block),
 		cmocka_unit_test(realloc_within_a_realloc_of_one_thread_keeps_them_apart),
 		cmocka_unit_test(same_address_belongs_to_the_module_loaded_at_that_time),
