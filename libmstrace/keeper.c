@@ -9,8 +9,8 @@
 #include "problem.h"
 #include "trim.h"
 
-#define BASES 4u /* the bound is at least so many times the base: dictionaries and checkpoint */
-#define REST 4u  /* a copy for the sake of time begins no sooner than so many times as long as the last one took */
+#define BASES 8u /* the bound is at least so many times the base, dictionaries and checkpoint: else all is copying */
+#define REST 2u  /* a copy for the sake of time begins no sooner than so many times as long as the last one took */
 
 struct mst_keeper {
 	struct mst_keep keep;
@@ -52,11 +52,11 @@ int mst_keeper_new(const struct mst_keep *keep, struct mst_keeper **out)
 
 /* ---- the bound -------------------------------------------------------------------------------------------- */
 
-/* How the bytes allowed are shared out: with L the bound and b the base, a copy begins at 0.55 L - 0.2 b, keeps
+/* How the bytes allowed are shared out: with L the bound and b the base, a copy begins at 0.5 L - 0.2 b, keeps
  * 0.2 (L - 2 b) besides the base, and the output waits for it when both files come to 0.95 L. */
 static uint64_t begin_at(const struct mst_keeper *k)
 {
-	return k->kept.limit_bytes / 20 * 11 - k->base / 5;
+	return k->kept.limit_bytes / 2 - k->base / 5;
 }
 
 static uint64_t kept_bytes(const struct mst_keeper *k)

@@ -66,8 +66,8 @@ static const struct ms_opt option_table[] = {
 	MS_OPT_STRING(0, "keep-last", struct options, kept, "SIZE|TIME",
 		"flight recorder: drop the oldest events, so that the trace, with the copy that replaces it from "
 		"time to time, stays within SIZE and has the most recent fifth of it at least; or so that it "
-		"covers the last TIME and at most little more than twice that. What the dropped events left alive "
-		"stays known, with its call stacks"),
+		"covers the last TIME and about as much again. What the dropped events left alive stays known, "
+		"with its call stacks; SIZE should be eight times what these take, or becomes so"),
 	MS_OPT_FLAG(0, "no-symbols", struct options, has_no_symbols,
 		"do not look up function names at the end; addresses are kept"),
 	MS_OPT_GROUP("What is recorded"),

@@ -420,7 +420,7 @@ struct mst_writer;
  * time, in a thread of its own, the writer copies dictionaries, checkpoint and the frames to be kept to a new file,
  * which then takes the place of the old one. Both functions are called in the writer's threads. */
 struct mst_keep {
-	uint64_t bytes;   /* trace and copy together stay within so much; 0 = no bound. Raised to four times the
+	uint64_t bytes;   /* trace and copy together stay within so much; 0 = no bound. Raised to eight times the
 			     dictionaries and the checkpoint if these need it (mst_kept) */
 	uint64_t time_ns; /* keep at least the events of so much time; 0 = no bound */
 	int (*begin)(void *ctx); /* a descriptor to read and write of a new, empty regular file, or a negative errno */

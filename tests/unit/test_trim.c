@@ -535,7 +535,7 @@ static void expect_recorder_agrees(const struct mst_writer_options *opt, struct 
 
 static void a_bound_in_bytes_holds_for_both_files_together(void **state)
 {
-	enum { MOST = 256 << 10 };
+	enum { MOST = 512 << 10 };
 
 	(void)state;
 	for (unsigned threaded = 0; threaded < 2; threaded++) {
@@ -572,7 +572,7 @@ static void a_bound_too_small_for_the_live_set_is_raised_and_told(void **state)
 
 	(void)state;
 	expect_recorder_agrees(&opt, &s, 300000, &kept);
-	assert_true(kept.limit_bytes >= 4 * kept.base_bytes && kept.limit_bytes > 40 << 10);
+	assert_true(kept.limit_bytes >= 8 * kept.base_bytes && kept.limit_bytes > 40 << 10);
 	close(s.fd);
 }
 
