@@ -510,7 +510,8 @@ static void say_what_went_wrong(const struct recording *r, const struct mst_tota
 			say_why_nothing_came(r);
 		return;
 	}
-	say_what_came_from_elsewhere(totals);
+	if (!s->has_paused) /* else it was acquired in a pause */
+		say_what_came_from_elsewhere(totals);
 	ms_server_refusals(r->server, &refused);
 	if (refused.failed)
 		ms_warn("%llu process%s could not be given the shared segment and went unrecorded: %s",

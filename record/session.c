@@ -772,6 +772,7 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 		rc = tell_costs(s);
 	if (rc >= 0)
 		rc = leave_running(s);
+	s->has_paused = s->translator.has_paused;
 	ms_translator_release(&s->translator);
 	return rc;
 }

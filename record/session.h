@@ -62,6 +62,7 @@ struct ms_session {
 	bool has_notified;
 	bool has_merged; /* in the last pass */
 	bool is_paused;	 /* said last for all processes; its place in the order may still be ahead */
+	bool has_paused; /* somebody, at some time */
 	bool is_over;	 /* by options.duration_ns */
 	uint64_t recording_since_ns; /* time of the trace when recording was first on; UINT64_MAX = never yet */
 	struct ms_remark *remarks, **last_remark; /* to be told at their places in the order, oldest first */

@@ -125,6 +125,7 @@ static bool has_paused(const struct ms_process *proc)
 static int annotate(struct ms_translator *tr, enum mst_annotation_kind kind, const struct ms_process *proc,
 	uint32_t thread, uint32_t name, uint64_t ns)
 {
+	tr->has_paused |= kind == MST_ANNOTATION_PAUSE;
 	const struct mst_annotation a = {
 		.kind = kind, .process = proc ? proc->id : 0, .thread = thread, .name = name, .time_ns = ns};
 	return mst_writer_annotation(tr->writer, &a);

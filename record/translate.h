@@ -21,6 +21,7 @@ struct ms_translator {
 	uint32_t first_pid;
 	struct ms_fork_point *points; /* unclaimed, newest first */
 	bool is_paused;		      /* as said last for all processes */
+	bool has_paused;	      /* somebody, at some time */
 	uint64_t n_pauses;	      /* pauses and resumes said for all */
 	uint64_t last_stamp;	      /* of the order so far */
 	uint64_t sampled_ns;	      /* time of the last sample */
