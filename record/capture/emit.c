@@ -132,6 +132,7 @@ static void close_unit(struct ms_thread *t, uint64_t *end)
 	}
 }
 
+static void move_side(struct ms_thread *t, uint32_t i);
 static COLD void commit_note_with_side(struct ms_thread *t, const uint64_t *note, size_t n);
 
 ALWAYS_INLINE bool has_side(const struct ms_thread *t)
@@ -157,6 +158,9 @@ static bool send_note(struct ms_thread *t, enum ms_unit_kind kind, const uint64_
 static bool send_module(struct ms_thread *t, const struct dl_find_object *found)
 {
 	size_t n = ms_module_unit_words(found);
+	/* Modules met while it was found out that an allocator calls itself are aside, and come first. */
+	if (!(ms_tls.guard & MS_GUARD_ASIDE) && MS_UNLIKELY(has_side(t)))
+		move_side(t, 0);
 	uint64_t *u = open_unit(t, n);
 	if (!u)
 		return false;
