@@ -46,6 +46,7 @@ struct analysis {
 	const struct ms_opt *options; /* of its own, beside the shared ones; may be NULL */
 	bool needs_stacks; /* of the events, and counters per stack; time, size and what is released come
 			      always */
+	bool needs_maps;   /* calls of the mapping layer, and where processes start and end before they do */
 	bool is_record;	   /* CSV prints the head, not the rows */
 	/* Returns the analysis's own state, which end() frees; may be NULL together with `events`. */
 	void *(*begin)(const struct pass *pass);
@@ -60,6 +61,6 @@ struct analysis {
 };
 
 extern const struct analysis analysis_summary, analysis_leaks, analysis_peak, analysis_top, analysis_mismatches,
-	analysis_memory;
+	analysis_memory, analysis_maps, analysis_modules;
 
 #endif

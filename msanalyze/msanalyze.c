@@ -16,6 +16,8 @@ static const struct analysis *const analyses[] = {
 	&analysis_top,
 	&analysis_memory,
 	&analysis_mismatches,
+	&analysis_maps,
+	&analysis_modules,
 };
 
 enum { N_ANALYSES = sizeof(analyses) / sizeof(*analyses) };
@@ -35,6 +37,7 @@ static const struct ms_example examples[] = {
 	{"msanalyze top --sort calls -n 5 app.mst", "the five busiest call stacks"},
 	{"msanalyze mismatches --fail app.mst", "new and free, delete of new[], wrong sized deletes"},
 	{"msanalyze memory --points=20 app.mst", "how resident memory grew, beside the heap"},
+	{"msanalyze maps --sort=live app.mst", "what the program mapped and has not unmapped"},
 	{"msanalyze peak --format=json app.mst | jq .bytes", "the exact peak, in bytes"},
 	{0},
 };
@@ -240,6 +243,15 @@ static void tell_release(void *ctx, const struct mst_event *ev, const struct mst
 			l->chosen[i]->released(l->states[i], ev, block);
 }
 
+/* When a child forked and when it ended stands behind the events; a pipe tells it late. */
+static void load_tables(struct mst_reader *r, const char *path)
+{
+	int rc = mst_reader_load_tables(r);
+
+	if (rc < 0 && rc != MST_EARG)
+		ms_trace_die(r, path, rc);
+}
+
 static int analyze(
 	const char *path, const struct options *options, const struct analysis *const *chosen, size_t n)
 {
@@ -254,6 +266,7 @@ static int analyze(
 		columns.columns |= chosen[i]->needs_stacks ? MST_COL_STACK : 0u;
 		counting.by_stack |= chosen[i]->needs_stacks;
 		columns.samples |= chosen[i]->sample != NULL;
+		columns.columns |= chosen[i]->needs_maps ? MST_COL_MAPS : 0u;
 		if (!chosen[i]->released)
 			continue;
 		columns.columns |= MST_COL_EXTRA; /* alignments, and what sized releases said */
@@ -262,6 +275,8 @@ static int analyze(
 	}
 	struct mst_reader *r = ms_trace_open(path, &columns);
 
+	if (columns.columns & MST_COL_MAPS)
+		load_tables(r, path);
 	if (mst_replay_new(r, &counting, &replay) < 0)
 		ms_die("out of memory");
 	struct pass pass = {.options = options, .reader = r, .replay = replay};

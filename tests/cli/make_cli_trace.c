@@ -138,6 +138,19 @@ static void region(uint32_t in, const char *name, uint64_t start, uint64_t size,
 	must(mst_writer_region(w, &r), "region");
 }
 
+static void load(uint32_t in, uint32_t what, uint64_t start)
+{
+	const struct mst_mapping m = {.process = in,
+		.module = what,
+		.start = start,
+		.end = start + 0x3000,
+		.bias = start,
+		.load_ns = now_ns,
+		.unload_ns = UINT64_MAX};
+
+	must(mst_writer_mapping(w, &m), "module's mapping");
+}
+
 /* Two regions by main, one of them cut in three, moved and partly overlaid; another thread maps where the first is just
  * unmapping; the child of a fork unmaps its copy. */
 static void mappings(void)
@@ -153,6 +166,8 @@ static void mappings(void)
 	region(p, "/usr/bin/app", 0x400000, 0x3000, 5);
 	region(p, "[heap]", 0x600000, 0x21000, RW);
 	region(p, NULL, a - mib, mib, RW);
+	load(p, app, 0x400000);
+	load(p, module("/usr/lib/first.so"), c + 16 * mib);
 	region(p, "[stack]", 0x7fff00000000, 0x21000, RW);
 	acquire(t1, MST_OP_MALLOC, 0x600010, 100, in_main);
 	map_event(t1, MST_OP_MMAP, in_grow,
@@ -171,6 +186,8 @@ static void mappings(void)
 			.file = file});
 	map_event(t1, MST_OP_MPROTECT, in_main, (struct mst_map_call){.addr = b, .length = 4096, .prot = R});
 	map_event(t1, MST_OP_MADVISE, in_main, (struct mst_map_call){.addr = b, .length = 4096, .flags = 4});
+	must(mst_writer_unmapping(w, p, c + 16 * mib, now_ns), "unload");
+	load(p, module("/usr/lib/second.so"), c + 16 * mib);
 	map_event(t1, MST_OP_SBRK, in_grow,
 		(struct mst_map_call){.addr = 0x641000, .old_addr = 0x621000, .length = 0x20000});
 	map_event(t1, MST_OP_BRK, in_main,

@@ -661,6 +661,57 @@ def drop_mode_counts_what_it_drops():
     check(acquired + released <= counted <= acquired + released + 100, "events and losses %d are all calls %d" % (counted, acquired + released))
 
 
+# ---- mappings ----------------------------------------------------------------------------------------------------
+
+def maps_of(trace="t.mst", *options):
+    r = run([os.path.join(BIN, "msanalyze"), "maps", "--format=json", "--top=0", *options, trace])
+    check(r.returncode == 0, "msanalyze maps: %r" % r.stderr)
+    return json.loads(r.stdout)
+
+
+def mapped_bytes_agree_with_proc():
+    for seed in range(1, 4):
+        for steps in (0, 1, 7, 40, 200, 1000, 4000):
+            r = record([target("mapper"), str(seed), str(steps)], "--no-symbols")
+            said = dict(line.split() for line in r.stdout.decode().splitlines())
+            regions = [m for m in maps_of()["maps"] if not m["initial"]]
+            live = {kind: sum(m["live_bytes"] for m in regions if m["kind"] == kind)
+                    for kind in ("anonymous", "file", "heap")}
+            where = "seed %d after %d steps: " % (seed, steps)
+            equal(live["anonymous"] + live["file"], int(said["window"]), where + "bytes in the window")
+            equal(live["heap"], int(said["heap"]), where + "bytes below the break")
+            check(all((m["file"] or "").endswith("target_mapper") == (m["kind"] == "file") for m in regions),
+                  where + "mapped files have their paths")
+            check(all(m["frames"] for m in regions), where + "regions have owners")
+    sound(facts())
+    initial = [m for m in maps_of()["maps"] if m["initial"]]
+    check(any(m["kind"] == "stack" for m in initial) and any((m["file"] or "").endswith("libc.so.6") for m in initial),
+          "what was there before the start is there")
+
+
+def threads_that_map_do_not_unmap_each_others_regions():
+    r = record([target("mapper"), "threads", "3000"], "--no-symbols")
+    held = int(r.stdout.split()[1])
+    answer = maps_of()
+    equal(answer["live_bytes"], held, "bytes not unmapped")
+    equal(answer["regions"], 12000, "regions")
+    check(answer["peak_bytes"] >= held, "the peak is at least what is left")
+    sound(facts())
+
+
+def a_forked_child_inherits_what_was_mapped():
+    code = ("import mmap,os; m=mmap.mmap(-1,5<<20); n=mmap.mmap(-1,6<<20); pid=os.fork()\n"
+            "if pid: os.waitpid(pid,0)\nelse: m.close(); k=mmap.mmap(-1,7<<20); os._exit(0)")
+    record([sys.executable, "-c", code], "--no-symbols")
+    of = {}
+    for m in maps_of()["maps"]:
+        if not m["initial"] and m["size_bytes"] in (5 << 20, 6 << 20, 7 << 20):
+            of.setdefault(m["size_bytes"] >> 20, []).append(m["pid"])
+    parent, child = of[5][0], of[7][0]
+    equal(of, {5: [parent], 6: [parent], 7: [child]}, "each region is of the process that mapped it")
+    check(parent != child, "the child is another process")
+
+
 def main(cases):
     for name in sys.argv[5:]:
         work = os.path.join(WORK, name)
