@@ -283,7 +283,8 @@ static bool is_connected(int fd)
 static void enqueue(struct ms_server *s, struct ms_arrival *a)
 {
 	pthread_mutex_lock(&s->mutex);
-	ms_share_pause(&a->share, s->is_paused);
+	if (a->share.segment.control) /* a process that only tells of itself has none */
+		ms_share_pause(&a->share, s->is_paused);
 	*s->last = a;
 	s->last = &a->next;
 	pthread_mutex_unlock(&s->mutex);
