@@ -435,51 +435,29 @@ static void record(struct ms_thread *t, uintptr_t guard, const struct ms_event *
 	record_shown(t, guard, ev, &s, moment);
 }
 
-static void record_any(
-	const struct ms_call *call, const struct ms_event *ev, bool has_stack, enum ms_moment moment)
-{
-	has_stack = has_stack && ms_session.stack_depth &&
-		    atomic_load_explicit(&ms_image_page.is_recording, memory_order_relaxed);
-	if (ms_call_is_aside(call))
-		record_aside(call, ev, has_stack, moment);
-	else
-		record(call->thread, call->mine, ev, has_stack, moment);
-}
-
-void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev)
-{
-	struct ms_event copy = *ev;
-	if (copy.size > INT64_MAX)
-		copy.size = INT64_MAX;
-	record_any(call, &copy, true, MS_ACQUIRED);
-}
-
-void ms_emit_released(const struct ms_call *call, const struct ms_event *ev)
-{
-	struct ms_event copy = *ev;
-	if (copy.size > INT64_MAX)
-		copy.size = INT64_MAX;
-	record_any(call, &copy, ms_session.has_free_stacks, MS_RELEASING);
-}
-
 /* ---- the short way: calls of one pointer and one size when nothing is unusual ---- */
 
 /* The same as above with all that is seldom left out, in straight code: the clock is the TSC, no handler has
  * left anything aside, nothing is to be attended to, the stack is a difference of a few frames, the chunk has
  * room. What is not so goes the long way. Look at the disassembly after a change. */
 
+static void record_acquired(
+	struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack);
+static void record_released(
+	struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack);
+
 /* Records a call by the short way and notes how long that took, less what the two looks at the clock take. */
-static COLD void record_timed(
-	struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, enum ms_moment moment)
+static COLD void record_timed(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack,
+	enum ms_moment moment)
 {
 	struct ms_slot *slot = t->writer.slot;
 	bool is_tsc = ms_session.is_tsc;
 	t->attention &= ~(uint32_t)MS_ATTEND_TIME;
 	uint64_t before = ms_clock_raw(is_tsc, MS_RELEASING), start = ms_clock_raw(is_tsc, MS_ACQUIRED);
 	if (moment == MS_ACQUIRED)
-		ms_emit_block(t, (void *)guard, ev->kind, (void *)ev->addr, ev->size);
+		record_acquired(t, guard, ev, has_stack);
 	else
-		ms_emit_free(t, (void *)guard, (void *)ev->addr);
+		record_released(t, guard, ev, has_stack);
 	uint64_t took = ms_clock_raw(is_tsc, MS_ACQUIRED) - start, look = start - before;
 	if (took > LONGEST_HOOK_TICKS)
 		return; /* another thread ran meanwhile */
@@ -494,7 +472,7 @@ static COLD void record_long(struct ms_thread *t, uintptr_t guard, const struct 
 	uint64_t diff, enum ms_moment moment)
 {
 	if (diff == MS_UNWIND_NOT_QUICK && t->attention == MS_ATTEND_TIME) {
-		record_timed(t, guard, ev, moment);
+		record_timed(t, guard, ev, has_stack, moment);
 		return;
 	}
 	if (diff == MS_UNWIND_NOT_QUICK) {
@@ -563,11 +541,11 @@ ALWAYS_INLINE size_t write_difference(struct ms_thread *t, const struct ms_event
 	return 3 + n_push;
 }
 
-/* ev: of a size below 2^48, without flags. Acquisitions tell their size, releases here have none. */
+/* ev: of an address and a size that fit their words, without flags and more. */
 ALWAYS_INLINE void record_short(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack,
 	enum ms_moment moment)
 {
-	bool has_size = moment == MS_ACQUIRED;
+	bool has_size = moment == MS_ACQUIRED || ev->size != 0;
 	uint64_t diff = MS_UNWIND_NOT_QUICK;
 	size_t words;
 	guard_record(guard);
@@ -595,6 +573,19 @@ ALWAYS_INLINE void record_short(struct ms_thread *t, uintptr_t guard, const stru
 	publish_short(t, guard, ev, words, has_stack, moment);
 }
 
+/* The short way for all kinds, called. */
+static HOT __attribute__((noinline)) void record_acquired(
+	struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack)
+{
+	record_short(t, guard, ev, has_stack, MS_ACQUIRED);
+}
+
+static HOT __attribute__((noinline)) void record_released(
+	struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack)
+{
+	record_short(t, guard, ev, has_stack, MS_RELEASING);
+}
+
 HOT void ms_emit_block(
 	struct ms_thread *t, const void *frame, enum ms_call_kind kind, const void *p, size_t size)
 {
@@ -608,11 +599,46 @@ HOT void ms_emit_free(struct ms_thread *t, const void *frame, const void *p)
 	record_short(t, (uintptr_t)frame, &ev, ms_session.has_free_stacks, MS_RELEASING);
 }
 
+/* ---- any call ---- */
+
+static void record_any(
+	const struct ms_call *call, const struct ms_event *ev, bool has_stack, enum ms_moment moment)
+{
+	has_stack = has_stack && ms_session.stack_depth &&
+		    atomic_load_explicit(&ms_image_page.is_recording, memory_order_relaxed);
+	if (ms_call_is_aside(call))
+		record_aside(call, ev, has_stack, moment);
+	else if (ev->flags || ev->more || ev->size > INT32_MAX)
+		record(call->thread, call->mine, ev, has_stack, moment);
+	else if (moment == MS_ACQUIRED)
+		record_acquired(call->thread, call->mine, ev, has_stack);
+	else
+		record_released(call->thread, call->mine, ev, has_stack);
+}
+
+void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev)
+{
+	struct ms_event copy = *ev;
+	copy.addr &= MS_ADDR_MASK;
+	if (copy.size > INT64_MAX)
+		copy.size = INT64_MAX;
+	record_any(call, &copy, true, MS_ACQUIRED);
+}
+
+void ms_emit_released(const struct ms_call *call, const struct ms_event *ev)
+{
+	struct ms_event copy = *ev;
+	copy.addr &= MS_ADDR_MASK;
+	if (copy.size > INT64_MAX)
+		copy.size = INT64_MAX;
+	record_any(call, &copy, ms_session.has_free_stacks, MS_RELEASING);
+}
+
 /* ---- the others ---- */
 
 void ms_emit_begin(const struct ms_call *call, const void *p)
 {
-	struct ms_event ev = {.kind = MS_CALL_REALLOC_BEGIN, .addr = (uintptr_t)p};
+	struct ms_event ev = {.kind = MS_CALL_REALLOC_BEGIN, .addr = (uintptr_t)p & MS_ADDR_MASK};
 	record_any(call, &ev, false, MS_RELEASING);
 }
 
