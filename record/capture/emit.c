@@ -101,12 +101,16 @@ ALWAYS_INLINE bool has_room(struct ms_thread *t, size_t words)
 
 /* ---- units that are no heap calls ---- */
 
+static void move_side(struct ms_thread *t, uint32_t i);
+
 /* Room for a unit of n words, in the writer or the side buffer as the guard says; NULL if there is none. */
 static uint64_t *open_unit(struct ms_thread *t, size_t n)
 {
 	struct ms_side *side = &t->side;
 	uint32_t i = atomic_load(&side->n);
 	if (!(ms_tls.guard & MS_GUARD_ASIDE)) {
+		if (MS_UNLIKELY(i != 0)) /* they are older */
+			move_side(t, 0);
 		if (!has_room(t, n))
 			return NULL;
 		ms_writer_intend(&t->writer);

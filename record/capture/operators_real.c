@@ -2,6 +2,7 @@
  * hash tables, names. */
 #include "operators_real.h"
 
+#include "libc_needs.h"
 #include "real.h"
 
 #include <dlfcn.h>
