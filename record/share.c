@@ -133,7 +133,8 @@ void ms_share_detach(const struct ms_share *share)
 
 void ms_share_pause(const struct ms_share *share, bool is_paused)
 {
-	atomic_store(&share->segment.control->paused, is_paused);
+	if (share->segment.control)
+		atomic_store(&share->segment.control->paused, is_paused);
 }
 
 bool ms_share_is_paused(const struct ms_share *share)

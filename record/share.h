@@ -46,7 +46,7 @@ void ms_share_beat(const struct ms_share *share, uint64_t monotonic_ns);
 /* Ends this recording for the program: it goes silent, and whoever waits for room goes on. */
 void ms_share_detach(const struct ms_share *share);
 
-/* Tells the program whether its acquisitions are wanted (wire.h, "Pauses"). On return every thread of it knows, or will
+/* Tells the program whether its acquisitions are wanted (wire.h, "Pauses"); one that shares nothing is left alone. On return every thread of it knows, or will
  * when it looks. */
 void ms_share_pause(const struct ms_share *share, bool is_paused);
 /* Does the program think that they are not? */
