@@ -712,6 +712,28 @@ def a_forked_child_inherits_what_was_mapped():
     check(parent != child, "the child is another process")
 
 
+def a_plugin_where_another_was_has_its_own_names_and_times():
+    plugins = [os.path.join(PROGRAMS, "libreload_%s.so" % name) for name in ("first", "second")]
+    r = record([target("reloads"), *plugins])
+    equal(r.returncode, 0, "exit status")
+    places = r.stdout.decode().split()
+    sound(facts())
+    dump = run([os.path.join(BIN, "msdump"), "--stacks", "t.mst"]).stdout.decode()
+    found = [(e["size"], e["frames"][0]["function"], os.path.basename(e["frames"][0]["module"]))
+             for e in map(json.loads, dump.splitlines()) if e["op"] == "malloc" and e["size"] in (7001, 7002, 7003)]
+    first, second = "work_of_first", "work_of_second"
+    equal(found, [(7001, first, "libreload_first.so"), (7002, second, "libreload_second.so")] * 2 +
+          [(7003, second, "libreload_second.so")], "whose calls they were, all of them unloaded by now")
+    listed = json.loads(run([os.path.join(BIN, "msanalyze"), "modules", "--format=json", "--top=0", "t.mst"]).stdout)
+    loads = [m for m in listed["modules"] if "libreload_" in (m["path"] or "")]
+    equal([os.path.basename(m["path"])[10:-3] for m in loads], ["first", "second"] * 2 + ["second"], "loads in order")
+    for m, place, after in zip(loads, places, loads[1:] + [None]):
+        equal(m["start"], "0x" + place, "where it was")
+        check(m["loaded_ns"] < m["unloaded_ns"] and (not after or m["unloaded_ns"] <= after["loaded_ns"]),
+              "it was loaded before it was unloaded, and that before the next came: %r" % m)
+    check(len(set(places)) < len(places), "none came where another was: the test is too weak: %r" % places)
+
+
 def main(cases):
     for name in sys.argv[5:]:
         work = os.path.join(WORK, name)
