@@ -53,7 +53,9 @@ static const struct ms_tool tool = {
 		"one that only frees is a free. A block is temporary if its thread releases it in its very next "
 		"call. The peak is the highest sum of live bytes over all running processes, exact to the "
 		"event; blocks that a process leaves when it ends count as leaks, and no longer towards the "
-		"peak. In a forked child, blocks acquired before the fork stay the parent's.",
+		"peak. In a forked child, blocks acquired before the fork stay the parent's.\n\n"
+		"memory sets what the kernel counts beside that; resident memory includes what recording adds to "
+		"a process: the shared memory of events on their way, and the capture library.",
 	.options = shared_options,
 	.examples = examples,
 };
