@@ -537,10 +537,14 @@ static void add_names(const struct recording *r)
 	if (isatty(STDERR_FILENO))
 		ms_info("looking up function names");
 	const struct ms_names_trace trace = ms_names_of_writer(r->writer);
-	int rc = ms_names_add(&trace, &names);
+	ms_signals_forget_urge(); /* the one that ended the command, perhaps */
+	int rc = ms_names_add(&trace, ms_signals_urged, &names);
 	if (rc < 0)
 		ms_warn("not all function names could be looked up: %s (msrecord --resolve does it later)",
 			mst_strerror(rc));
+	else if (names.is_cut)
+		ms_warn("the lookup of function names was cut short, %u of %u addresses have none: msrecord --resolve %s "
+			"completes it", names.n_codes - names.n_named, names.n_codes, r->file.path);
 	else if (names.problem[0])
 		ms_info("no names for %u of %u files: %s", names.n_unread, names.n_modules, names.problem);
 }

@@ -206,7 +206,8 @@ static void note_problems(
 	}
 }
 
-int ms_names_add(const struct ms_names_trace *trace, struct ms_names_result *result)
+int ms_names_add(
+	const struct ms_names_trace *trace, bool (*is_cancelled)(void), struct ms_names_result *result)
 {
 	struct request rq = {0};
 	struct ms_symbols *symbols = NULL;
@@ -216,10 +217,12 @@ int ms_names_add(const struct ms_names_trace *trace, struct ms_names_result *res
 		goto out;
 	result->n_codes = rq.n_queries;
 	result->n_modules = rq.n_modules;
-	if (ms_symbols_resolve(rq.modules, rq.n_modules, rq.queries, rq.n_queries, NULL, &symbols)) {
+	const struct ms_symbol_options options = {.is_cancelled = is_cancelled};
+	if (ms_symbols_resolve(rq.modules, rq.n_modules, rq.queries, rq.n_queries, &options, &symbols)) {
 		rc = MST_ENOMEM;
 		goto out;
 	}
+	result->is_cut = is_cancelled && is_cancelled();
 	note_problems(&rq, symbols, result);
 	rc = add_answers(trace, &rq, symbols, result);
 out:

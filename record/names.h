@@ -5,6 +5,7 @@
 #ifndef MS_NAMES_H
 #define MS_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,11 +31,13 @@ struct ms_names_result {
 	uint32_t n_named;   /* of which we know something now */
 	uint32_t n_modules; /* modules with addresses */
 	uint32_t n_unread;  /* modules that gave no names at all */
+	bool is_cut;        /* is_cancelled said so before all were looked up */
 	char problem[512];  /* the first of them and why; "" = none */
 };
 
 /* Finds the symbols and adds them. Files that cannot be read cost their own names only. 0, or what adding
- * gave, or MST_ENOMEM. Forks: other threads may go on meanwhile. */
-int ms_names_add(const struct ms_names_trace *trace, struct ms_names_result *result);
+ * gave, or MST_ENOMEM. is_cancelled (may be NULL) is asked now and then: true ends the lookup. Forks: other threads may go on meanwhile. */
+int ms_names_add(
+	const struct ms_names_trace *trace, bool (*is_cancelled)(void), struct ms_names_result *result);
 
 #endif

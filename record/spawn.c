@@ -268,6 +268,11 @@ bool ms_signals_urged(void)
 	return atomic_load(&signals.urged);
 }
 
+void ms_signals_forget_urge(void)
+{
+	atomic_store(&signals.urged, false);
+}
+
 void ms_signals_forget_child(void)
 {
 	atomic_store(&signals.child, 0);

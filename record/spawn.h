@@ -50,8 +50,9 @@ bool ms_signals_stop(void);
 void ms_signals_reserve(int sig);
 /* How often it has come since the last call. */
 unsigned ms_signals_take_reserved(void);
-/* Any of INT, QUIT, TERM and HUP since the install, whatever became of it. */
+/* Any of INT, QUIT, TERM and HUP since the call of forget, whatever became of it. */
 bool ms_signals_urged(void);
+void ms_signals_forget_urge(void);
 /* To be called when the child has been reaped: its pid may be another's now. */
 void ms_signals_forget_child(void);
 

@@ -136,6 +136,8 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+enum { POLL_MS = 200 }; /* a signal may come just before the wait for it */
+
 /* Serves the child until its reply is complete, it is out of time, or it says too much. */
 static int attend(struct child *c, const struct ms_child_limits *limits)
 {
@@ -145,8 +147,10 @@ static int attend(struct child *c, const struct ms_child_limits *limits)
 	while (rc == 0 && c->reply_fd >= 0) {
 		struct pollfd fds[] = { { .fd = c->reply_fd, .events = POLLIN }, { .fd = c->broker_fd, .events = POLLIN } };
 		int64_t left = deadline - now_ms();
-		int n = left > 0 ? poll(fds, 2, (int)(left < 60000 ? left : 60000)) : 0;
+		int n = left > 0 ? poll(fds, 2, (int)(left < POLL_MS ? left : POLL_MS)) : 0;
 
+		if (limits->is_cancelled && limits->is_cancelled())
+			return -ECANCELED;
 		if (n < 0 && errno != EINTR)
 			rc = -errno;
 		if (left <= 0) {
@@ -202,7 +206,9 @@ static void describe_status(char *problem, int status, const struct ms_child_lim
 /* Why there is no reply, from what became of the child. Returns the errno to report. */
 static int explain(const struct child *c, int rc, int status, const struct ms_child_limits *limits, char *problem)
 {
-	if (c->has_timed_out)
+	if (rc == -ECANCELED)
+		snprintf(problem, MS_PROBLEM_MAX, "the lookup was cut short");
+	else if (c->has_timed_out)
 		snprintf(problem, MS_PROBLEM_MAX, "its symbols were not there after %u s", limits->wall_seconds);
 	else if (c->has_overflown)
 		snprintf(problem, MS_PROBLEM_MAX, "the parser of its symbols answered too much");

@@ -19,6 +19,7 @@ struct ms_child_limits {
 	uint64_t memory_bytes;	 /* on top of what the parent has, and of twice the size of the files read */
 	uint64_t max_file_bytes; /* of any file it asks for */
 	unsigned cpu_seconds, wall_seconds;
+	bool (*is_cancelled)(void); /* may be NULL */
 };
 
 enum {

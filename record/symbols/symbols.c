@@ -141,6 +141,8 @@ static int read_module(struct module *m, struct ms_parser_job *job, uint64_t siz
 	rc = ms_symbol_child_run(job, size, limits, &m->reply, problem);
 	if (rc < 0) {
 		set_problem(m, problem);
+		if (rc == -ECANCELED)
+			return 0;
 		job->uses_debug_info = false;
 		rc = ms_symbol_child_run(job, size, limits, &m->reply, problem);
 		if (rc < 0)
@@ -157,7 +159,8 @@ static int resolve_module(struct ms_symbols *s, const struct sorted_query *queri
 	const struct ms_child_limits limits = { .memory_bytes = options->memory_bytes,
 		.max_file_bytes = options->max_file_bytes,
 		.cpu_seconds = options->cpu_seconds,
-		.wall_seconds = options->wall_seconds };
+		.wall_seconds = options->wall_seconds,
+		.is_cancelled = options->is_cancelled };
 	struct module *m = &s->modules[queries->module];
 	uint64_t *addresses = reallocarray(NULL, n, sizeof(*addresses));
 	struct ms_parser_job job = { .path = wanted->path, .debug_dir = options->debug_dir, .addresses = addresses };
@@ -172,7 +175,12 @@ static int resolve_module(struct ms_symbols *s, const struct sorted_query *queri
 		s->places[queries[i].query] =
 			(struct place){ .module = queries->module, .number = (uint32_t)job.n_addresses - 1 };
 	}
-	job.fd = open_module(m, wanted, options->max_file_bytes, &size);
+	if (options->is_cancelled && options->is_cancelled()) {
+		set_problem(m, "the lookup was cut short");
+		job.fd = -1;
+	} else {
+		job.fd = open_module(m, wanted, options->max_file_bytes, &size);
+	}
 	if (job.fd >= 0) {
 		rc = read_module(m, &job, size, &limits);
 		close(job.fd);

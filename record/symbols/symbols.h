@@ -40,6 +40,8 @@ struct ms_symbol_options {
 	uint64_t max_file_bytes; /* larger files are not read; 0 = 16 GiB */
 	unsigned cpu_seconds;	 /* per module; 0 = 60 */
 	unsigned wall_seconds;	 /* per module; 0 = 180 */
+	bool (*is_cancelled)(void); /* asked now and then, and when a signal comes: true ends the lookup, what is known by
+				     * then is kept; NULL = never */
 };
 
 /* Names and paths are as the file has them: any bytes but NUL, not necessarily UTF-8, at most 64 KiB. */

@@ -396,6 +396,27 @@ def interrupt_ends_waiting_for_a_daemon():
     sound(facts())
 
 
+def interrupt_cuts_the_lookup_of_names_short():
+    for delay in (0.02, 0.05, 0.1, 0.2, 0.4):
+        if os.path.exists("done"):
+            os.unlink("done")
+        p = subprocess.Popen([MSRECORD, "-f", "-o", "t.mst", "--", "sh", "-c", sys.executable + " -c pass; echo > done"], stderr=subprocess.PIPE)
+        wait_until(lambda: os.path.exists("done"), "the command ends")
+        time.sleep(delay)
+        p.send_signal(signal.SIGINT)
+        _, err = p.communicate(timeout=60)
+        check(p.returncode in (0, 130), "status %d" % p.returncode)
+        sound(facts())
+        if b"was cut short" in err:
+            check(b"msrecord --resolve t.mst completes it" in err, "what to do: %r" % err)
+            r = run([MSRECORD, "--resolve", "t.mst"])
+            equal(r.returncode, 0, "status")
+            check(b"without a name have one now" in r.stderr, "names: %r" % r.stderr)
+            sound(facts())
+            return
+    raise Skip("the lookup was over each time")
+
+
 # ---- deaths ----------------------------------------------------------------------------------------------------------
 
 def told(n):

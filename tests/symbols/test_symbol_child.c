@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -214,6 +216,42 @@ static void wall_time_is_limited_too(void **state)
 	ms_symbols_free(symbols);
 }
 
+static volatile sig_atomic_t is_alarmed;
+
+static void note_alarm(int signal)
+{
+	(void)signal;
+	is_alarmed = 1;
+}
+
+static bool has_alarm_come(void)
+{
+	return is_alarmed;
+}
+
+static void cancelled_lookup_keeps_what_it_has(void **state)
+{
+	static const struct ms_symbol_options options = { .is_cancelled = has_alarm_come };
+	static const char *const names[] = { "good", "loop", "better" };
+	const struct itimerval soon = { .it_value = { .tv_usec = 500000 } };
+	const struct sigaction action = { .sa_handler = note_alarm };
+	struct ms_symbols *symbols;
+
+	(void)state;
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	symbols = resolve(names, 3, &options);
+	assert_true(is_alarmed);
+	assert_string_equal(function_of(symbols, 0), "good");
+	for (size_t i = 1; i < 3; i++) {
+		assert_false(ms_symbols_report(symbols, i)->was_read);
+		assert_string_equal(ms_symbols_report(symbols, i)->problem, "the lookup was cut short");
+		assert_null(function_of(symbols, i));
+	}
+	ms_symbols_free(symbols);
+	is_alarmed = 0;
+}
+
 #ifdef __SANITIZE_ADDRESS__
 enum { HAS_OWN_MEMORY_LIMITS = 1 }; /* its allocator does not return NULL but hangs in its own report */
 #else
@@ -323,6 +361,7 @@ int main(void)
 		cmocka_unit_test(failing_parsers_cost_only_their_own_module),
 		cmocka_unit_test(unusable_debug_info_leaves_the_symbol_table),
 		cmocka_unit_test(wall_time_is_limited_too),
+		cmocka_unit_test(cancelled_lookup_keeps_what_it_has),
 		cmocka_unit_test(memory_is_limited),
 		cmocka_unit_test(parser_can_do_nothing_but_parse),
 		cmocka_unit_test(missing_standard_descriptors_do_no_harm),
