@@ -89,6 +89,8 @@ void mst_checkpoint_encode(const struct mst_block *b, uint32_t n, unsigned shift
 		mst_buffer_put_varint(out, mst_delta(b[i].time_ns >> shift, i ? b[i - 1].time_ns >> shift : 0));
 	for (uint32_t i = 0; i < n; i++)
 		mst_buffer_put8(out, b[i].op);
+	for (uint32_t i = 0; i < n; i++) /* 2^(k - 1) as k */
+		mst_buffer_put8(out, b[i].align ? (uint8_t)(32 - __builtin_clz(b[i].align)) : 0);
 }
 
 static void decode_columns(struct mst_cursor *c, unsigned shift, uint32_t n, struct mst_block *b)
@@ -127,6 +129,14 @@ static void decode_columns(struct mst_cursor *c, unsigned shift, uint32_t n, str
 		b[i].op = mst_get8(c);
 		if (b[i].op == 0 || b[i].op > MST_OP_MAX)
 			mst_cursor_fail(c);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		unsigned k = mst_get8(c);
+
+		if (k > 32)
+			mst_cursor_fail(c);
+		else if (k != 0)
+			b[i].align = UINT32_C(1) << (k - 1);
 	}
 }
 

@@ -478,6 +478,7 @@ static int adopt_block(void *ctx, const struct mst_block *b)
 	live->site = site;
 	live->thread = thread;
 	live->op = b->op;
+	live->align_bits = bits_of(b->align);
 
 	struct image *m = image_of(p, thread);
 	if (m->first_alloc == 0)

@@ -186,9 +186,8 @@ static int write_checkpoint(struct dropped *d)
 
 int mst_trim_begin(struct mst_trim *t)
 {
-	struct mst_reader_options opt = {.columns = MST_COL_ALL & ~(unsigned)MST_COL_EXTRA};
 	struct dropped d = {.trim = t, .time_shift = MST_TIME_SHIFT_MAX};
-	int rc = mst_reader_open_fd(t->in, &opt, &d.reader, &t->problem);
+	int rc = mst_reader_open_fd(t->in, NULL, &d.reader, &t->problem);
 
 	if (rc < 0)
 		return rc;

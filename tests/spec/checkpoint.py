@@ -41,16 +41,16 @@ class Checkpoint:
     def take(self, f, payload):
         self.place, first, shift = self.header(f)
         n, c = f.n_items, Cursor(payload)
-        columns = [c.varints(n, 1, 2**40)] + [c.varints(n) for _ in range(5)] + [c.take(n)]
+        columns = [c.varints(n, 1, 2**40)] + [c.varints(n) for _ in range(5)] + [c.take(n), c.take(n)]
         c.finish()
         for k in (1, 3, 5):
             columns[k] = [unzigzag(u) for u in columns[k]]
         rows, ordinal, addr, stack, time = [], 0, 0, 0, 0
-        for step, to_addr, size, to_stack, thread, to_time, op in zip(*columns):
+        for step, to_addr, size, to_stack, thread, to_time, op, align in zip(*columns):
             ordinal, addr = ordinal + step, (addr + to_addr) % 2**64
             stack, time = (stack + to_stack) % 2**64, (time + to_time) % 2**64
             demand(size < 2**63 and max(stack, thread) <= M32, "a block out of range")
-            demand(time << shift < 2**63 and 1 <= op <= 63, "a block out of range")
+            demand(time << shift < 2**63 and 1 <= op <= 63 and align <= 32, "a block out of range")
             rows.append(Block(ordinal, addr, size, stack, thread, time << shift, op))
         demand(ordinal < self.place.alloc, "a block of the future")
         demand(sum(b.size for b in rows) <= self.place.live_bytes, "blocks too large")

@@ -182,7 +182,7 @@ static void expect_same_live(const struct live *a, const struct live *b)
 
 		assert_true(x->alloc == y->alloc && x->addr == y->addr && x->size == y->size &&
 			x->time_ns == y->time_ns && x->stack == y->stack && x->thread == y->thread &&
-			x->process == y->process && x->op == y->op);
+			x->process == y->process && x->op == y->op && x->align == y->align);
 	}
 }
 
