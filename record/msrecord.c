@@ -430,7 +430,7 @@ static void say_why_nothing_came(const struct recording *r)
 			r->library.path);
 	else if (refused.failed)
 		ms_warn("nothing was recorded: the command could not be given its shared segment: %s (see "
-			"ulimit -v and ulimit -n, and the limits of the container)",
+			"ulimit -v, ulimit -f and ulimit -n, and the limits of the container)",
 			strerror(refused.error));
 	else
 		ms_warn("nothing was recorded: the command never called malloc through the dynamic linker; it "
