@@ -444,23 +444,34 @@ def killed_program_loses_no_call_that_had_returned():
         check(released <= frees <= released + threads, "frees: %d of which %d had returned" % (frees, released))
 
 
+def tell_to_stop():
+    with open("told", "r+b") as f:
+        f.seek(1016)
+        f.write(b"stop")
+
+
 def killed_recorder_leaves_program_and_trace_alone():
-    for delay in (0.1, 0.5, 1.3, 2.2):
+    """How far it may be behind: tests/system/kill_campaign --recorder."""
+    for delay, written in ((0.1, 0), (0.5, 0), (0, 4096), (0, 100000)):
         for name in ("out", "t.mst", "told"):
             if os.path.exists(name):
                 os.unlink(name)
-        script = "%s told 2 4000000 > out; echo $? >> out" % target("counter")
+        script = "%s told 2 > out; echo $? >> out" % target("counter")
         p = subprocess.Popen([MSRECORD, "-q", "-o", "t.mst", "--", "sh", "-c", script])
         wait_until(lambda: os.path.exists("told") and os.path.getsize("told") >= 1024 and told(2)[0] > 0, "the program runs")
         time.sleep(delay)
+        wait_until(lambda: os.path.getsize("t.mst") >= written, "the trace grows", 60)
         p.kill()
         p.wait()
+        calls = sum(told(2))
+        wait_until(lambda: sum(told(2)) > calls + 100000, "the program goes on", 60)
+        tell_to_stop()
         wait_until(lambda: open("out").read().endswith("5\n"), "the program ends by itself", 60)
         equal(open("out").read(), "done\n5\n", "its output and status")
         f = facts()
         check(f["truncated"] and f["damaged"] == 0, "cut, not damaged")
-        if delay > 2:
-            check(f["events"] > 0, "all but the last second is there")
+        if written:
+            check(f["events"] > 0, "what was written is there")
     equal(record([target("calls")]).returncode, 0, "the next recording")
     stale = [d for d in glob.glob("msrecord-*") if os.path.isdir(d)]
     equal(stale, [], "directories left behind")
@@ -547,6 +558,27 @@ def full_disk_ends_the_recording_not_the_program():
         equal(r.returncode, 125, "half a trace is no success")
     finally:
         run(["umount", "small"])
+
+
+def limit_on_file_sizes_that_the_segment_exceeds_is_told():
+    import resource
+    r = record([target("counter"), "told", "1", "1000"], "--no-symbols",
+               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200000, 200000)))
+    equal((r.returncode, r.stdout), (5, b"done\n"), "the program")
+    check(b"nothing was recorded" in r.stderr and b"File too large" in r.stderr and b"ulimit -f" in r.stderr, "message: %r" % r.stderr)
+    equal((facts()["events"], facts()["damaged"]), (0, 0), "events and damage")
+
+
+def unreadable_proc_costs_names_not_events():
+    hidden = ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"]
+    if run(hidden + ["true"]).returncode:
+        raise Skip("cannot hide /proc")
+    r = run(hidden + [MSRECORD, "-o", "t.mst", "--", target("threads"), "4", "5000"],
+            env=dict(os.environ, MSTRACE_CAPTURE_LIB=os.path.join(BIN, "../lib/libmscapture.so")))
+    equal(r.returncode, 0, "status: %r" % r.stderr)
+    f = facts()
+    sound(f)
+    equal((f["ops"]["malloc"], len(f["threads"])), (20000, 5), "mallocs and threads")
 
 
 def reader_that_goes_away_ends_the_recording_not_the_program():
