@@ -73,6 +73,7 @@ struct mst_writer {
 	struct thread_state *threads; /* by thread id; grows by doubling */
 	size_t cap_threads;
 	uint64_t now_bytes; /* live in running processes */
+	bool has_paused; /* so that blocks may be unknown for that reason */
 	struct mst_totals totals;
 	uint64_t next_ordinal;   /* of the next successful acquisition */
 	uint64_t clock_units;    /* greatest time of an event that is not LATE */
@@ -332,7 +333,7 @@ static int resolve_release(struct mst_writer *w, struct batch *b, uint32_t i, st
 		b->ev.size[i] = 0;
 	if (rc <= 0) {
 		b->evt.n_unowned++;
-		w->totals.unknown_frees++;
+		w->totals.unknown_frees += !w->has_paused;
 		return rc;
 	}
 	b->ev.freed[i] = block.ordinal;
@@ -811,6 +812,7 @@ int mst_writer_annotation(struct mst_writer *w, const struct mst_annotation *a)
 
 	if (a->kind == 0 || a->time_ns > MST_NUMBER_MAX)
 		return fail(w, MST_EARG, "an annotation is out of range");
+	w->has_paused |= a->kind == MST_ANNOTATION_PAUSE;
 	return fail(w, mst_ledger_annotation(&w->ledger, &copy), "an annotation's process, thread or name is unknown");
 }
 

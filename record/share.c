@@ -126,6 +126,8 @@ static void wake(_Atomic uint32_t *futex)
 
 void ms_share_detach(const struct ms_share *share)
 {
+	if (!share->mapping)
+		return; /* an arrival without a segment: a notice */
 	atomic_store_explicit(&share->segment.control->detached, 1, memory_order_release);
 	if (ms_arena_freed(&share->segment))
 		wake(&share->segment.control->free_gen);
@@ -133,8 +135,9 @@ void ms_share_detach(const struct ms_share *share)
 
 void ms_share_pause(const struct ms_share *share, bool is_paused)
 {
-	if (share->segment.control)
-		atomic_store(&share->segment.control->paused, is_paused);
+	if (!share->mapping)
+		return; /* an arrival without a segment: a notice */
+	atomic_store(&share->segment.control->paused, is_paused);
 }
 
 bool ms_share_is_paused(const struct ms_share *share)

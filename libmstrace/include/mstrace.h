@@ -311,7 +311,8 @@ struct mst_totals {
 	uint64_t allocated_bytes;
 	uint64_t peak_bytes;  /* greatest sum over running processes; from a writer only, the file does not hold it */
 	uint64_t overlaps;  /* acquisitions at an address where a block still lived: its release was missed */
-	uint64_t unknown_frees; /* releases of what nobody is known to have acquired; as peak_bytes from a writer only */
+	uint64_t unknown_frees; /* releases of what nobody is known to have acquired; as peak_bytes from a writer only,
+	                         * and not counted after a pause */
 	bool is_clean;      /* closed by the recorder in the ordinary way */
 	bool is_limited;    /* the trace reached the size set for it: the program went on unrecorded */
 	int32_t exit_status; /* of the first process: exit status, or 128 + signal; -1 unknown */

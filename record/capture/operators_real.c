@@ -164,7 +164,7 @@ static void find_module(uintptr_t code, uintptr_t *start, uintptr_t *end)
 {
 	struct dl_find_object found;
 	*start = *end = 0;
-	if (_dl_find_object((void *)code, &found) == 0) {
+	if (ms_libc_is_known() && _dl_find_object((void *)code, &found) == 0) {
 		*start = (uintptr_t)found.dlfo_map_start;
 		*end = (uintptr_t)found.dlfo_map_end;
 	}
@@ -217,7 +217,7 @@ void ms_operators_check_loaded(void)
 	bool is_gone = false;
 	for (unsigned form = 0; form < MS_N_FORMS && !is_gone; form++) {
 		uintptr_t real = atomic_load(&ms_operators.real[form]);
-		is_gone = real && _dl_find_object((void *)real, &found) < 0;
+		is_gone = real && ms_libc_is_known() && _dl_find_object((void *)real, &found) < 0;
 	}
 	for (unsigned form = 0; form < MS_N_FORMS && is_gone; form++) {
 		atomic_store(&ms_operators.plain[form], 0);

@@ -3,7 +3,7 @@
 
 The shim stands between the capture library and the allocator, so that it sees the very calls that are recorded.
 """
-import glob, os, sys
+import glob, os, shutil, sys
 
 import recordings
 from recordings import MSRECORD, SHIM, Skip, check, compile_c, equal, facts, oracle, record, run, sound, target
@@ -101,6 +101,24 @@ def linked_allocators_are_counted_alike():
     for name, path in libraries():
         compile_c(CALLS, "linked", "-fno-builtin", "-D_GNU_SOURCE", "-Wl,--no-as-needed", path)
         counted_alike(name, ["./linked"], {"LD_PRELOAD": SHIM}, 5)
+
+
+def operators_of_an_allocator_are_recorded():
+    """These libraries have operator new and delete of their own, which do not call malloc."""
+    if not shutil.which("g++"):
+        raise Skip("no g++")
+    open("operators.cc", "w").write("#include <map>\n#include <string>\nint main() {\n\tstd::map<int, std::string> m;\n"
+                                    "\tfor (int i = 0; i < 5000; i++)\n\t\tm[i] = std::string(40, 'x');\n\treturn 3;\n}\n")
+    equal(run(["g++", "-O1", "-o", "operators", "operators.cc"]).returncode, 0, "g++")
+    for name, path in libraries():
+        r = record(["env", "LD_PRELOAD=" + path, "./operators"], "--quiet", "--no-symbols")
+        equal((r.returncode, r.stderr), (3, b""), name)
+        f = facts()
+        sound(f)
+        p = f["processes"][-1]
+        # a few of the library's own may stay
+        check(10000 <= f["ops"]["new"] < 10010 and f["ops"]["delete_sized"] + f["ops"].get("delete", 0) == 10000, "%s: %r" % (name, f["ops"]))
+        check(p["foreign"] == 0 and p["live_blocks"] < 10, "%s: %r" % (name, p))
 
 
 def calls_into_an_allocator_by_names_of_its_own_are_warned_of():
