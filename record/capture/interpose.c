@@ -94,11 +94,19 @@ static __attribute__((noinline, cold)) void *malloc_rarely(size_t size, const vo
 /* The same, for operator new: nothing rare about it. */
 static __attribute__((noinline)) void *malloc_inside(size_t size, const void *frame)
 {
-	struct ms_call call;
-	if (!ms_enter(&call, frame))
-		return ms_real.malloc(size);
+	struct ms_thread *t = ms_operator_asks(size, (uintptr_t)frame);
+	struct ms_call call = {.thread = t, .mine = (uintptr_t)frame, .saved = ms_tls.guard};
+	if (MS_UNLIKELY(!t))
+		return malloc_rarely(size, frame);
+	ms_tls.guard = call.mine;
+	atomic_signal_fence(memory_order_seq_cst);
 	void *p = ms_real.malloc(size);
-	acquired(&call, (struct ms_event){.kind = MS_CALL_MALLOC, .size = size}, p);
+	if (MS_LIKELY(p != NULL)) {
+		ms_operator_got(t, p);
+		ms_leave(&call);
+	} else {
+		acquired(&call, (struct ms_event){.kind = MS_CALL_MALLOC, .size = size}, p);
+	}
 	return p;
 }
 

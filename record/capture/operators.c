@@ -41,21 +41,37 @@ bool ms_operator_is_callers(const struct ms_thread *t, uintptr_t frame)
 	return t->op.is_own && ms_operators_is_own(caller_of(frame).ip);
 }
 
+/* Is it as it was the last time? A caller's frame has the same size at the same place in its code. */
+static bool is_at_place(const struct ms_operator_place *place, uintptr_t ip, uintptr_t frame, uintptr_t hook)
+{
+	return place->ip == ip && hook - frame == place->hook_off &&
+	       *(const uintptr_t *)(frame + place->slot_off) == place->ret;
+}
+
 bool ms_operator_surrounds(struct ms_thread *t, uintptr_t frame)
 {
 	uintptr_t lo = ms_operators.us_start, hi = ms_operators.us_end;
 	uintptr_t guard = ms_tls.guard;
 	struct ms_unwind_regs at = caller_of(frame);
+	uintptr_t ip = at.ip, hook = MS_GUARD_FRAME(guard);
 	bool is_inside = at.ip - lo < hi - lo;
+	if (!is_inside && is_at_place(&t->op_place, ip, frame, hook)) {
+		t->op.inside = frame;
+		return true;
+	}
 	if (!is_inside) {
 		/* A module met now may be announced by us alone. */
 		ms_tls.guard = frame | MS_GUARD_RECORDING | (guard & MS_GUARD_ASIDE);
 		atomic_signal_fence(memory_order_seq_cst);
-		is_inside = ms_unwind_out_to(&t->unwind, &at, lo, hi, STEPS);
+		is_inside = ms_unwind_out_to(&t->unwind, &at, lo, hi, 1);
+		if (is_inside && hook - at.sp < HOOK_FRAME)
+			t->op_place = (struct ms_operator_place){
+				ip, at.sp - sizeof(at.ip) - frame, at.ip, hook - frame};
+		is_inside = is_inside || ms_unwind_out_to(&t->unwind, &at, lo, hi, STEPS);
 		atomic_signal_fence(memory_order_seq_cst);
 		ms_tls.guard = guard;
 	}
-	is_inside = is_inside && MS_GUARD_FRAME(guard) - at.sp < HOOK_FRAME;
+	is_inside = is_inside && hook - at.sp < HOOK_FRAME;
 	t->op.inside = is_inside ? frame : 0;
 	return is_inside;
 }
@@ -95,6 +111,24 @@ static struct ms_call moved(const struct ms_call *call, const struct ms_operator
 	struct ms_call out = *call;
 	out.mine = op->frame | (call->mine & MS_GUARD_ASIDE);
 	return out;
+}
+
+struct ms_thread *ms_operator_asks(size_t size, uintptr_t frame)
+{
+	struct ms_thread *t = ms_tls.thread;
+	if (!t || !atomic_load_explicit(&ms_image_page.is_attached, memory_order_relaxed))
+		return NULL;
+	const struct ms_operator *op = &t->op;
+	bool is_usual = ms_tls.guard == (op->frame | MS_GUARD_OPERATOR) && is_new(op->kind) && !op->is_own &&
+			!op->align && !op->told && !op->vain_ip && op->size == size && size <= INT32_MAX;
+	return is_usual && ms_operator_surrounds(t, frame) ? t : NULL;
+}
+
+void ms_operator_got(struct ms_thread *t, const void *p)
+{
+	struct ms_operator *op = &t->op;
+	op->told = (uintptr_t)p;
+	ms_emit_block(t, (const void *)op->frame, (enum ms_call_kind)op->kind, p, op->size);
 }
 
 void ms_operator_acquired(const struct ms_call *call, const struct ms_event *ev)

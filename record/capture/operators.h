@@ -41,6 +41,11 @@ bool ms_operator_is_callers(const struct ms_thread *t, uintptr_t frame);
 /* Was it called from inside the operator? Notes it for the two functions below. */
 bool ms_operator_surrounds(struct ms_thread *t, uintptr_t frame);
 
+/* Of malloc's hook at `frame`, which has met an OPERATOR guard: is it the operator's call for its block, and
+ * nothing is unusual? Then the thread, else NULL; and to be told of by ms_operator_got when there is a block. */
+struct ms_thread *ms_operator_asks(size_t size, uintptr_t frame);
+void ms_operator_got(struct ms_thread *t, const void *p);
+
 /* In place of ms_emit_acquired and ms_emit_released, for a call in the middle of an operator's. */
 void ms_operator_acquired(const struct ms_call *call, const struct ms_event *ev);
 void ms_operator_released(const struct ms_call *call, const struct ms_event *ev);

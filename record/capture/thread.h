@@ -74,6 +74,14 @@ struct ms_operator {
 	const struct ms_operator *outer; /* the call that this one came in the middle of */
 };
 
+/* Where an operator's hook was found around malloc's last, relative to the frame of that (operators.c). */
+struct ms_operator_place {
+	uintptr_t ip;	    /* malloc's caller */
+	uintptr_t slot_off; /* where the caller's own return address stands */
+	uintptr_t ret;	    /* it: in the operator's hook */
+	uintptr_t hook_off; /* the frame of that */
+};
+
 struct ms_thread {
 	struct ms_writer writer;
 	uint32_t attention;
@@ -83,6 +91,7 @@ struct ms_thread {
 	struct ms_unwind unwind;
 	struct ms_lost lost;
 	struct ms_operator op; /* if the guard says so */
+	struct ms_operator_place op_place;
 	struct ms_side side;
 };
 
