@@ -55,7 +55,10 @@ static const struct ms_tool tool = {
 		"event; blocks that a process leaves when it ends count as leaks, and no longer towards the "
 		"peak. In a forked child, blocks acquired before the fork stay the parent's.\n\n"
 		"memory sets what the kernel counts beside that; resident memory includes what recording adds to "
-		"a process: the shared memory of events on their way, and the capture library.",
+		"a process: the shared memory of events on their way, and the capture library.\n\n"
+		"maps knows what the program mapped by calls of its own, and what was mapped when its recording "
+		"began. What libc and the loader map later (malloc's memory, the stacks of threads, modules) is "
+		"not among it. A region that a forked child inherits stays its parent's.",
 	.options = shared_options,
 	.examples = examples,
 };
