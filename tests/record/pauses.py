@@ -21,14 +21,14 @@ def control(*words, trace="t.mst"):
     return run([MSRECORD, "--control", trace, *words])
 
 
-def controlled(*words):
-    r = control(*words)
+def controlled(*words, trace="t.mst"):
+    r = control(*words, trace=trace)
     equal((r.returncode, r.stderr), (0, b""), "--control %s" % " ".join(words))
     return dict(line.split(": ") for line in r.stdout.decode().splitlines())
 
 
-def events_now():
-    return int(controlled("status")["events"])
+def events_now(trace="t.mst"):
+    return int(controlled("status", trace=trace)["events"])
 
 
 def loop(*options):
@@ -104,7 +104,7 @@ def refused_commands_say_why():
     p = loop()
     for words, why in ((["mark", "x" * 256], b"longer than 255 bytes"), (["mark"], b"needs one NAME"), (["halt"], b"no command 'halt'"),
                        ([], b"start, stop, mark NAME or status?"), (["start", "now"], b"needs nothing else")):
-        r = control(*words)
+        r = control(*words, trace=trace)
         equal(r.returncode, 125, "status of %r" % words)
         check(why in r.stderr, "%r: %r" % (words, r.stderr))
     controlled("mark", "x" * 255)

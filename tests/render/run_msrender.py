@@ -145,7 +145,7 @@ def report_has_every_number():
         [("alloc", False, 42), ("grow", True, 7), ("parse", False, 42), ("main", False, 42)]
     cut = [row for row in r["sites"]["rows"] if row["value"] == 50][0]
     assert cut["cut"] and not parse["cut"]
-    assert cut["frames"] == [{"function": None, "file": None, "line": None, "module": None, "offset": "0x7f001234",
+    assert cut["frames"] == [{"function": None, "file": None, "line": None, "module": "[jit]", "offset": "0x7f001234",
                               "inlined": False}]
 
 
