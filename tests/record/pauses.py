@@ -104,7 +104,7 @@ def refused_commands_say_why():
     p = loop()
     for words, why in ((["mark", "x" * 256], b"longer than 255 bytes"), (["mark"], b"needs one NAME"), (["halt"], b"no command 'halt'"),
                        ([], b"start, stop, mark NAME or status?"), (["start", "now"], b"needs nothing else")):
-        r = control(*words, trace=trace)
+        r = control(*words)
         equal(r.returncode, 125, "status of %r" % words)
         check(why in r.stderr, "%r: %r" % (words, r.stderr))
     controlled("mark", "x" * 255)
