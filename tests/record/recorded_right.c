@@ -113,8 +113,8 @@ static const char *find_fault(const struct mst_outcome *o, const struct mst_outc
 	if (!o->has_output) {
 		if (status < 125 || status > 127)
 			return "the command did not run, and the status does not say so";
-		if (o->has_file)
-			return "the command did not run, and a file is left";
+		if (o->has_file && o->events)
+			return "the command did not run, and a file with events is left";
 		return is_explained ? NULL : "the command did not run, and no word was said";
 	}
 	if (status != native && (native != 0 || status != 125))
