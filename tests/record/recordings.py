@@ -444,7 +444,7 @@ def killed_program_loses_no_call_that_had_returned():
         check(released <= frees <= released + threads, "frees: %d of which %d had returned" % (frees, released))
 
 
-def tell_to_stop():
+def _tell_to_stop():
     with open("told", "r+b") as f:
         f.seek(1016)
         f.write(b"stop")
@@ -465,7 +465,7 @@ def killed_recorder_leaves_program_and_trace_alone():
         p.wait()
         calls = sum(told(2))
         wait_until(lambda: sum(told(2)) > calls + 100000, "the program goes on", 60)
-        tell_to_stop()
+        _tell_to_stop()
         wait_until(lambda: open("out").read().endswith("5\n"), "the program ends by itself", 60)
         equal(open("out").read(), "done\n5\n", "its output and status")
         f = facts()
