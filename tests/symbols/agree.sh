@@ -1,7 +1,8 @@
 #!/bin/sh
 # Function, file, line and inlined calls at every instruction of small programs, as built by the compilers that are
-# here in the ways programs are built, against llvm-symbolizer (or addr2line, where that can read the file).
+# here in the ways programs are built, against llvm-symbolizer. (binutils' addr2line is wrong about inlined and local functions.)
 set -u
+command -v llvm-symbolizer > /dev/null || exit 77
 resolve=$1
 dir=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -95,12 +96,7 @@ agree() {
 	shift
 	"$@" -o "$name" 2> "$name.log" || { echo "skip: $*"; return; }
 	addresses "$name" > addresses
-	if command -v llvm-symbolizer > /dev/null; then
-		sed 's/^/0x/' addresses | llvm-symbolizer --obj="$name" --output-style=GNU -a -i -f -C > oracle
-	else
-		case $name in gcc*split* | clang*) return ;; esac # beyond binutils 2.40
-		addr2line -a -i -f -C -e "$name" < addresses > oracle
-	fi
+	sed 's/^/0x/' addresses | llvm-symbolizer --obj="$name" --output-style=GNU -a -i -f -C > oracle
 	"$resolve" "$name" < addresses > ours 2> report || { echo "FAIL: $name: status $?"; failed=1; }
 	awk -f "$here/frames.awk" oracle > theirs
 	if ! awk -f "$here/compare.awk" ours theirs > difference; then
