@@ -183,7 +183,8 @@ static size_t take_call(struct tap_image *image, uint32_t slot, const uint64_t *
 		ev.align = *at++;
 	if (is_mapping(ev.kind)) {
 		image->more = grown(image->more, &image->cap_more, image->n_more + ev.align, sizeof(uint64_t));
-		memcpy(image->more + image->n_more, at, ev.align * sizeof(uint64_t));
+		if (ev.align) /* nothing to copy from or to, perhaps */
+			memcpy(image->more + image->n_more, at, ev.align * sizeof(uint64_t));
 		ev.more = (uint32_t)image->n_more;
 		image->n_more += ev.align;
 		at += ev.align;
