@@ -73,7 +73,7 @@ static int tell(struct ms_translator *tr, struct ms_arrival *a)
 		return MST_ENOMEM;
 	proc->next = tr->processes;
 	tr->processes = proc;
-	ms_process_die(proc, MST_FATE_UNRECORDED, a->obstacle, a->stamp);
+	ms_process_die(proc, MST_FATE_UNRECORDED, (int32_t)a->obstacle, a->stamp);
 	int rc = ms_translate_process_end(tr, proc, 0, 0);
 	ms_process_close(proc, NULL); /* it has no tenants */
 	return rc;
