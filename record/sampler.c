@@ -290,10 +290,10 @@ static void *run(void *arg)
 	pthread_mutex_lock(&s->mutex);
 	for (;;) {
 		wait_until(s, next_ns);
-		struct ms_subject *arrivals = s->arrivals;
-		s->arrivals = NULL;
 		if (s->is_stopping)
 			break;
+		struct ms_subject *arrivals = s->arrivals;
+		s->arrivals = NULL;
 		pthread_mutex_unlock(&s->mutex);
 		uint64_t now = ms_monotonic_ns();
 		earn(&s->cheap, now);
