@@ -73,7 +73,6 @@ def torture(subject):
     native, native_s = run([program, str(scale), "native-truth"])
     there, there_s = run([os.path.join(BIN, "msrecord"), "-f", "-q", "-o", "t.mst", "--no-symbols", "--", program, str(scale), "truth"])
     check(there.returncode == native.returncode == 0, "status %d, natively %d: %r" % (there.returncode, native.returncode, there.stderr))
-    may_lose = subject == "signals"
     said = [line for line in there.stderr.decode().splitlines() if not (subject in MAY_SAY and MAY_SAY[subject] in line)]
     check((there.stdout, "\n".join(said)) == (native.stdout, native.stderr.decode()), "output %r %r, natively %r %r" %
           (there.stdout, there.stderr, native.stdout, native.stderr))
@@ -81,7 +80,9 @@ def torture(subject):
     facts = json.loads(subprocess.run([os.path.join(PROGRAMS, "trace_facts"), "t.mst", *expected], capture_output=True, check=True).stdout)
     check(facts["damaged"] == 0 and not facts["truncated"] and facts["end"]["clean"], "the trace is not complete")
     lost = facts["end"]["lost"]
-    check(lost == 0 or may_lose, "%d events lost" % lost)
+    # handlers that come while a hook waits for room; see MAY_SAY. A small scale never fills the room.
+    may_lose = sum(map(sum, expected.values())) // 1000 if subject == "signals" and IS_FULL else 0
+    check(lost <= may_lose, "%d events lost" % lost)
     check(facts["end"]["overlaps"] == 0, "%d blocks acquired where one lived" % facts["end"]["overlaps"])
     check(facts["backwards"] == 0, "%d steps back in time" % facts["backwards"])
     missing = sum(map(sum, expected.values())) - sum(map(sum, facts["sizes"].values()))
