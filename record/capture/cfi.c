@@ -409,12 +409,9 @@ static void set_expression(struct machine *m, struct cursor *c)
 	}
 }
 
-/* The instructions that are told by their whole first byte; false: one we do not know. */
-static bool run_extended(struct machine *m, struct cursor *c, unsigned op)
+/* Instructions told by their whole first byte, by what they are about. False: it is none of these. */
+static bool run_location(struct machine *m, struct cursor *c, unsigned op)
 {
-	int64_t align = m->cie->data_align;
-	uint64_t reg;
-
 	switch (op) {
 	case 0x00: /* nop */
 		return true;
@@ -430,6 +427,20 @@ static bool run_extended(struct machine *m, struct cursor *c, unsigned op)
 	case 0x04: /* advance_loc4 */
 		m->loc += take_bytes(c, 4) * m->cie->code_align;
 		return true;
+	case 0x2e: /* GNU_args_size */
+		(void)take_uleb(c);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool run_register(struct machine *m, struct cursor *c, unsigned op)
+{
+	int64_t align = m->cie->data_align;
+	uint64_t reg;
+
+	switch (op) {
 	case 0x05: /* offset_extended */
 		reg = take_uleb(c);
 		set_saved(m, reg, SAVED_CFA, (int64_t)take_uleb(c) * align);
@@ -447,16 +458,32 @@ static bool run_extended(struct machine *m, struct cursor *c, unsigned op)
 		set_saved(m, take_uleb(c), SAVED_BAD, 0);
 		(void)take_uleb(c);
 		return true;
-	case 0x0a: /* remember_state */
-		if (m->n_remembered == MAX_REMEMBERED)
-			return false;
-		m->remembered[m->n_remembered++] = m->row;
+	case 0x10: /* expression */
+		set_expression(m, c);
 		return true;
-	case 0x0b: /* restore_state */
-		if (m->n_remembered == 0)
-			return false;
-		m->row = m->remembered[--m->n_remembered];
+	case 0x11: /* offset_extended_sf */
+		reg = take_uleb(c);
+		set_saved(m, reg, SAVED_CFA, take_sleb(c) * align);
 		return true;
+	case 0x14: /* val_offset */
+	case 0x15: /* val_offset_sf */
+		set_saved(m, take_uleb(c), SAVED_BAD, 0);
+		(void)take_uleb(c);
+		return true;
+	case 0x16: /* val_expression */
+		set_saved(m, take_uleb(c), SAVED_BAD, 0);
+		skip(c, take_uleb(c));
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool run_cfa(struct machine *m, struct cursor *c, unsigned op)
+{
+	int64_t align = m->cie->data_align;
+
+	switch (op) {
 	case 0x0c: /* def_cfa */
 		set_cfa_register(m, take_uleb(c));
 		set_cfa_offset(m, (int64_t)take_uleb(c));
@@ -470,13 +497,6 @@ static bool run_extended(struct machine *m, struct cursor *c, unsigned op)
 	case 0x0f: /* def_cfa_expression */
 		set_cfa_expression(m, c);
 		return true;
-	case 0x10: /* expression */
-		set_expression(m, c);
-		return true;
-	case 0x11: /* offset_extended_sf */
-		reg = take_uleb(c);
-		set_saved(m, reg, SAVED_CFA, take_sleb(c) * align);
-		return true;
 	case 0x12: /* def_cfa_sf */
 		set_cfa_register(m, take_uleb(c));
 		set_cfa_offset(m, take_sleb(c) * align);
@@ -484,21 +504,34 @@ static bool run_extended(struct machine *m, struct cursor *c, unsigned op)
 	case 0x13: /* def_cfa_offset_sf */
 		set_cfa_offset(m, take_sleb(c) * align);
 		return true;
-	case 0x14: /* val_offset */
-	case 0x15: /* val_offset_sf */
-		set_saved(m, take_uleb(c), SAVED_BAD, 0);
-		(void)take_uleb(c);
+	default:
+		return false;
+	}
+}
+
+/* False also if too many states are remembered, or none. */
+static bool run_state(struct machine *m, unsigned op)
+{
+	switch (op) {
+	case 0x0a: /* remember_state */
+		if (m->n_remembered == MAX_REMEMBERED)
+			return false;
+		m->remembered[m->n_remembered++] = m->row;
 		return true;
-	case 0x16: /* val_expression */
-		set_saved(m, take_uleb(c), SAVED_BAD, 0);
-		skip(c, take_uleb(c));
-		return true;
-	case 0x2e: /* GNU_args_size */
-		(void)take_uleb(c);
+	case 0x0b: /* restore_state */
+		if (m->n_remembered == 0)
+			return false;
+		m->row = m->remembered[--m->n_remembered];
 		return true;
 	default:
 		return false;
 	}
+}
+
+/* An instruction that is told by its whole first byte; false: one we do not know, or cannot follow. */
+static bool run_extended(struct machine *m, struct cursor *c, unsigned op)
+{
+	return run_location(m, c, op) || run_register(m, c, op) || run_cfa(m, c, op) || run_state(m, op);
 }
 
 /* Run PROGRAM until it is past the program counter asked for; false: damaged, or not understood. */
