@@ -7,38 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NOINLINE __attribute__((noinline))
+#include "deep_malloc.h"
 
-enum { INNER = 4, LIVE = 1024, CHUNK = 4096 };
+enum { CHUNK = 4096 };
 
 struct worker {
 	uint64_t seed, n_left;
 	int depth;
 	void *ring[LIVE];
 } __attribute__((aligned(128)));
-
-static NOINLINE void *inner_a(int depth, uint64_t path, size_t size);
-static NOINLINE void *inner_b(int depth, uint64_t path, size_t size);
-
-static inline void *inner_next(int depth, uint64_t path, size_t size)
-{
-	if (depth == 0)
-		return malloc(size);
-	return path & 1 ? inner_a(depth - 1, path >> 1, size) : inner_b(depth - 1, path >> 1, size);
-}
-
-static NOINLINE void *inner_a(int depth, uint64_t path, size_t size)
-{
-	void *volatile p = inner_next(depth, path, size);
-	return p;
-}
-
-static NOINLINE void *inner_b(int depth, uint64_t path, size_t size)
-{
-	void *volatile p = inner_next(depth, path, size);
-	__asm__ volatile("" : : : "memory");
-	return p;
-}
 
 static NOINLINE void churn(struct worker *w)
 {

@@ -17,9 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NOINLINE __attribute__((noinline))
+#include "deep_malloc.h"
 
-enum { INNER = 4, LIVE = 1024, THREADS_MAX = 4 };
+enum { THREADS_MAX = 4 };
 
 /* ---- the program ---- */
 
@@ -29,29 +29,6 @@ struct worker {
 	int depth;
 	void *ring[LIVE];
 } __attribute__((aligned(128)));
-
-static NOINLINE void *inner_a(int depth, uint64_t path, size_t size);
-static NOINLINE void *inner_b(int depth, uint64_t path, size_t size);
-
-static inline void *inner_next(int depth, uint64_t path, size_t size)
-{
-	if (depth == 0)
-		return malloc(size);
-	return path & 1 ? inner_a(depth - 1, path >> 1, size) : inner_b(depth - 1, path >> 1, size);
-}
-
-static NOINLINE void *inner_a(int depth, uint64_t path, size_t size)
-{
-	void *volatile p = inner_next(depth, path, size);
-	return p;
-}
-
-static NOINLINE void *inner_b(int depth, uint64_t path, size_t size)
-{
-	void *volatile p = inner_next(depth, path, size);
-	__asm__ volatile("" : : : "memory");
-	return p;
-}
 
 static NOINLINE void work(struct worker *w)
 {
