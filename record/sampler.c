@@ -263,15 +263,15 @@ static void read_all(struct ms_sampler *s)
 
 /* ---- the thread ------------------------------------------------------------------------------------- */
 
-/* Whoever came in last is read at once: a short program would else end unmeasured. */
-static void welcome(struct ms_sampler *s, struct ms_subject *arrivals)
+/* Whoever came in last is read at once, a short program would else end unmeasured; with all others if it is their time. */
+static void welcome(struct ms_sampler *s, struct ms_subject *arrivals, bool is_due)
 {
 	while (arrivals) {
 		struct ms_subject *subject = arrivals;
 		arrivals = subject->next;
 		subject->next = s->subjects;
 		s->subjects = subject;
-		if (s->cheap.ns > 0)
+		if (s->cheap.ns > 0 && !is_due)
 			read_subject(s, subject, true);
 	}
 }
@@ -298,7 +298,7 @@ static void *run(void *arg)
 		uint64_t now = ms_monotonic_ns();
 		earn(&s->cheap, now);
 		earn(&s->dear, now);
-		welcome(s, arrivals);
+		welcome(s, arrivals, now >= next_ns);
 		if (now >= next_ns) {
 			if (s->cheap.ns > 0)
 				read_all(s);
