@@ -1,7 +1,7 @@
 /* address_space.c - a sorted array of pieces: programs have tens to thousands, and mapping calls are rare. */
 #include "address_space.h"
 
-#include "report.h"
+#include "room.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +15,8 @@ static uint32_t add_region(struct regions *s, const struct region *like)
 	if (id) {
 		s->free = s->all[id].file;
 	} else {
-		if (s->n + 1 >= s->cap) {
-			s->cap = s->cap ? s->cap * 2 : 64;
-			s->all = reallocarray(s->all, s->cap, sizeof(*s->all));
-			if (!s->all)
-				ms_die("out of memory");
-		}
 		id = ++s->n;
+		s->all = ms_room(s->all, &s->cap, id + (size_t)1, sizeof(*s->all));
 	}
 	s->all[id] = *like;
 	s->all[id].live_bytes = s->all[id].peak_bytes = 0;
@@ -32,12 +27,7 @@ static uint32_t add_region(struct regions *s, const struct region *like)
 /* Makes room for `more` pieces at place `at`. */
 static void open_gap(struct regions *s, size_t at, size_t more)
 {
-	if (s->n_pieces + more > s->cap_pieces) {
-		s->cap_pieces = (s->n_pieces + more) * 2;
-		s->pieces = reallocarray(s->pieces, s->cap_pieces, sizeof(*s->pieces));
-		if (!s->pieces)
-			ms_die("out of memory");
-	}
+	s->pieces = ms_room(s->pieces, &s->cap_pieces, s->n_pieces + more, sizeof(*s->pieces));
 	memmove(s->pieces + at + more, s->pieces + at, (s->n_pieces - at) * sizeof(*s->pieces));
 	s->n_pieces += more;
 }
@@ -171,10 +161,8 @@ struct lifted {
 static struct lifted lift(struct regions *s, uint64_t start, uint64_t end, uint64_t begun)
 {
 	size_t at = cut_at(s, start), last = cut_at(s, end);
-	struct lifted l = {malloc((last - at + 1) * sizeof(*l.pieces)), 0};
+	struct lifted l = {ms_zeroed(last - at, sizeof(*l.pieces)), 0};
 
-	if (!l.pieces)
-		ms_die("out of memory");
 	for (; at < last; at++)
 		if (s->pieces[at].event <= begun)
 			l.pieces[l.n++] = s->pieces[at];
@@ -246,17 +234,15 @@ void regions_end(struct regions *s)
 
 void regions_copy(struct regions *to, const struct regions *from, uint32_t process)
 {
-	for (size_t i = 0; i < from->n_pieces; i++)
-		open_gap(to, to->n_pieces, 1);
-	if (from->n_pieces)
+	if (from->n_pieces) {
+		open_gap(to, 0, from->n_pieces);
 		memcpy(to->pieces, from->pieces, from->n_pieces * sizeof(*to->pieces));
-	to->all = from->n ? malloc((from->n + (size_t)1) * sizeof(*to->all)) : NULL;
-	if (from->n && !to->all)
-		ms_die("out of memory");
-	if (from->n)
+	}
+	if (from->n) {
+		to->all = ms_room(to->all, &to->cap, from->n + (size_t)1, sizeof(*to->all));
 		memcpy(to->all, from->all, (from->n + (size_t)1) * sizeof(*to->all));
+	}
 	to->n = from->n;
-	to->cap = from->n ? from->n + 1 : 0;
 	to->free = from->free;
 	for (uint32_t id = 1; id <= to->n; id++) {
 		to->all[id].process = process;

@@ -39,7 +39,8 @@ struct region_piece {
 /* Zero-initialise; `gone` and `ctx` may be set. */
 struct regions {
 	struct region *all; /* entry 0 is unused; slots of regions that are gone are used again */
-	uint32_t n, cap, free; /* free: first of a list threaded through .file, 0 = none */
+	uint32_t n, free; /* free: first of a list threaded through .file, 0 = none */
+	size_t cap;
 	struct region_piece *pieces;
 	size_t n_pieces, cap_pieces;
 	uint64_t live_bytes; /* of all but the initial ones, to which the inherited belong */

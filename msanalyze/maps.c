@@ -5,7 +5,7 @@
 #include "analysis.h"
 #include "protection.h"
 #include "address_space.h"
-#include "report.h"
+#include "room.h"
 #include "trace.h"
 
 #include <stdlib.h>
@@ -24,8 +24,9 @@ struct state {
 	const struct pass *pass;
 	uint64_t page;
 	struct regions **spaces; /* by process id; NULL: not started, not counted, or ended */
+	size_t cap_spaces;
 	struct change *changes; /* sorted; from `next` on they are to come */
-	size_t n_changes, next;
+	size_t n_changes, cap_changes, next;
 	uint32_t n_processes; /* known when the changes were listed */
 	size_t next_region;   /* of the reader's list: where the next process's begin */
 	struct region *gone;
@@ -72,14 +73,6 @@ static const struct ms_opt options[] = {
 		0, "sort", struct options, sort, sort_words, "order of the rows, largest first (default {})"),
 	MS_OPT_END,
 };
-
-static void *room(void *p, size_t n, size_t size)
-{
-	p = reallocarray(p, n, size);
-	if (!p)
-		ms_die("out of memory");
-	return p;
-}
 
 /* ---- regions that are gone ---- */
 
@@ -147,10 +140,7 @@ static void keep_gone(void *ctx, const struct region *r)
 		sort_gone(s);
 		s->n_gone = top;
 	}
-	if (s->n_gone == s->cap_gone) {
-		s->cap_gone = s->cap_gone ? s->cap_gone * 2 : 256;
-		s->gone = room(s->gone, s->cap_gone, sizeof(*s->gone));
-	}
+	s->gone = ms_room(s->gone, &s->cap_gone, s->n_gone + 1, sizeof(*s->gone));
 	s->gone[s->n_gone++] = *r;
 	if (!r->is_initial)
 		s->left_bytes += r->live_bytes;
@@ -181,12 +171,11 @@ static void list_changes(struct state *s)
 
 	if (n == s->n_processes)
 		return;
-	s->spaces = room(s->spaces, n + (size_t)1, sizeof(struct regions *));
-	s->changes = room(s->changes, 2 * (n + (size_t)1), sizeof(*s->changes));
+	s->spaces = ms_room_zeroed(s->spaces, &s->cap_spaces, n + (size_t)1, sizeof(struct regions *));
+	s->changes = ms_room(s->changes, &s->cap_changes, 2 * (size_t)n, sizeof(*s->changes));
 	for (uint32_t id = s->n_processes + 1; id <= n; id++) {
 		const struct mst_process *p = mst_reader_process(s->pass->reader, id);
 
-		s->spaces[id] = NULL;
 		if (!p)
 			continue;
 		s->changes[s->n_changes++] = (struct change){p->start_event, id, false};
@@ -243,10 +232,8 @@ static void add_initial(struct state *s, struct regions *space, uint32_t id, uin
 static void start_process(struct state *s, uint32_t id)
 {
 	const struct mst_process *p = mst_reader_process(s->pass->reader, id);
-	struct regions *space = calloc(1, sizeof(*space));
+	struct regions *space = ms_zeroed(1, sizeof(*space));
 
-	if (!space)
-		ms_die("out of memory");
 	space->gone = keep_gone;
 	space->ctx = s;
 	s->spaces[id] = space;
@@ -401,10 +388,8 @@ static void take_call(struct state *s, const struct mst_event *ev)
 
 static void *begin(const struct pass *pass)
 {
-	struct state *s = calloc(1, sizeof(*s));
+	struct state *s = ms_zeroed(1, sizeof(*s));
 
-	if (!s)
-		ms_die("out of memory");
 	s->pass = pass;
 	s->page = mst_reader_header(pass->reader)->page_size;
 	if (s->page == 0 || s->page & (s->page - 1))

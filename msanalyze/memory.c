@@ -4,7 +4,7 @@
  * events before that place has. Rows are kept until the end (one per sample, never per event), since only then it
  * is known how long it took and how high it went; --points thins them out, the highest staying. */
 #include "analysis.h"
-#include "report.h"
+#include "room.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,7 @@ struct state {
 	struct row *rows;
 	size_t n, cap;
 	struct subject *subjects;
-	uint32_t n_subjects; /* ids below it have a place */
+	size_t n_subjects; /* ids below it have a place */
 	uint32_t *running;   /* process ids; each once */
 	size_t n_running, cap_running;
 	uint64_t n_samples, cost_ns;
@@ -81,37 +81,13 @@ enum { N_ROW_COLUMNS = sizeof(rows) / sizeof(*rows) };
 
 static void *begin(const struct pass *pass)
 {
-	struct state *s = calloc(1, sizeof(*s));
-
 	(void)pass;
-	if (!s)
-		ms_die("out of memory");
-	return s;
-}
-
-/* Room for one more in an array of `size` bytes an item. */
-static void *room(void *items, size_t n, size_t *cap, size_t size)
-{
-	if (n < *cap)
-		return items;
-	*cap = *cap ? 2 * *cap : 64;
-	items = reallocarray(items, *cap, size);
-	if (!items)
-		ms_die("out of memory");
-	return items;
+	return ms_zeroed(1, sizeof(struct state));
 }
 
 static struct subject *subject_of(struct state *s, uint32_t process)
 {
-	if (process >= s->n_subjects) {
-		uint32_t n = 2 * process + 16;
-
-		s->subjects = reallocarray(s->subjects, n, sizeof(*s->subjects));
-		if (!s->subjects)
-			ms_die("out of memory");
-		memset(s->subjects + s->n_subjects, 0, (n - s->n_subjects) * sizeof(*s->subjects));
-		s->n_subjects = n;
-	}
+	s->subjects = ms_room_zeroed(s->subjects, &s->n_subjects, process + (size_t)1, sizeof(*s->subjects));
 	return &s->subjects[process];
 }
 
@@ -172,7 +148,7 @@ static void take_process(struct state *s, const struct pass *pass, const struct 
 	if (!mst_sample_uss(sample, &row.uss))
 		row.uss = UNKNOWN;
 	if (!subject->is_running) {
-		s->running = room(s->running, s->n_running, &s->cap_running, sizeof(*s->running));
+		s->running = ms_room(s->running, &s->cap_running, s->n_running + 1, sizeof(*s->running));
 		s->running[s->n_running++] = sample->process;
 		*subject = (struct subject){.pss = UNKNOWN, .max_rss = subject->max_rss, .is_running = true};
 	}
@@ -186,7 +162,7 @@ static void take_process(struct state *s, const struct pass *pass, const struct 
 	if (s->n == 0 || row.rss > s->max.rss)
 		s->max = row;
 	s->last = row;
-	s->rows = room(s->rows, s->n, &s->cap, sizeof(*s->rows));
+	s->rows = ms_room(s->rows, &s->cap, s->n + 1, sizeof(*s->rows));
 	s->rows[s->n++] = row;
 }
 
@@ -222,7 +198,7 @@ static void choose(struct state *s, uint64_t top)
 	for (uint64_t k = 0; top == 0 || k < top; k++) {
 		struct subject *best = NULL;
 
-		for (uint32_t id = 0; id < s->n_subjects; id++) {
+		for (size_t id = 0; id < s->n_subjects; id++) {
 			struct subject *at = &s->subjects[id];
 
 			if (at->max_rss && !at->is_chosen && (!best || at->max_rss > best->max_rss))

@@ -9,7 +9,7 @@
  * not see is recorded as the malloc or free that it makes; where its name stands in the stack, at or next to
  * the innermost frames, such a pair is no finding: it is counted as unclear. */
 #include "analysis.h"
-#include "report.h"
+#include "room.h"
 #include "trace.h"
 
 #include <stdlib.h>
@@ -34,7 +34,7 @@ struct state {
 	struct finding *findings; /* [0] is not used */
 	size_t n, cap;
 	uint32_t *heads;
-	size_t n_heads; /* a power of two */
+	size_t n_heads; /* a power of two, not below n */
 };
 
 static const struct ms_column head[] = {
@@ -123,15 +123,12 @@ static bool is_same(const struct key *a, const struct key *b)
 /* Room for one more. */
 static void grow(struct state *s)
 {
-	if (s->n + 1 < s->cap)
+	s->findings = ms_room(s->findings, &s->cap, s->n + 2, sizeof(*s->findings));
+	if (s->n < s->n_heads)
 		return;
-	s->cap = s->cap ? 2 * s->cap : 64;
-	s->findings = reallocarray(s->findings, s->cap, sizeof(*s->findings));
 	free(s->heads);
-	s->n_heads = s->cap;
-	s->heads = calloc(s->n_heads, sizeof(*s->heads));
-	if (!s->findings || !s->heads)
-		ms_die("out of memory");
+	s->n_heads = s->n_heads ? 2 * s->n_heads : 64;
+	s->heads = ms_zeroed(s->n_heads, sizeof(*s->heads));
 	for (uint32_t i = 1; i <= s->n; i++) {
 		uint32_t *chain = &s->heads[hash_of(&s->findings[i].key) & (s->n_heads - 1)];
 
@@ -155,12 +152,8 @@ static struct finding *find(struct state *s, const struct key *key)
 
 static void *begin(const struct pass *pass)
 {
-	struct state *s = calloc(1, sizeof(*s));
-
 	(void)pass;
-	if (!s)
-		ms_die("out of memory");
-	return s;
+	return ms_zeroed(1, sizeof(struct state));
 }
 
 static void released(void *state, const struct mst_event *ev, const struct mst_block *block)

@@ -3,7 +3,7 @@
  * A module is in the trace from the moment one of its addresses was first seen in a stack; a file that never was in one
  * is not. Ends are those of dlclose. */
 #include "analysis.h"
-#include "report.h"
+#include "room.h"
 #include "trace.h"
 
 #include <stdio.h>
@@ -63,11 +63,9 @@ static void end(void *state, const struct pass *pass, struct answer *answer)
 {
 	uint64_t n = 0, n_unloaded = 0, n_modules = 0;
 	const struct mst_reader *r = pass->reader;
-	bool *is_seen = calloc(mst_reader_n_modules(r) + (size_t)1, sizeof(*is_seen));
+	bool *is_seen = ms_zeroed(mst_reader_n_modules(r) + (size_t)1, sizeof(*is_seen));
 
 	(void)state;
-	if (!is_seen)
-		ms_die("out of memory");
 	answer->rows = ms_table_new(rows, sizeof(rows) / sizeof(*rows));
 	answer->rows_key = "modules";
 	for (size_t i = 0; i < mst_reader_n_mappings(r); i++) {

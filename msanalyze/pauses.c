@@ -3,6 +3,7 @@
 
 #include "out.h"
 #include "report.h"
+#include "room.h"
 #include "units.h"
 
 #include <stdlib.h>
@@ -28,24 +29,12 @@ static bool counts(const struct state *s, const struct mst_process *p)
 	return p && (s->pid == 0 || p->pid == s->pid);
 }
 
-/* Room for one more in an array of `size` bytes an item. */
-static void *room(void *items, size_t n, size_t *cap, size_t size)
-{
-	if (n < *cap)
-		return items;
-	*cap = *cap ? 2 * *cap : 16;
-	items = reallocarray(items, *cap, size);
-	if (!items)
-		ms_die("out of memory");
-	return items;
-}
-
 static void begin_pause(struct state *s, uint32_t process, uint64_t now_ns)
 {
 	s->since_ns[process] = now_ns;
 	if (process == 0)
 		return;
-	s->paused = room(s->paused, s->n_paused, &s->cap_paused, sizeof(*s->paused));
+	s->paused = ms_room(s->paused, &s->cap_paused, s->n_paused + 1, sizeof(*s->paused));
 	s->paused[s->n_paused++] = process;
 }
 
@@ -57,7 +46,7 @@ static void end_pause(struct state *s, uint32_t process, uint64_t now_ns)
 
 	if (s->since_ns[process] == UINT64_MAX)
 		return;
-	s->spans = room(s->spans, s->n_spans, &s->cap_spans, sizeof(*s->spans));
+	s->spans = ms_room(s->spans, &s->cap_spans, s->n_spans + 1, sizeof(*s->spans));
 	s->spans[s->n_spans++] = (struct span){s->since_ns[process], to_ns};
 	s->since_ns[process] = UINT64_MAX;
 }
@@ -115,9 +104,7 @@ struct pauses pauses_of(const struct mst_reader *r, uint64_t pid, uint64_t last_
 	uint32_t n = mst_reader_n_processes(r);
 	const struct mst_annotation *a;
 
-	s.since_ns = malloc(((size_t)n + 1) * sizeof(*s.since_ns));
-	if (!s.since_ns)
-		ms_die("out of memory");
+	s.since_ns = ms_zeroed((size_t)n + 1, sizeof(*s.since_ns));
 	memset(s.since_ns, 0xff, ((size_t)n + 1) * sizeof(*s.since_ns));
 	for (uint32_t id = 1; id <= n; id++) {
 		const struct mst_process *p = mst_reader_process(r, id);

@@ -2,7 +2,7 @@
  * out: a trace has many more stacks than a reader has patience. */
 #include "sites.h"
 
-#include "report.h"
+#include "room.h"
 #include "trace.h"
 
 #include <stdlib.h>
@@ -23,17 +23,6 @@ static uint64_t value_of(const struct mst_counters *c, size_t offset)
 
 	memcpy(&v, (const char *)c + offset, sizeof(v));
 	return v;
-}
-
-static void add_candidate(struct candidates *all, struct candidate c)
-{
-	if (all->n == all->cap) {
-		all->cap = all->cap ? all->cap * 2 : 1024;
-		all->items = reallocarray(all->items, all->cap, sizeof(*all->items));
-		if (!all->items)
-			ms_die("out of memory");
-	}
-	all->items[all->n++] = c;
 }
 
 static int compare(const void *a, const void *b)
@@ -60,10 +49,10 @@ static struct candidates gather(const struct ranking *ranking, const struct pass
 			sums[m] += v;
 			is_any |= v != 0;
 		}
-		if (is_any)
-			add_candidate(
-				&all, (struct candidate){
-					      value_of(c, ranking->metrics[pass->options->sort]), stack});
+		if (!is_any)
+			continue;
+		all.items = ms_room(all.items, &all.cap, all.n + 1, sizeof(*all.items));
+		all.items[all.n++] = (struct candidate){value_of(c, ranking->metrics[pass->options->sort]), stack};
 	}
 	if (all.n)
 		qsort(all.items, all.n, sizeof(*all.items), compare);

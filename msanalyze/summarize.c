@@ -1,7 +1,7 @@
 /* summarize.c - how much was allocated, how much stayed, how high did it go, and is the trace all there? */
 #include "analysis.h"
 #include "pauses.h"
-#include "report.h"
+#include "room.h"
 #include "trace.h"
 
 #include <stdio.h>
@@ -21,7 +21,7 @@ struct state {
 	uint64_t n_events; /* of the processes that count */
 	struct calls ops[MST_OP_MAX + 1];
 	struct cost *costs; /* by process id: the latest sample of it counts */
-	uint32_t n_costs;
+	size_t n_costs;
 	struct mst_sample recorder; /* its latest */
 };
 
@@ -76,12 +76,8 @@ static const struct ms_column calls_columns[] = {
 
 static void *begin(const struct pass *pass)
 {
-	struct state *s = calloc(1, sizeof(*s));
-
 	(void)pass;
-	if (!s)
-		ms_die("out of memory");
-	return s;
+	return ms_zeroed(1, sizeof(struct state));
 }
 
 static bool is_of_pid(const struct mst_process *p, uint64_t pid)
@@ -115,15 +111,7 @@ static void events(void *state, const struct pass *pass, const struct mst_event 
 
 static struct cost *cost_of(struct state *s, uint32_t process)
 {
-	if (process >= s->n_costs) {
-		uint32_t n = 2 * process + 16;
-
-		s->costs = reallocarray(s->costs, n, sizeof(*s->costs));
-		if (!s->costs)
-			ms_die("out of memory");
-		memset(s->costs + s->n_costs, 0, (n - s->n_costs) * sizeof(*s->costs));
-		s->n_costs = n;
-	}
+	s->costs = ms_room_zeroed(s->costs, &s->n_costs, process + (size_t)1, sizeof(*s->costs));
 	return &s->costs[process];
 }
 
@@ -196,10 +184,8 @@ static struct people count_people(const struct pass *pass)
 /* The arguments, joined by blanks. */
 static void add_command(struct ms_table *t, const struct mst_header *header)
 {
-	char *line = malloc(header->cmdline_len + 1);
+	char *line = ms_zeroed(header->cmdline_len + 1, 1);
 
-	if (!line)
-		ms_die("out of memory");
 	for (size_t i = 0; i < header->cmdline_len; i++)
 		line[i] = header->cmdline[i] ? header->cmdline[i] : ' ';
 	ms_table_stringn(t, line, header->cmdline_len);

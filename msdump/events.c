@@ -5,6 +5,7 @@
 #include "dump.h"
 #include "print.h"
 #include "report.h"
+#include "room.h"
 
 #include <stdlib.h>
 
@@ -18,7 +19,7 @@ struct filter {
 	const struct mst_reader *reader;
 	uint64_t ops;	 /* bit n: op n is wanted */
 	struct who *who; /* by thread id */
-	uint32_t n_who;
+	size_t cap_who;
 	struct who nobody; /* threads that are in no table */
 };
 
@@ -44,19 +45,13 @@ static const struct who *who_is(struct filter *f, uint32_t thread)
 {
 	uint32_t n = mst_reader_n_threads(f->reader) + 1;
 
-	if (thread < f->n_who && f->who[thread].is_known)
+	if (thread < f->cap_who && f->who[thread].is_known)
 		return &f->who[thread];
 	if (thread >= n) {
 		f->nobody = resolve(f, 0);
 		return &f->nobody;
 	}
-	if (thread >= f->n_who) {
-		f->who = reallocarray(f->who, n, sizeof(*f->who));
-		if (!f->who)
-			ms_die("out of memory");
-		memset(f->who + f->n_who, 0, (n - f->n_who) * sizeof(*f->who));
-		f->n_who = n;
-	}
+	f->who = ms_room_zeroed(f->who, &f->cap_who, n, sizeof(*f->who));
 	f->who[thread] = resolve(f, thread);
 	return &f->who[thread];
 }

@@ -2,6 +2,7 @@
 #include "dump.h"
 #include "json.h"
 #include "report.h"
+#include "room.h"
 #include "table.h"
 #include "trace.h"
 
@@ -94,10 +95,8 @@ static int open_seekable(const char *path)
 
 static void add_words(struct ms_table *t, const char *s, size_t n)
 {
-	char *line = malloc(n + 1);
+	char *line = ms_zeroed(n, 1);
 
-	if (!line)
-		ms_die("out of memory");
 	for (size_t i = 0; i < n; i++)
 		line[i] = s[i] ? s[i] : ' ';
 	ms_table_stringn(t, line, n);

@@ -10,7 +10,7 @@
 #include "escape.h"
 #include "json.h"
 #include "print_mapping.h"
-#include "report.h"
+#include "room.h"
 
 #include <stdlib.h>
 
@@ -138,10 +138,7 @@ static struct piece piece_of(struct printer *p, uint32_t code)
 		if (code >= n)
 			code = 0; /* not in the dictionary: nothing is known of it */
 		if (n > p->n_pieces) {
-			p->pieces = reallocarray(p->pieces, n, sizeof(*p->pieces));
-			if (!p->pieces)
-				ms_die("out of memory");
-			memset(p->pieces + p->n_pieces, 0, (n - p->n_pieces) * sizeof(*p->pieces));
+			p->pieces = ms_room_zeroed(p->pieces, &p->cap_pieces, n, sizeof(*p->pieces));
 			p->n_pieces = n;
 		}
 	}

@@ -19,6 +19,7 @@ struct printer {
 	const struct mst_map_call *call; /* of the event being printed, if it is of the mapping layer */
 	struct piece *pieces; /* by code id */
 	uint32_t n_pieces;
+	size_t cap_pieces;
 	struct ms_out text; /* what the pieces point into */
 	struct ms_out scratch;
 	struct ms_frames frames;

@@ -9,7 +9,7 @@
 #include "colour.h"
 #include "escape.h"
 #include "flame_script.h"
-#include "report.h"
+#include "room.h"
 #include "svg.h"
 #include "units.h"
 
@@ -303,9 +303,7 @@ void flame_draw(const struct view_tree *tree, const struct view_facts *facts, co
 	uint64_t total = tree->nodes[0].total;
 
 	choose_least(&f);
-	f.x = calloc((size_t)f.max_depth + 2, sizeof(*f.x));
-	if (!f.x)
-		ms_die("out of memory");
+	f.x = ms_zeroed((size_t)f.max_depth + 2, sizeof(*f.x));
 	ms_out_init_memory(&f.scratch);
 	f.scale = total ? ((double)opt->width - 2 * MARGIN) / (double)total : 0;
 	svg_begin(&f.svg, out, (double)opt->width, HEAD + ROW * ((double)f.max_depth + 2) + FOOT,

@@ -3,7 +3,7 @@
 #include "folded.h"
 
 #include "escape.h"
-#include "report.h"
+#include "room.h"
 
 #include <stdlib.h>
 
@@ -20,12 +20,10 @@ static uint32_t tree_depth(const struct view_tree *tree)
 
 void folded_write(const struct view_tree *tree, struct ms_out *out)
 {
-	size_t *length = calloc((size_t)tree_depth(tree) + 2, sizeof(*length));
+	size_t *length = ms_zeroed((size_t)tree_depth(tree) + 2, sizeof(*length));
 	struct ms_out line;
 	uint32_t depth = 0, at = 0;
 
-	if (!length)
-		ms_die("out of memory");
 	ms_out_init_memory(&line);
 	/* length[d] is that of the text above level d; the root has none, nor its callees a leading ';'. */
 	while ((at = view_next(tree->nodes, at, false, &depth)) != 0) {

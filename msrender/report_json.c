@@ -3,6 +3,7 @@
 
 #include "json.h"
 #include "report.h"
+#include "room.h"
 #include "trace.h"
 
 #include <stdio.h>
@@ -280,10 +281,8 @@ static int compare_ranks(const void *a, const void *b)
 static struct ranking rank_stacks(const struct survey *s, enum survey_value value, uint64_t top)
 {
 	uint32_t n_stacks = mst_replay_n_stacks(s->replay);
-	struct ranking r = {.ranks = calloc((size_t)n_stacks + 1, sizeof(*r.ranks))};
+	struct ranking r = {.ranks = ms_zeroed(n_stacks, sizeof(*r.ranks))};
 
-	if (!r.ranks)
-		ms_die("out of memory");
 	for (uint32_t stack = 0; stack < n_stacks; stack++) {
 		const struct mst_counters *c = mst_replay_stack(s->replay, stack);
 		uint64_t weight = c ? survey_weight(c, value) : 0;

@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include "report.h"
+#include "room.h"
 #include "units.h"
 
 #include <stdlib.h>
@@ -170,15 +171,6 @@ static int bad_choice(const struct walk *w, const struct ms_opt *opt, const char
 	return usage_error(w);
 }
 
-static void *grow(void *items, size_t n, size_t size)
-{
-	void *p = reallocarray(items, n + 1, size);
-
-	if (!p)
-		ms_die("out of memory");
-	return p;
-}
-
 static void store_number(const struct walk *w, const struct ms_opt *opt, uint64_t number)
 {
 	void *field = (char *)w->values + opt->offset;
@@ -188,7 +180,7 @@ static void store_number(const struct walk *w, const struct ms_opt *opt, uint64_
 	} else if (opt->kind == MS_OPT_KIND_COUNTS) {
 		struct ms_u64_list *list = field;
 
-		list->items = grow(list->items, list->n, sizeof(*list->items));
+		list->items = ms_room(list->items, &list->cap, list->n + 1, sizeof(*list->items));
 		list->items[list->n++] = number;
 	} else {
 		*(uint64_t *)field = number;
@@ -202,7 +194,7 @@ static void store_string(const struct walk *w, const struct ms_opt *opt, const c
 	if (opt->kind == MS_OPT_KIND_STRINGS) {
 		struct ms_string_list *list = field;
 
-		list->items = grow(list->items, list->n, sizeof(*list->items));
+		list->items = ms_room(list->items, &list->cap, list->n + 1, sizeof(*list->items));
 		list->items[list->n++] = text;
 	} else {
 		*(const char **)field = text;

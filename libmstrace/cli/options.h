@@ -40,12 +40,12 @@ enum ms_opt_kind {
 
 struct ms_string_list {
 	const char **items; /* pointing into argv; free(items) */
-	size_t n;
+	size_t n, cap;
 };
 
 struct ms_u64_list {
 	uint64_t *items; /* free(items) */
-	size_t n;
+	size_t n, cap;
 };
 
 struct ms_opt {

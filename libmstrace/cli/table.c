@@ -3,7 +3,7 @@
 #include "table.h"
 
 #include "escape.h"
-#include "report.h"
+#include "room.h"
 #include "units.h"
 
 #include <assert.h>
@@ -38,23 +38,10 @@ struct ms_table {
 
 enum { MIN_NAME_WIDTH = 16, COLUMN_GAP = 2, FRAME_INDENT = 4 };
 
-static void *grow(void *items, size_t *cap, size_t item_size)
-{
-	void *p;
-
-	*cap = *cap ? *cap * 2 : 16;
-	p = reallocarray(items, *cap, item_size);
-	if (!p)
-		ms_die("out of memory");
-	return p;
-}
-
 struct ms_table *ms_table_new(const struct ms_column *columns, size_t n_columns)
 {
-	struct ms_table *t = calloc(1, sizeof(*t));
+	struct ms_table *t = ms_zeroed(1, sizeof(*t));
 
-	if (!t)
-		ms_die("out of memory");
 	t->columns = columns;
 	t->n_columns = n_columns;
 	ms_out_init_memory(&t->text);
@@ -78,8 +65,7 @@ size_t ms_table_rows(const struct ms_table *t)
 
 void ms_table_row(struct ms_table *t)
 {
-	if (t->n_rows == t->cap_rows)
-		t->cells = grow(t->cells, &t->cap_rows, t->n_columns * sizeof(*t->cells));
+	t->cells = ms_room(t->cells, &t->cap_rows, t->n_rows + 1, t->n_columns * sizeof(*t->cells));
 	memset(t->cells + t->n_rows * t->n_columns, 0, t->n_columns * sizeof(*t->cells));
 	t->n_rows++;
 	t->n_filled = 0;
@@ -146,8 +132,7 @@ void ms_table_frames(struct ms_table *t, const struct ms_table_frame *frames, si
 
 	assert(next_type(t) == MS_COLUMN_FRAMES);
 	for (size_t i = 0; i < n; i++) {
-		if (t->n_frames == t->cap_frames)
-			t->frames = grow(t->frames, &t->cap_frames, sizeof(*t->frames));
+		t->frames = ms_room(t->frames, &t->cap_frames, t->n_frames + 1, sizeof(*t->frames));
 		t->frames[t->n_frames++] = (struct frame){
 			.function = keep_name(t, frames[i].function),
 			.file = keep_name(t, frames[i].file),
@@ -369,12 +354,10 @@ static void print_text_row(struct ms_out *o, const struct ms_table *t, size_t ro
 
 static void print_text(const struct ms_table *t, struct ms_out *o, struct ms_table_style style)
 {
-	size_t *widths = calloc(t->n_columns + 1, sizeof(*widths));
+	size_t *widths = ms_zeroed(t->n_columns, sizeof(*widths));
 	size_t n_flat = n_flat_columns(t);
 	struct ms_out scratch;
 
-	if (!widths)
-		ms_die("out of memory");
 	ms_out_init_memory(&scratch);
 	for (size_t c = 0; c < n_flat; c++)
 		widths[c] = natural_width(t, c, style.is_exact, &scratch);
@@ -524,10 +507,8 @@ static void json_members(const struct ms_table *t, struct ms_json *j, size_t row
 
 static bool *big_columns(const struct ms_table *t)
 {
-	bool *is_big = calloc(t->n_columns + 1, sizeof(*is_big));
+	bool *is_big = ms_zeroed(t->n_columns, sizeof(*is_big));
 
-	if (!is_big)
-		ms_die("out of memory");
 	for (size_t c = 0; c < t->n_columns; c++)
 		is_big[c] = column_is_big(t, c);
 	return is_big;

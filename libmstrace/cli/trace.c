@@ -3,9 +3,9 @@
 #include "trace.h"
 
 #include "report.h"
+#include "room.h"
 #include "units.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_PLACES = 10 };
@@ -196,12 +196,7 @@ const char *ms_trace_module_path(const struct mst_reader *r, uint32_t module)
 
 static void add_frame(struct ms_frames *f, struct ms_table_frame frame)
 {
-	if (f->n == f->cap) {
-		f->cap = f->cap ? f->cap * 2 : 64;
-		f->items = reallocarray(f->items, f->cap, sizeof(*f->items));
-		if (!f->items)
-			ms_die("out of memory");
-	}
+	f->items = ms_room(f->items, &f->cap, f->n + 1, sizeof(*f->items));
 	f->items[f->n++] = frame;
 }
 
