@@ -356,6 +356,29 @@ static void drop_repeated(struct mst_replay *p, uint64_t alloc)
 	drop_block(p, link, false);
 }
 
+/* Makes a block live, not yet counted; site and thread are the replay's. Returns the image that has it, NULL without
+ * memory. */
+static inline struct image *enter_block(
+	struct mst_replay *p, const struct mst_block *block, uint32_t site, uint32_t thread)
+{
+	struct mst_live *b = mst_liveset_insert(&p->live, block->alloc);
+	struct image *m = image_of(p, thread);
+	if (!b)
+		return NULL;
+	b->addr = block->addr;
+	b->size = block->size;
+	b->time_ns = block->time_ns;
+	b->site = site;
+	b->thread = thread;
+	b->op = block->op;
+	b->align_bits = bits_of(block->align);
+	if (m->first_alloc == 0 || block->alloc < m->first_alloc)
+		m->first_alloc = block->alloc;
+	if (block->alloc > m->last_alloc)
+		m->last_alloc = block->alloc;
+	return m;
+}
+
 static inline void book_block(
 	struct mst_replay *p, struct image *m, const struct mst_event *ev, uint32_t site)
 {
@@ -380,22 +403,18 @@ static inline int acquire(struct mst_replay *p, const struct mst_event *ev, uint
 		p->last_alloc = ev->alloc;
 	else
 		drop_repeated(p, ev->alloc);
-	struct mst_live *b = mst_liveset_insert(&p->live, ev->alloc);
-	if (!b)
+	struct image *m = enter_block(p,
+		&(struct mst_block){
+			.alloc = ev->alloc,
+			.addr = ev->addr,
+			.size = ev->size,
+			.time_ns = ev->time_ns,
+			.align = ev->align,
+			.op = ev->op,
+		},
+		site, thread);
+	if (!m)
 		return MST_ENOMEM;
-	b->addr = ev->addr;
-	b->size = ev->size;
-	b->time_ns = ev->time_ns;
-	b->site = site;
-	b->thread = thread;
-	b->op = ev->op;
-	b->align_bits = bits_of(ev->align);
-
-	struct image *m = image_of(p, thread);
-	if (m->first_alloc == 0 || ev->alloc < m->first_alloc)
-		m->first_alloc = ev->alloc;
-	if (ev->alloc > m->last_alloc)
-		m->last_alloc = ev->alloc;
 	if (m->is_counted)
 		book_block(p, m, ev, site);
 	return 0;
@@ -469,21 +488,9 @@ static int adopt_block(void *ctx, const struct mst_block *b)
 		rc = find_site(p, b->stack, &site);
 	if (rc < 0)
 		return rc;
-	struct mst_live *live = mst_liveset_insert(&p->live, b->alloc);
-	if (!live)
+	struct image *m = enter_block(p, b, site, thread);
+	if (!m)
 		return MST_ENOMEM;
-	live->addr = b->addr;
-	live->size = b->size;
-	live->time_ns = b->time_ns;
-	live->site = site;
-	live->thread = thread;
-	live->op = b->op;
-	live->align_bits = bits_of(b->align);
-
-	struct image *m = image_of(p, thread);
-	if (m->first_alloc == 0)
-		m->first_alloc = b->alloc;
-	m->last_alloc = b->alloc; /* they come in ascending order */
 	if (!m->is_counted)
 		return 0;
 	mst_account_adopt(&p->total, &p->total_rest, b->size);
