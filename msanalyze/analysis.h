@@ -5,7 +5,8 @@
  * CSV or JSON. One pass over the trace feeds any number of analyses, with one replay among them; each may
  * keep O(stacks + live blocks + samples), never O(events).
  *
- * A new analysis is one new file and one line in the table of msanalyze.c. */
+ * A new analysis is one new file and one line in the table of msanalyze.c; one that ranks call stacks by their counters
+ * is a list of these in sites.c and that line. */
 #ifndef MSANALYZE_ANALYSIS_H
 #define MSANALYZE_ANALYSIS_H
 

@@ -26,7 +26,7 @@ struct frame {
 };
 
 struct ms_table {
-	const struct ms_column *columns;
+	struct ms_column *columns;
 	size_t n_columns;
 	struct cell *cells; /* n_rows * n_columns, row by row */
 	size_t n_rows, cap_rows;
@@ -42,7 +42,9 @@ struct ms_table *ms_table_new(const struct ms_column *columns, size_t n_columns)
 {
 	struct ms_table *t = ms_zeroed(1, sizeof(*t));
 
-	t->columns = columns;
+	t->columns = ms_zeroed(n_columns, sizeof(*columns));
+	for (size_t c = 0; c < n_columns; c++)
+		t->columns[c] = columns[c];
 	t->n_columns = n_columns;
 	ms_out_init_memory(&t->text);
 	return t;
@@ -55,6 +57,7 @@ void ms_table_free(struct ms_table *t)
 	ms_out_release(&t->text);
 	free(t->frames);
 	free(t->cells);
+	free(t->columns);
 	free(t);
 }
 

@@ -59,7 +59,8 @@ struct ms_table_style {
 
 struct ms_table;
 
-/* columns stays the caller's and must live as long as the table. Never NULL: out of memory ends the tool. */
+/* The columns are copied; their keys and titles stay the caller's and must live as long as the table. Never NULL: out of
+ * memory ends the tool. */
 struct ms_table *ms_table_new(const struct ms_column *columns, size_t n_columns);
 void ms_table_free(struct ms_table *t);
 
