@@ -282,6 +282,10 @@ static bool drain_slot(struct tap *tap, struct tap_image *image, uint32_t i, boo
 		else
 			take_units(image, i, bytes, len);
 	}
+	if (tap->options.pause_after && image->n_events >= tap->options.pause_after) {
+		tap->options.pause_after = 0;
+		atomic_store(&tap->pause, true);
+	}
 	if (rc < 0)
 		image->is_broken = true;
 	if (gone) {
@@ -306,15 +310,17 @@ static bool drain(struct tap *tap, struct tap_image *image, bool check_gone, boo
 	return did;
 }
 
+/* Who had ended and been reaped when it was let in has no pidfd. */
 static void check_gone(struct tap *tap, struct tap_image *image)
 {
 	struct pollfd p = {image->process, POLLIN, 0};
-	if (image->is_gone || poll(&p, 1, 0) <= 0)
+	if (image->is_gone || (image->process >= 0 && poll(&p, 1, 0) <= 0))
 		return;
 	drain(tap, image, true, true);
 	image->untold_events += atomic_load(&image->segment.control->unslotted_events);
 	munmap(image->base, MS_SEGMENT_SIZE);
-	close(image->process);
+	if (image->process >= 0)
+		close(image->process);
 	atomic_store(&image->is_gone, true); /* from here on it is the caller's */
 }
 

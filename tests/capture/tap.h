@@ -75,6 +75,7 @@ struct tap_options {
 	uint32_t n_slots; /* 0 = MS_MAX_SLOTS */
 	uint32_t clock;	  /* 0 = MS_CLOCK_TSC */
 	bool free_stacks;
+	size_t pause_after; /* pauses by itself when it has so many events of an image; 0 = never */
 	bool discard; /* drain, but keep nothing (benchmarks) */
 	bool refuse;  /* answer every hello with MS_NOT_FOLLOWED */
 	bool mute;    /* never answer */

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum truth_kind { TRUTH_PAIRS, TRUTH_SIGNAL, TRUTH_ALLOCS, TRUTH_FREES, TRUTH_WRONG, TRUTH_KINDS = 16 };
+enum truth_kind { TRUTH_PAIRS, TRUTH_SIGNAL, TRUTH_ALLOCS, TRUTH_FREES, TRUTH_WRONG, TRUTH_STEPS, TRUTH_KINDS = 16 };
 
 #define VICTIM_MAPS_AT 0x200000000000ul /* where the victim maps */
 

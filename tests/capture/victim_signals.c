@@ -1,6 +1,5 @@
 /* Handlers that allocate, jump or fork on top of a hook; and cancellation, which is a signal, too. */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -9,9 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "victim_mode.h"
@@ -257,95 +256,105 @@ static int fork_in_handler(char **argv)
 
 /* ---- at every instruction ---- */
 
-/* The tracer steps from the trap into the hook and sends SIGUSR1 at the k-th instruction, k = 1, 2, 3 ... */
-static void on_usr1(int sig)
+/* With the processor's trap flag set, SIGTRAP comes after every instruction. The handler lets n_steps_left of them go by,
+ * then ends the stepping and does at_step there. (A tracer would take two turns of the processor for every instruction:
+ * minutes, where others are busy.) */
+#define TRAP_FLAG 0x100
+
+static volatile long n_steps_left;
+static void (*at_step)(void);
+
+static void on_step(int sig, siginfo_t *info, void *context)
 {
+	ucontext_t *interrupted = context;
 	int saved = errno;
-	void *p = NULL;
 	(void)sig;
-	keep = (void *)(intptr_t)posix_memalign(&p, 3, 31337);
-	atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
+	(void)info;
+	if (--n_steps_left > 0)
+		return;
+	interrupted->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+	at_step();
 	errno = saved;
 }
 
-static void on_usr1_jump(int sig)
+static inline __attribute__((always_inline)) void begin_stepping(void)
 {
-	(void)sig;
+	__builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | TRAP_FLAG);
+}
+
+static inline __attribute__((always_inline)) void end_stepping(void)
+{
+	__builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~(unsigned long long)TRAP_FLAG);
+}
+
+static void call_at_step(void)
+{
+	void *p = NULL;
+	keep = (void *)(intptr_t)posix_memalign(&p, 3, 31337);
+	atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
+}
+
+static void jump_at_step(void)
+{
 	siglongjmp(out_of_here, 1);
 }
 
-static void on_trap(int sig)
+static void fork_at_step(void)
 {
-	(void)sig;
-}
-
-static void on_usr1_fork(int sig)
-{
-	int saved = errno;
-	(void)sig;
 	pid_t pid = fork();
 	if (pid == 0) {
-		signal(SIGTRAP, on_trap); /* nobody steps through the child */
-		on_usr1(sig);
-		may_jump = 1; /* says: I am the child; finish the hook, and leave */
+		call_at_step();
+		is_child = 1; /* finish the hook, and leave */
 	} else {
 		waitpid(pid, &(int){0}, 0);
 	}
-	errno = saved;
 }
 
-/* A trap that nobody waits for ends the program. No heap call, which would be the first. */
-static void wait_for_tracer(void)
+/* Does it at the first instruction of a hook, at that `stride` further on, and so forth, until the hook is over before. */
+static int stepped_with(void (*action)(void), long stride)
 {
-	char status[2048] = "";
-	const char *tracer;
-	do {
-		int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-		ssize_t n = read(fd, status, sizeof(status) - 1);
-		close(fd);
-		status[n > 0 ? n : 0] = 0;
-		tracer = strstr(status, "TracerPid:\t");
-	} while (tracer && tracer[11] == '0' && usleep(1000) == 0);
-}
-
-static int stepped_with(void (*handler)(int))
-{
-	wait_for_tracer();
+	struct sigaction sa = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
 	free(grab(1));
 	hook_only(0);
-	signal(SIGUSR1, handler);
-	for (;;) {
-		if (sigsetjmp(out_of_here, 1) != 0)
-			atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
-		__asm__ volatile("int3");
-		hook_only(0);
-		__asm__ volatile("nop; int3"); /* the tracer knows the end by this */
-		if (may_jump) {
-			atomic_fetch_add(&truth->n[TRUTH_ALLOCS], 1);
-			_exit(0);
+	at_step = action;
+	sigaction(SIGTRAP, &sa, NULL);
+	for (volatile long at = 1;; at = at + stride) {
+		n_steps_left = at;
+		if (sigsetjmp(out_of_here, 1) == 0) {
+			begin_stepping();
+			hook_only(0);
+			end_stepping();
+			if (is_child) {
+				atomic_fetch_add(&truth->n[TRUTH_ALLOCS], 1);
+				_exit(0);
+			}
+			atomic_fetch_add(&truth->n[TRUTH_PAIRS], 1);
 		}
-		atomic_fetch_add(&truth->n[TRUTH_PAIRS], 1);
-		if (atomic_load(&truth->n[TRUTH_WRONG]))
-			return 0;
+		if (n_steps_left > 0)
+			break;
+		atomic_fetch_add(&truth->n[TRUTH_STEPS], 1);
 	}
+	for (int i = 0; i < 1000; i++) /* capture goes on, and exactly */
+		free(grab(20022));
+	return 0;
 }
 
 static int stepped(char **argv)
 {
 	(void)argv;
-	return stepped_with(on_usr1);
+	return stepped_with(call_at_step, 1);
 }
 
 static int stepped_jump(char **argv)
 {
 	(void)argv;
-	return stepped_with(on_usr1_jump);
+	return stepped_with(jump_at_step, 5); /* each hook also tidies up after the one before */
 }
 
 static int stepped_fork(char **argv)
 {
 	(void)argv;
-	return stepped_with(on_usr1_fork);
+	return stepped_with(fork_at_step, 7);
 }
 
 const struct victim_mode victim_signals[] = {
