@@ -39,6 +39,7 @@ static const struct limits {
 	COLUMN(ADDR_ESCAPE, 10, 0, 0),
 	COLUMN(EXTRA, 0, 14, 0),
 	COLUMN(MAPPING, 0, 0, 0), /* made by the caller: at most 65 for each event that has no SIZE, REF, ADDR */
+	COLUMN(POOL, 0, 0, 0),    /* likewise: at most 55 */
 #undef COLUMN
 };
 

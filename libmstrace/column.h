@@ -32,7 +32,8 @@ enum mst_column_id {
 	MST_COLUMN_ADDR_ESCAPE = 16,
 	MST_COLUMN_EXTRA = 17,
 	MST_COLUMN_MAPPING = 18,
-	MST_COLUMN_END = 19, /* ids from here on are unknown to this version */
+	MST_COLUMN_POOL = 19,
+	MST_COLUMN_END = 20, /* ids from here on are unknown to this version */
 };
 
 #define MST_COLUMN_NEEDED 0x01u /* flag: a reader that does not know the column must not decode the frame */

@@ -34,6 +34,8 @@ static uint8_t trait_of(uint8_t op_byte)
 
 	if (mst_op_maps(op))
 		trait |= MST_SITE_MAPS;
+	if (mst_op_pools(op))
+		trait |= MST_SITE_POOLS;
 	if (refers)
 		trait |= MST_SITE_REFERS;
 	if (op_byte & MST_OPBIT_FAILED)
@@ -85,7 +87,8 @@ static bool encode_parts(struct mst_event_frame *f)
 		return false;
 	mst_event_group_sites(f);
 	return mst_event_encode_time(f) && mst_event_encode_size(f) && mst_event_encode_refs(f) &&
-		mst_event_encode_addrs(f) && mst_event_encode_extra(f) && mst_event_encode_maps(f);
+		mst_event_encode_addrs(f) && mst_event_encode_extra(f) && mst_event_encode_maps(f) &&
+		mst_event_encode_pools(f);
 }
 
 int mst_event_encode(struct mst_event_encoder *e, const struct mst_events *ev, const uint8_t **payload, size_t *len,
@@ -148,6 +151,7 @@ static void lay_out(struct mst_event_decoder *d, const struct mst_events *head, 
 	bool has_nameless = columns & MST_COL_FREED && d->f.cols.at[MST_COLUMN_REF_ADDR].raw_len > 0;
 
 	d->f.has_maps = columns & MST_COL_MAPS && d->f.cols.at[MST_COLUMN_MAPPING].raw_len > 0;
+	d->f.has_pools = columns & MST_COL_POOLS && d->f.cols.at[MST_COLUMN_POOL].raw_len > 0;
 	d->f.ev = (struct mst_events){
 		.n = head->n,
 		.first_alloc = head->first_alloc,
@@ -168,11 +172,12 @@ static bool decode_parts(struct mst_event_frame *f)
 {
 	if (!mst_event_decode_order(f) || !mst_event_decode_sites(f, f->ev.stack != NULL))
 		return false;
-	if (f->ev.time || f->ev.size || f->ev.freed || f->has_maps)
+	if (f->ev.time || f->ev.size || f->ev.freed || f->has_maps || f->has_pools)
 		mst_event_group_sites(f);
 	return (!f->ev.time || mst_event_decode_time(f)) && (!f->ev.size || mst_event_decode_size(f)) &&
 		(!f->ev.freed || mst_event_decode_refs(f)) && (!f->ev.addr || mst_event_decode_addrs(f)) &&
-		(!f->ev.extra || mst_event_decode_extra(f)) && (!f->has_maps || mst_event_decode_maps(f));
+		(!f->ev.extra || mst_event_decode_extra(f)) && (!f->has_maps || mst_event_decode_maps(f)) &&
+		(!f->has_pools || mst_event_decode_pools(f));
 }
 
 int mst_event_decode(struct mst_event_decoder *d, const void *payload, size_t len, unsigned columns,

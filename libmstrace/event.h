@@ -52,6 +52,13 @@ struct mst_events {
 	uint32_t n_extra;        /* <= MST_EVENT_EXTRAS_MAX(n) */
 	const uint8_t *maps; /* rows of the events of the mapping layer, in total order, as mst_map_row_put makes them */
 	size_t maps_len;     /* 0 = none, although there may be such events */
+	const uint8_t *pools; /* the same of the pool layer, as mst_pool_row_put makes them */
+	size_t pools_len;
+};
+
+/* What a row of column POOL is coded against: the numbers of the row before. */
+struct mst_pool_row {
+	uint64_t addr, block;
 };
 
 /* One row of column MAPPING. An address is coded as the difference to that of the row before, *last; `span` is the
@@ -60,6 +67,10 @@ void mst_map_row_put(struct mst_buffer *out, const struct mst_map_call *call, un
 	uint64_t *last);
 /* Reads a row of a call `op` with number `number`. What is out of range makes the cursor fail. */
 void mst_map_row_get(struct mst_cursor *c, unsigned op, uint64_t number, uint64_t *last, struct mst_map_call *call);
+
+/* The same for column POOL; *last is the row before, all 0 at first. */
+void mst_pool_row_put(struct mst_buffer *out, const struct mst_pool_call *call, unsigned op, struct mst_pool_row *last);
+void mst_pool_row_get(struct mst_cursor *c, unsigned op, struct mst_pool_row *last, struct mst_pool_call *call);
 
 /* Encoder and decoder: scratch memory of a fixed size (some MiB, touched as far as frames need it) and a
  * zstd context each. One thread at a time per handle; handles are independent. */

@@ -27,6 +27,7 @@ enum mst_site_trait {
 	MST_SITE_FAILED = 1u << 4,   /* the call failed: may name an address, not a block */
 	MST_SITE_LATE = 1u << 5,     /* its time may lie before its predecessor's */
 	MST_SITE_MAPS = 1u << 6,     /* of the mapping layer: may have a row in MAPPING */
+	MST_SITE_POOLS = 1u << 7,    /* of the pool layer: may have a row in POOL */
 };
 
 struct mst_event_frame {
@@ -35,7 +36,7 @@ struct mst_event_frame {
 	uint32_t n_threads, n_sites;
 	uint32_t n_identity; /* slot and order are already those of a single thread up to here */
 	bool has_late;
-	bool has_maps; /* decoding: MAPPING is there and wanted */
+	bool has_maps, has_pools; /* decoding: MAPPING, POOL is there and wanted */
 
 	uint16_t slot[MST_FRAME_EVENTS_MAX];     /* [event] thread, numbered by first appearance */
 	uint32_t slot_end[MST_FRAME_EVENTS_MAX]; /* [slot] end of its events in order[] */
@@ -118,4 +119,8 @@ bool mst_event_decode_extra(struct mst_event_frame *f);
 /* maps <-> MAPPING. */
 bool mst_event_encode_maps(struct mst_event_frame *f);
 bool mst_event_decode_maps(struct mst_event_frame *f);
+
+/* pools <-> POOL. */
+bool mst_event_encode_pools(struct mst_event_frame *f);
+bool mst_event_decode_pools(struct mst_event_frame *f);
 #endif

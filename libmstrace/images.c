@@ -5,12 +5,59 @@
 
 #include "mstrace.h"
 
+/* Nothing lives in it any more. */
+static void empty_image(struct mst_image *image)
+{
+	mst_addrmap_free(image->map);
+	for (uint32_t i = 0; i < image->n_pools; i++)
+		mst_addrmap_free(image->pools[i].map);
+	free(image->pools);
+	image->map = NULL;
+	image->pools = NULL;
+	image->n_pools = 0;
+}
+
+/* What lives in `from` lives in *to, which is empty, as well. */
+static int clone_image(const struct mst_image *from, struct mst_image *to)
+{
+	if (from->map && !(to->map = mst_addrmap_clone(from->map)))
+		return MST_ENOMEM;
+	if (from->n_pools && !(to->pools = calloc(from->n_pools, sizeof(*to->pools))))
+		return MST_ENOMEM;
+	for (; to->n_pools < from->n_pools; to->n_pools++) {
+		struct mst_image_pool *pool = &to->pools[to->n_pools];
+
+		pool->pool = from->pools[to->n_pools].pool;
+		pool->map = mst_addrmap_clone(from->pools[to->n_pools].map);
+		if (!pool->map)
+			return MST_ENOMEM;
+	}
+	return 0;
+}
+
+struct mst_addrmap *mst_image_pool(struct mst_image *image, uint32_t pool, bool add)
+{
+	for (uint32_t i = 0; i < image->n_pools; i++)
+		if (image->pools[i].pool == pool)
+			return image->pools[i].map;
+	if (!add)
+		return NULL;
+	struct mst_image_pool *grown = realloc(image->pools, (image->n_pools + 1) * sizeof(*grown));
+
+	if (!grown)
+		return NULL;
+	image->pools = grown;
+	grown[image->n_pools].pool = pool;
+	grown[image->n_pools].map = mst_addrmap_new();
+	return grown[image->n_pools].map ? grown[image->n_pools++].map : NULL;
+}
+
 void mst_images_release(struct mst_images *x)
 {
 	for (size_t i = 0; i < x->n; i++)
-		mst_addrmap_free(x->images[i].map);
+		empty_image(&x->images[i]);
 	for (size_t i = 0; i < x->n_points; i++)
-		mst_addrmap_free(x->points[i].image.map);
+		empty_image(&x->points[i].image);
 	free(x->images);
 	free(x->points);
 	*x = (struct mst_images){0};
@@ -49,10 +96,9 @@ int mst_images_fork(struct mst_images *x, uint32_t parent, uint64_t first_own, u
 		x->points = grown;
 		x->cap_points = cap;
 	}
-	if (from->map) {
-		p.image.map = mst_addrmap_clone(from->map);
-		if (!p.image.map)
-			return MST_ENOMEM;
+	if (clone_image(from, &p.image) < 0) {
+		empty_image(&p.image);
+		return MST_ENOMEM;
 	}
 	*token = p.token = ++x->last_token;
 	x->points[x->n_points++] = p;
@@ -85,7 +131,7 @@ void mst_images_drop(struct mst_images *x, uint64_t token)
 
 	if (!p)
 		return;
-	mst_addrmap_free(p->image.map);
+	empty_image(&p->image);
 	*p = x->points[--x->n_points];
 }
 
@@ -95,7 +141,6 @@ void mst_images_end(struct mst_images *x, uint32_t process)
 
 	if (!image)
 		return;
-	mst_addrmap_free(image->map);
-	image->map = NULL;
+	empty_image(image);
 	image->has_ended = true;
 }

@@ -1,4 +1,4 @@
-/* op.c - what is known of each call: its name, and whether it acquires or releases a block.
+/* op.c - what is known of each call: its name, and whether it acquires or releases a block of the heap.
  *
  * One table, indexed by the number that stands in the file (FORMAT.md "Operations"). Numbers without an entry are
  * reserved: they name nothing, acquire nothing and release nothing, so a reader carries them through unharmed. */
@@ -41,6 +41,10 @@ static const struct op {
 	[MST_OP_SBRK] = {"sbrk", false, false, false},
 	[MST_OP_MADVISE] = {"madvise", false, false, false},
 	[MST_OP_MPROTECT] = {"mprotect", false, false, false},
+	[MST_OP_POOL_ALLOC] = {"pool_alloc", false, false, false},
+	[MST_OP_POOL_FREE] = {"pool_free", false, false, false},
+	[MST_OP_POOL_REALLOC] = {"pool_realloc", false, false, false},
+	[MST_OP_POOL_REALLOC_FREE] = {"pool_realloc_free", false, false, false},
 };
 
 bool mst_op_acquires(unsigned op)

@@ -521,6 +521,11 @@ const struct mst_map_call *mst_reader_map_call(const struct mst_reader *r, const
 	return mst_slicer_map_call(&r->slicer, ev->number);
 }
 
+const struct mst_pool_call *mst_reader_pool_call(const struct mst_reader *r, const struct mst_event *ev)
+{
+	return mst_slicer_pool_call(&r->slicer, ev->number);
+}
+
 /* ---- life cycle ------------------------------------------------------------------------------------------- */
 
 void mst_reader_jump(struct mst_reader *r, uint64_t offset, bool is_start)

@@ -17,8 +17,9 @@
  * look at the ordinals each could have acquired, not at all live blocks. Links between the blocks of a
  * process were rejected: 8 bytes a block for this one moment.
  *
- * Layers. Calls of the mapping layer (mst_op_maps) are no heap calls: they pass, and nothing here knows of them, not
- * even whether a block is temporary.
+ * Layers. Calls of the mapping layer (mst_op_maps) and of pools are no heap calls: they pass, and nothing here knows of
+ * them, not even whether a block is temporary. A replay of a pool (only_pool) is this one turned round: the calls of that
+ * pool are taken as if they were the heap's, with the pool's own ordinals, and all others pass.
  *
  * Hostile input. Ids are checked against the reader's tables, unknown ones fall to entry 0; ordinals that
  * repeat or were never acquired are findings, not errors; sums wrap. */
@@ -55,7 +56,8 @@ struct runner {		     /* a thread; entry 0 stands for those that no dictionary k
 struct mst_replay {
 	const struct mst_reader *reader;
 	struct mst_replay_options opt;
-	uint64_t release_ops; /* bit n: mst_op_releases(n) */
+	uint64_t release_ops; /* bit n: mst_op_releases(n), or what does so in a pool */
+	uint32_t pool;        /* string id of opt.only_pool; 0: not met yet */
 
 	struct mst_liveset live; /* site: index of a stack account; the stack id itself without by_stack */
 	uint64_t last_alloc;	 /* greatest ordinal acquired so far */
@@ -438,7 +440,7 @@ static int book_failure(struct mst_replay *p, const struct mst_event *ev, struct
 /* Is an event whose op releases, but which names no ordinal, a release? realloc(NULL, n) is not. */
 static inline bool is_release_of_unknown(const struct mst_event *ev)
 {
-	if (ev->op != MST_OP_REALLOC && ev->op != MST_OP_REALLOCARRAY)
+	if (ev->op != MST_OP_REALLOC && ev->op != MST_OP_REALLOCARRAY && ev->op != MST_OP_POOL_REALLOC)
 		return true;
 	return ev->old_addr || ev->flags & MST_EV_FOREIGN;
 }
@@ -455,14 +457,10 @@ static inline void join_halves(struct runner *t, const struct mst_event *ev, str
 	}
 }
 
-static inline int apply(struct mst_replay *p, const struct mst_event *ev, struct outcome *out)
+/* An event that belongs to the layer which this replay counts. */
+static inline int apply_own(struct mst_replay *p, const struct mst_event *ev, uint32_t thread, struct outcome *out)
 {
-	int rc = ev->number >= p->lifetimes.next_event ? pass_lifetimes(p, ev->number) : 0;
-	uint32_t thread = 0;
-	if (rc == 0)
-		rc = find_thread(p, ev->thread, &thread);
-	if (rc < 0 || mst_op_maps(ev->op))
-		return rc;
+	int rc = 0;
 	if (ev->flags & MST_EV_FAILED) {
 		p->runners[thread].last_alloc = 0;
 		return book_failure(p, ev, image_of(p, thread));
@@ -474,6 +472,48 @@ static inline int apply(struct mst_replay *p, const struct mst_event *ev, struct
 	p->runners[thread].last_alloc = ev->alloc;
 	join_halves(&p->runners[thread], ev, out);
 	return rc;
+}
+
+/* Is it the pool that is asked for? Its name stands in a table before the first event that uses it. */
+static bool is_own_pool(struct mst_replay *p, uint32_t pool)
+{
+	size_t len;
+	if (p->pool || !pool)
+		return pool && pool == p->pool;
+	const char *name = mst_reader_string(p->reader, pool, &len);
+	if (!name || len != strlen(p->opt.only_pool) || memcmp(name, p->opt.only_pool, len) != 0)
+		return false;
+	p->pool = pool;
+	return true;
+}
+
+/* Does the event, of whatever layer, say something to a replay of a pool? Then *own is what a heap call would say. */
+static bool take_pool_call(struct mst_replay *p, const struct mst_event *ev, struct mst_event *own)
+{
+	const struct mst_pool_call *call = mst_op_pools(ev->op) ? mst_reader_pool_call(p->reader, ev) : NULL;
+	if (!call || !is_own_pool(p, call->pool))
+		return false;
+	*own = *ev;
+	own->alloc = call->alloc;
+	own->freed = call->freed;
+	return true;
+}
+
+static inline int apply(struct mst_replay *p, const struct mst_event *ev, struct outcome *out)
+{
+	int rc = ev->number >= p->lifetimes.next_event ? pass_lifetimes(p, ev->number) : 0;
+	uint32_t thread = 0;
+	struct mst_event own;
+	if (p->opt.only_pool) {
+		if (!take_pool_call(p, ev, &own))
+			return rc;
+		ev = &own;
+	}
+	if (rc == 0)
+		rc = find_thread(p, ev->thread, &thread);
+	if (rc < 0 || (!mst_op_is_heap(ev->op) && !p->opt.only_pool))
+		return rc;
+	return apply_own(p, ev, thread, out);
 }
 
 /* ---- a checkpoint ---------------------------------------------------------------------------------------- */
@@ -506,7 +546,7 @@ static int begin(struct mst_replay *p)
 {
 	const struct mst_checkpoint *c = mst_reader_checkpoint(p->reader);
 	p->has_begun = true;
-	if (!c)
+	if (!c || p->opt.only_pool)
 		return 0;
 	int rc = mst_reader_each_checkpoint_block(p->reader, adopt_block, p);
 	if (rc < 0)
@@ -590,7 +630,8 @@ int mst_replay_new(const struct mst_reader *r, const struct mst_replay_options *
 	p->reader = r;
 	if (opt)
 		p->opt = *opt;
-	p->release_ops = set_of_releases();
+	p->release_ops = set_of_releases() | UINT64_C(1) << MST_OP_POOL_FREE | UINT64_C(1) << MST_OP_POOL_REALLOC |
+		UINT64_C(1) << MST_OP_POOL_REALLOC_FREE;
 	int rc = set_up(p);
 	if (rc < 0)
 		mst_replay_free(p);
@@ -621,6 +662,8 @@ int mst_replay_apply(struct mst_replay *p, struct mst_event *ev)
 	if (rc < 0)
 		return rc;
 	ev->flags |= out.flags;
+	if (p->opt.only_pool)
+		return 0;
 	if (out.freed && !ev->freed)
 		ev->freed = out.freed;
 	if (ev->alloc) {

@@ -15,10 +15,12 @@ void mst_slicer_begin(struct mst_slicer *s, const struct mst_events *ev, const s
 {
 	s->ev = *ev;
 	s->evt = *evt;
-	s->at = s->extra = s->n_calls = 0;
+	s->at = s->extra = s->n_calls = s->n_pool_calls = 0;
 	s->ordinal = ev->first_alloc;
 	s->maps = mst_cursor_over(ev->maps, ev->maps_len);
 	s->last_map_addr = 0;
+	s->pools = mst_cursor_over(ev->pools, ev->pools_len);
+	s->last_pool_row = (struct mst_pool_row){0};
 	for (unsigned op = 0; op < sizeof(s->traits); op++)
 		s->traits[op] = traits_of(op);
 }
@@ -121,6 +123,42 @@ static void add_map_calls(struct mst_slicer *s, uint32_t n, struct mst_event *ou
 	}
 }
 
+/* The rows of the calls of pools, likewise. */
+static void add_pool_calls(struct mst_slicer *s, uint32_t n, struct mst_event *out)
+{
+	for (uint32_t k = 0; k < n; k++) {
+		struct mst_event *e = &out[k];
+
+		if (!mst_op_pools(e->op))
+			continue;
+		struct mst_sliced_pool_call *c = &s->pool_calls[s->n_pool_calls++];
+		c->number = e->number;
+		mst_pool_row_get(&s->pools, e->op, &s->last_pool_row, &c->call);
+		if (e->flags & MST_EV_FAILED)
+			c->call.alloc = c->call.freed = 0;
+		e->addr = c->call.addr;
+		e->size = c->call.size;
+		e->old_addr = c->call.old_addr;
+	}
+}
+
+const struct mst_pool_call *mst_slicer_pool_call(const struct mst_slicer *s, uint64_t number)
+{
+	uint32_t low = 0, high = s->n_pool_calls;
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+
+		if (s->pool_calls[mid].number == number)
+			return &s->pool_calls[mid].call;
+		if (s->pool_calls[mid].number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
 const struct mst_map_call *mst_slicer_map_call(const struct mst_slicer *s, uint64_t number)
 {
 	uint32_t low = 0, high = s->n_calls;
@@ -150,9 +188,11 @@ uint32_t mst_slicer_next(struct mst_slicer *s, struct mst_event *out)
 	if (s->ev.freed_addr)
 		mark_foreign(s, n, out);
 	add_extras(s, n, out);
-	s->n_calls = 0;
+	s->n_calls = s->n_pool_calls = 0;
 	if (s->ev.maps_len)
 		add_map_calls(s, n, out);
+	if (s->ev.pools_len)
+		add_pool_calls(s, n, out);
 	s->at += n;
 	return n;
 }

@@ -27,6 +27,13 @@ struct mst_slicer {
 		uint64_t number;
 		struct mst_map_call call;
 	} calls[MST_SLICE_EVENTS];
+	struct mst_cursor pools; /* the same of column POOL */
+	struct mst_pool_row last_pool_row;
+	uint32_t n_pool_calls;
+	struct mst_sliced_pool_call {
+		uint64_t number;
+		struct mst_pool_call call;
+	} pool_calls[MST_SLICE_EVENTS];
 };
 
 void mst_slicer_begin(struct mst_slicer *s, const struct mst_events *ev, const struct mst_evt *evt);
@@ -34,4 +41,6 @@ void mst_slicer_begin(struct mst_slicer *s, const struct mst_events *ev, const s
 uint32_t mst_slicer_next(struct mst_slicer *s, struct mst_event *out);
 /* The mapping call with that event number in the latest slice, or NULL. */
 const struct mst_map_call *mst_slicer_map_call(const struct mst_slicer *s, uint64_t number);
+/* The same for a pool's call. */
+const struct mst_pool_call *mst_slicer_pool_call(const struct mst_slicer *s, uint64_t number);
 #endif

@@ -26,6 +26,27 @@ static bool is_whole(const struct mst_check *c)
 
 /* ---- events ----------------------------------------------------------------------------------------------- */
 
+/* Blocks of pools are numbered one behind the other; where a trace begins with a checkpoint, from any number on. Asked
+ * only while nothing is missing. */
+static const char *pool_fault(struct mst_check *c, const struct mst_event *ev)
+{
+	const struct mst_pool_call *call = mst_op_pools(ev->op) ? mst_reader_pool_call(c->reader, ev) : NULL;
+	bool is_first = c->last_pool_block == 0 && mst_reader_checkpoint(c->reader);
+	size_t len;
+
+	if (!call)
+		return NULL;
+	if (call->pool && !mst_dict_string(&c->reader->dict, call->pool, &len))
+		return "a pool's name is in no table";
+	if (call->alloc != 0 && !is_first && call->alloc != c->last_pool_block + 1)
+		return "a block of a pool has not the number that follows";
+	if (call->alloc != 0)
+		c->last_pool_block = call->alloc;
+	return (call->freed > c->last_pool_block && !is_first) || (call->alloc != 0 && call->freed == call->alloc)
+		? "a pool releases a block of the future"
+		: NULL;
+}
+
 static const char *event_fault(struct mst_check *c, const struct mst_event *ev)
 {
 	const struct mst_reader *r = c->reader;
@@ -47,7 +68,7 @@ static const char *event_fault(struct mst_check *c, const struct mst_event *ev)
 	size_t len;
 	if (call && call->file && !mst_dict_string(&r->dict, call->file, &len))
 		return "the file of a mapping is in no table";
-	return NULL;
+	return pool_fault(c, ev);
 }
 
 /* Times of the order: LATE events apart, they never decrease. */
@@ -89,7 +110,7 @@ static void check_event(struct mst_check *c, const struct mst_event *ev)
 	if (mst_op_releases(ev->op) && !(ev->flags & MST_EV_FAILED) && (ev->freed != 0 || old != 0))
 		c->n_free++;
 	c->n_late += ev->flags & MST_EV_LATE ? 1u : 0u;
-	c->failed += ev->flags & MST_EV_FAILED && !mst_op_maps(ev->op) ? 1u : 0u;
+	c->failed += ev->flags & MST_EV_FAILED && mst_op_is_heap(ev->op) ? 1u : 0u;
 	if (!fault)
 		fault = late;
 	if (++c->n_seen == c->frame.n_items && !fault)

@@ -27,6 +27,7 @@ struct mst_check {
 	uint64_t alloc_bytes, last_units, first_units;
 	bool has_order_time;
 	uint64_t frees, failed;      /* of the whole file */
+	uint64_t last_pool_block;    /* the ordinal that a pool's block had last */
 };
 
 /* 0 sound, MST_EDAMAGED, or what ended the pass; *problem (may be NULL) says what and where. */

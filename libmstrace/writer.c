@@ -47,11 +47,13 @@ struct batch {
 	uint32_t cap_extra;
 	struct mst_buffer maps; /* what ev.maps will point to */
 	uint64_t last_map_addr;
+	struct mst_buffer pools; /* the same for ev.pools */
+	struct mst_pool_row last_pool_row;
 	bool has_order_time; /* an event that is not LATE has set evt.time_first */
 	uint32_t *owner; /* process of each event, 0 = nothing to look up */
 };
 
-enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1, MAPS = 1u << 2, IS_SIZED = 1u << 3 };
+enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1, MAPS = 1u << 2, IS_SIZED = 1u << 3, POOLS = 1u << 4 };
 
 struct thread_state {
 	uint32_t process;
@@ -76,6 +78,7 @@ struct mst_writer {
 	bool has_paused; /* so that blocks may be unknown for that reason */
 	struct mst_totals totals;
 	uint64_t next_ordinal;   /* of the next successful acquisition */
+	uint64_t next_pool_ordinal; /* of the next one in a pool */
 	uint64_t clock_units;    /* greatest time of an event that is not LATE */
 	uint64_t max_units;      /* greatest time of all */
 	struct mst_samples samples; /* not yet in a frame; fewer than MST_SAMPLES_MAX */
@@ -89,6 +92,7 @@ struct mst_writer {
 	uint32_t n_threads, n_stacks; /* greatest ids in use, for the check of every event */
 	uint8_t traits[MST_OP_MAX + 1]; /* by op: enum trait */
 	const struct mst_map_call *map_call; /* of the event being stored, if it is of the mapping layer */
+	struct mst_pool_call *pool_call;     /* the same of the pool layer */
 	int rc;                  /* latched */
 	struct mst_problem problem;
 
@@ -116,6 +120,7 @@ static void batch_release(struct batch *b)
 	free(b->ev.extra);
 	free(b->owner);
 	mst_buffer_release(&b->maps);
+	mst_buffer_release(&b->pools);
 	mst_pages_release(&b->pages);
 }
 
@@ -140,6 +145,8 @@ static void batch_clear(struct batch *b)
 	b->flags = 0;
 	mst_buffer_clear(&b->maps);
 	b->last_map_addr = 0;
+	mst_buffer_clear(&b->pools);
+	b->last_pool_row = (struct mst_pool_row){0};
 	mst_pages_clear(&b->pages);
 }
 
@@ -432,6 +439,8 @@ static int close_batch(struct mst_writer *w)
 	b->evt.time_last = w->clock_units;
 	b->ev.maps = b->maps.bytes;
 	b->ev.maps_len = b->maps.len;
+	b->ev.pools = b->pools.bytes;
+	b->ev.pools_len = b->pools.len;
 	b->flags |= b->evt.n_late ? MST_FLAG_LATE : 0u;
 	b->flags |= w->totals.lost_events ? MST_FLAG_LOSS : 0u;
 	if (!w->header.has_addresses)
@@ -485,6 +494,57 @@ static int store_map_call(struct mst_writer *w, struct batch *b, const struct ms
 	return b->maps.failed ? MST_ENOMEM : 0;
 }
 
+/* What a pool's call has acquired and released in the image of its process. At once: pools are called too seldom for
+ * the wait of a lookup to matter. */
+static int resolve_pool_call(struct mst_writer *w, const struct mst_event *ev, struct mst_pool_call *call)
+{
+	struct mst_image *image = mst_images_get(&w->images, w->threads[ev->thread].process);
+	bool is_realloc = ev->op == MST_OP_POOL_REALLOC, acquires = is_realloc || ev->op == MST_OP_POOL_ALLOC;
+	uint64_t released = is_realloc ? call->old_addr : acquires ? 0 : call->addr;
+	struct mst_addrmap *map = image ? mst_image_pool(image, call->pool, acquires && !image->has_ended) : NULL;
+	struct mst_live block;
+	int rc;
+
+	if (image && !map && acquires && !image->has_ended)
+		return MST_ENOMEM;
+	if (map && released != 0) {
+		rc = mst_addrmap_remove(map, released, &block);
+		if (rc < 0)
+			return rc;
+		call->freed = rc > 0 ? block.ordinal : 0;
+	}
+	if (!acquires)
+		return 0;
+	call->alloc = w->next_pool_ordinal++;
+	rc = map && call->addr ? mst_addrmap_insert(map, call->addr, call->alloc, call->size, &block) : 0;
+	return rc < 0 ? rc : 0;
+}
+
+/* Those of blocks that have an ordinal. */
+static void hide_pool_addresses(struct mst_pool_call *call)
+{
+	if (call->freed != 0)
+		call->old_addr = 0;
+	if (call->freed != 0 || call->alloc != 0)
+		call->addr = 0;
+}
+
+/* The row of an event of the pool layer; without its facts, one that says nothing. */
+static int store_pool_call(struct mst_writer *w, struct batch *b, const struct mst_event *ev)
+{
+	static const struct mst_pool_call unknown;
+	const struct mst_pool_call *call = w->pool_call ? w->pool_call : &unknown;
+	struct mst_pool_call shown;
+
+	if (w->pool_call && !(ev->flags & MST_EV_FAILED) && resolve_pool_call(w, ev, w->pool_call) < 0)
+		return MST_ENOMEM;
+	shown = *call;
+	if (!w->header.has_addresses)
+		hide_pool_addresses(&shown);
+	mst_pool_row_put(&b->pools, &shown, ev->op, &b->last_pool_row);
+	return b->pools.failed ? MST_ENOMEM : 0;
+}
+
 /* Stores the facts of *ev at place n of the batch. */
 static int store_event(struct mst_writer *w, struct batch *b, const struct mst_event *ev, uint64_t units)
 {
@@ -497,6 +557,8 @@ static int store_event(struct mst_writer *w, struct batch *b, const struct mst_e
 	if (ev->align != 0 && batch_add_extra(b, i, MST_EXTRA_ALIGN, ev->align) < 0)
 		return MST_ENOMEM;
 	if (w->traits[ev->op] & MAPS && store_map_call(w, b, ev) < 0)
+		return MST_ENOMEM;
+	if (w->traits[ev->op] & POOLS && store_pool_call(w, b, ev) < 0)
 		return MST_ENOMEM;
 	if (failed && ev->err != 0 && batch_add_extra(b, i, MST_EXTRA_ERRNO, ev->err) < 0)
 		return MST_ENOMEM;
@@ -578,7 +640,7 @@ int mst_writer_event(struct mst_writer *w, struct mst_event *ev)
 	ev->number = w->totals.events++;
 	ev->alloc = acquired ? w->next_ordinal++ : 0;
 	w->totals.allocs += acquired;
-	w->totals.failed += ev->flags & MST_EV_FAILED && !(w->traits[ev->op] & MAPS) ? 1u : 0u;
+	w->totals.failed += ev->flags & MST_EV_FAILED && !(w->traits[ev->op] & (MAPS | POOLS)) ? 1u : 0u;
 	b->ev.n_alloc += acquired;
 	if (units > w->max_units)
 		w->max_units = units;
@@ -598,6 +660,26 @@ int mst_writer_map_event(struct mst_writer *w, struct mst_event *ev, const struc
 	w->map_call = call;
 	rc = mst_writer_event(w, ev);
 	w->map_call = NULL;
+	return rc;
+}
+
+int mst_writer_pool_event(struct mst_writer *w, struct mst_event *ev, struct mst_pool_call *call)
+{
+	int rc;
+
+	if (!mst_op_pools(ev->op) || call->pool == 0 || call->pool > mst_table_last(&w->ledger.dict.strings))
+		return fail(w, MST_EARG, "a pool call's op or pool is out of range");
+	if (w->next_pool_ordinal > MST_ORDINAL_MAX)
+		return fail(w, MST_ENOMEM, "");
+	if (call->size > MST_NUMBER_MAX)
+		call->size = MST_NUMBER_MAX;
+	call->alloc = call->freed = 0;
+	ev->addr = call->addr;
+	ev->old_addr = call->old_addr;
+	ev->size = call->size;
+	w->pool_call = call;
+	rc = mst_writer_event(w, ev);
+	w->pool_call = NULL;
 	return rc;
 }
 
@@ -864,6 +946,14 @@ int mst_writer_knows(struct mst_writer *w, uint32_t process, uint64_t addr)
 	return image && image->map && mst_addrmap_has(image->map, addr);
 }
 
+int mst_writer_pool_knows(const struct mst_writer *w, uint32_t process, uint32_t pool, uint64_t addr)
+{
+	struct mst_image *image = mst_images_get(&w->images, process);
+	const struct mst_addrmap *map = image ? mst_image_pool(image, pool, false) : NULL;
+
+	return map && mst_addrmap_has(map, addr);
+}
+
 uint32_t mst_writer_n_code(const struct mst_writer *w)
 {
 	return mst_table_last(&w->ledger.dict.codes);
@@ -974,11 +1064,11 @@ int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_wri
 	w->frame_ns = opt->frame_ns ? opt->frame_ns : DEFAULT_FRAME_NS;
 	w->copy_stacks = opt->copy_stacks;
 	w->max_bytes = opt->max_bytes;
-	w->next_ordinal = w->resolve_ordinal = 1;
+	w->next_ordinal = w->resolve_ordinal = w->next_pool_ordinal = 1;
 	w->n_stacks = MST_STACK_CUT;
 	for (unsigned op = 0; op <= MST_OP_MAX; op++)
 		w->traits[op] = (uint8_t)((mst_op_acquires(op) ? ACQUIRES : 0u) | (mst_op_releases(op) ? RELEASES : 0u) |
-			(mst_op_maps(op) ? MAPS : 0u) | (mst_op_is_sized(op) ? IS_SIZED : 0u));
+			(mst_op_maps(op) ? MAPS : 0u) | (mst_op_pools(op) ? POOLS : 0u) | (mst_op_is_sized(op) ? IS_SIZED : 0u));
 	w->fill = &w->batches[0];
 	rc = keep_header(w, &opt->header);
 	if (rc == 0)

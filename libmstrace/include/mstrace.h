@@ -90,6 +90,12 @@ enum mst_op {
 	MST_OP_SBRK = 36,
 	MST_OP_MADVISE = 37,
 	MST_OP_MPROTECT = 38,
+	/* 48..63: the pool layer, calls of a program's own allocators. These acquire and release nothing of the heap
+	 * either (mst_op_pools). */
+	MST_OP_POOL_ALLOC = 48,
+	MST_OP_POOL_FREE = 49,
+	MST_OP_POOL_REALLOC = 50,      /* releases the old block (if any) and acquires the new one, at one instant */
+	MST_OP_POOL_REALLOC_FREE = 51, /* one of size 0 that released its block and returned NULL */
 	MST_OP_MAX = 63,
 };
 
@@ -103,6 +109,16 @@ bool mst_op_is_sized(unsigned op);
 static inline bool mst_op_maps(unsigned op)
 {
 	return op >> 4 == 2;
+}
+/* Is op of the pool layer? It is no heap call, in the same way. */
+static inline bool mst_op_pools(unsigned op)
+{
+	return op >> 4 == 3;
+}
+/* Is op a heap call (or one of a later version)? */
+static inline bool mst_op_is_heap(unsigned op)
+{
+	return op < 32;
 }
 /* "malloc", "realloc", ...; "op-N" names for unknown numbers come back as NULL. Static storage. */
 const char *mst_op_name(unsigned op);
@@ -118,7 +134,9 @@ enum mst_event_flag {
 };
 
 /* One call. Plain data; copying it is fine. Of a call of the mapping layer (mst_op_maps), addr is where its range
- * begins, size its length and old_addr where the range was before; struct mst_map_call has the rest. */
+ * begins, size its length and old_addr where the range was before; struct mst_map_call has the rest. Of one of the pool
+ * layer (mst_op_pools) addr, size and old_addr are as of a heap call; alloc and freed, which number the blocks of the heap,
+ * are 0: struct mst_pool_call has its own. */
 struct mst_event {
 	uint64_t number;   /* position in the total order, from 0 */
 	uint64_t time_ns;  /* quantised to 2^time_shift ns; never decreases along the order, LATE events apart */
@@ -151,6 +169,16 @@ struct mst_map_call {
 	uint32_t flags;      /* mmap, mremap; madvise: the advice */
 	uint32_t file;       /* mmap: string id of the file's path, 0 = none or unknown */
 	int32_t fd;          /* mmap */
+};
+
+/* What only calls of the pool layer have. */
+struct mst_pool_call {
+	uint64_t alloc;    /* ordinal of the block it acquired, 0 if none. Blocks of pools are counted from 1, by themselves */
+	uint64_t freed;    /* ordinal of the block it released, 0 if none or unknown */
+	uint64_t addr;     /* returned; of a pure release: the address released */
+	uint64_t size;     /* asked for; of a pure release 0 */
+	uint64_t old_addr; /* POOL_REALLOC: the address passed in; else 0 */
+	uint32_t pool;     /* string id of the pool's name */
 };
 
 /* ---- dictionary entries -------------------------------------------------------------------------------- */
@@ -500,6 +528,13 @@ int mst_writer_event(struct mst_writer *w, struct mst_event *ev);
 /* The same for a call of the mapping layer, with its facts; of *ev thread, op, flags, time_ns, stack and err are read. */
 int mst_writer_map_event(struct mst_writer *w, struct mst_event *ev, const struct mst_map_call *call);
 
+/* The same for a call of a pool, which is named by its string id: of *ev thread, op, flags, time_ns, stack and err are
+ * read, of *call pool, addr, size and old_addr (what is released: addr for pure releases, old_addr for a realloc). Its
+ * alloc and freed are stored back. */
+int mst_writer_pool_event(struct mst_writer *w, struct mst_event *ev, struct mst_pool_call *call);
+/* Is a block of that pool that lives in `process` at addr known to the trace? 1 or 0. */
+int mst_writer_pool_knows(const struct mst_writer *w, uint32_t process, uint32_t pool, uint64_t addr);
+
 /* A sample at this place of the order: `event` is set by the writer. MST_EARG if its time is less than that of the
  * sample before, or a number beyond INT64_MAX. */
 int mst_writer_sample(struct mst_writer *w, const struct mst_sample *s);
@@ -532,7 +567,8 @@ enum mst_column { /* which fields of struct mst_event are wanted; number, thread
 	MST_COL_ADDR = 1u << 4,
 	MST_COL_EXTRA = 1u << 5, /* align, err */
 	MST_COL_MAPS = 1u << 6,  /* what mst_reader_map_call gives; addr, size, old_addr of such calls */
-	MST_COL_ALL = 0x7f,
+	MST_COL_POOLS = 1u << 7, /* what mst_reader_pool_call gives; addr, size, old_addr of such calls */
+	MST_COL_ALL = 0xff,
 };
 
 struct mst_reader_options {
@@ -563,6 +599,9 @@ int mst_reader_next_batch(struct mst_reader *r, const struct mst_event **events,
 /* The facts of a call of the mapping layer, an event of the latest mst_reader_next_batch, or that of the latest
  * mst_reader_next; NULL if ev is none or the file does not have them. Lives until the next call that reads. */
 const struct mst_map_call *mst_reader_map_call(const struct mst_reader *r, const struct mst_event *ev);
+
+/* The same for a call of the pool layer. */
+const struct mst_pool_call *mst_reader_pool_call(const struct mst_reader *r, const struct mst_event *ev);
 
 /* The next sample that stands in the order before event number `event` (UINT64_MAX: before the end): 1 and *s, or 0 if
  * none has been read that does. To be asked for in front of each event, or batch, and once more at the end. Needs
@@ -692,6 +731,10 @@ struct mst_replay_options {
 	uint32_t only_process;  /* process id to count; 0 = all */
 	uint32_t only_pid;      /* kernel pid to count (all its images); 0 = all */
 	bool by_stack;          /* keep counters per stack */
+	/* The pool of that name instead of the heap, in all that this replay counts and tells; ordinals are then those of
+	 * pools. NULL: the heap. Needs MST_COL_POOLS. Lives as long as the replay. The blocks of a checkpoint are the
+	 * heap's: what a pool had acquired before it is not known, and its release foreign. */
+	const char *only_pool;
 	/* Called for each release of a block by the process that acquired it, if that counts, while the block is
 	 * still there; both arguments live for the call. NULL: nobody. */
 	void (*released)(void *ctx, const struct mst_event *ev, const struct mst_block *block);
@@ -702,7 +745,7 @@ struct mst_replay_options {
 int mst_replay_new(const struct mst_reader *r, const struct mst_replay_options *opt, struct mst_replay **out);
 void mst_replay_free(struct mst_replay *p); /* NULL is fine */
 /* Takes the next event, in order, and completes *ev: size and addr of what is released, if known, and the
- * FOREIGN / INHERITED flags. MST_ENOMEM is the only failure. */
+ * FOREIGN / INHERITED flags. Only the flags where a pool is counted (only_pool). MST_ENOMEM is the only failure. */
 int mst_replay_apply(struct mst_replay *p, struct mst_event *ev);
 /* The same, faster, for the n events of one mst_reader_next_batch, when nobody needs them completed. */
 int mst_replay_apply_batch(struct mst_replay *p, const struct mst_event *events, size_t n);

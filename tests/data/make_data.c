@@ -157,6 +157,48 @@ static void make_mappings(struct parts *p)
 	close(fd);
 }
 
+/* Every call of two pools, in a block of the heap. */
+static void make_pools(struct parts *p)
+{
+	static const struct {
+		uint8_t op, flags;
+		struct mst_pool_call call;
+	} calls[] = {
+		{MST_OP_POOL_ALLOC, 0, {.pool = 1, .addr = 0x555500000010, .size = 24}},
+		{MST_OP_POOL_ALLOC, 0, {.pool = 2, .addr = 0x555500000010, .size = 8}},
+		{MST_OP_POOL_REALLOC, 0, {.pool = 1, .addr = 0x555500000040, .old_addr = 0x555500000010, .size = 48}},
+		{MST_OP_POOL_ALLOC, MST_EV_FAILED, {.pool = 1, .size = UINT64_C(1) << 46}},
+		{MST_OP_POOL_REALLOC, MST_EV_FAILED, {.pool = 1, .old_addr = 0x555500000040, .size = UINT64_C(1) << 46}},
+		{MST_OP_POOL_FREE, 0, {.pool = 1, .addr = 0x555500000010}}, /* is the other pool's */
+		{MST_OP_POOL_REALLOC, 0, {.pool = 2, .addr = 0x555500000080, .size = 1}},
+		{MST_OP_POOL_REALLOC_FREE, 0, {.pool = 2, .addr = 0x555500000010}},
+		{MST_OP_POOL_FREE, 0, {.pool = 1, .addr = 0x555500000040}},
+	};
+	struct mst_writer_options opt = {.header = {.has_addresses = true, .tool = "hand"}, .file_id = FILE_ID};
+	struct mst_process process = {.pid = 42, .origin = MST_ORIGIN_START};
+	struct mst_thread thread = {.process = 1, .tid = 42, .end_ns = UINT64_MAX};
+	struct mst_event malloced = {.op = MST_OP_MALLOC, .thread = 1, .time_ns = 10, .size = 4096, .addr = 0x555500000010};
+	struct mst_event freed = {.op = MST_OP_FREE, .thread = 1, .time_ns = 99, .addr = 0x555500000010};
+	struct mst_writer *w;
+	uint8_t bytes[8192];
+	uint32_t id;
+	int fd = memfd_create("pools", MFD_CLOEXEC);
+
+	must(mst_writer_open(fd, &opt, &w) == 0 && mst_writer_string(w, "arena", 5, &id) == 0 &&
+		mst_writer_string(w, "slab \"\n", 7, &id) == 0 && mst_writer_process(w, &process, &id) == 0 &&
+		mst_writer_thread(w, &thread, &id) == 0 && mst_writer_event(w, &malloced) == 0, "pools");
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		struct mst_event ev = {.op = calls[i].op, .flags = calls[i].flags, .thread = 1, .time_ns = 20 + i,
+			.err = calls[i].flags ? 12 : 0};
+		struct mst_pool_call call = calls[i].call;
+
+		must(mst_writer_pool_event(w, &ev, &call) == 0, "a pool's call");
+	}
+	must(mst_writer_event(w, &freed) == 0 && mst_writer_close(w, true, 0, NULL) == 0, "pools");
+	split(p, bytes, (size_t)pread(fd, bytes, sizeof(bytes), 0));
+	close(fd);
+}
+
 static void make_tables(struct parts *p)
 {
 	struct sample s;
@@ -439,6 +481,8 @@ int main(int argc, char **argv)
 	save("good-smallest", &p);
 	make_mappings(&p);
 	save("good-mappings", &p);
+	make_pools(&p);
+	save("good-pools", &p);
 	make_tables(&p);
 	save("good-every-table", &p);
 	make_samples(&p);

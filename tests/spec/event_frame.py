@@ -36,12 +36,18 @@ OPS = {
     36: "sbrk",
     37: "madvise",
     38: "mprotect",
+    48: "pool_alloc",
+    49: "pool_free",
+    50: "pool_realloc",
+    51: "pool_realloc_free",
 }
 ACQUIRES = {*range(1, 10), 16, *range(17, 21)}  # §6.2
 RELEASES = {3, 4, *range(10, 16), *range(21, 25)}
 SIZED = {11, 12, 23, 24}
 REFERS = RELEASES | {16}  # §6.4.5
 MAPPING = range(32, 48)  # §6.2: the mapping layer
+POOL = range(48, 64)  # §6.2: the pool layer
+POOL_ALLOC, POOL_FREE, POOL_REALLOC, POOL_REALLOC_FREE = range(48, 52)
 MMAP, MREMAP, BRK, SBRK, MADVISE, MPROTECT = 32, 34, 35, 36, 37, 38
 REALLOC_BEGIN, REALLOC_END = 15, 16
 REALLOCS = {3, 4, 16}
@@ -52,7 +58,8 @@ EVT_FIELDS = (
 )
 EventHeader = collections.namedtuple("EventHeader", EVT_FIELDS)
 MappingRow = collections.namedtuple("MappingRow", "addr length old_addr more prot flags fd file span")
-KNOWN_COLUMNS = range(1, 19)
+PoolRow = collections.namedtuple("PoolRow", "pool addr size block old_addr old_block")
+KNOWN_COLUMNS = range(1, 20)
 (
     C_THREAD,
     C_RUN_SLOT,
@@ -72,6 +79,7 @@ KNOWN_COLUMNS = range(1, 19)
     C_ADDR_ESCAPE,
     C_EXTRA,
     C_MAPPING,
+    C_POOL,
 ) = KNOWN_COLUMNS
 
 
@@ -161,6 +169,7 @@ class EventFrame:
         self.addresses()
         self.read_extras()
         self.read_mappings()
+        self.read_pools()
         demand(self.header.n_alloc == len(self.acquirer), "acquisitions are not as many as the header says")
 
     def column(self, column, name):
@@ -395,6 +404,21 @@ class EventFrame:
             self.mappings[event] = MappingRow(
                 addr, length, old_addr, more, prot, flags, fd, c.varint(0, M32 - 1), c.varint(0, M32)
             )
+        c.finish()
+
+    def read_pools(self):  # §6.4.9
+        self.pools, c, last_addr, last_block = {}, Cursor(self.columns[C_POOL]), 0, 0
+        if c.at_end():
+            return
+        for event in (i for i in range(self.n) if self.op[i] in POOL):
+            pool = c.varint(0, M32 - 1)
+            addr = last_addr = (last_addr + unzigzag(c.varint())) & M64
+            size = c.varint(0, 2**63 - 1)
+            block = last_block = (last_block + unzigzag(c.varint())) & M64
+            old_addr = (addr + unzigzag(c.varint())) & M64
+            old_block = (block + unzigzag(c.varint())) & M64
+            demand(block < 2**40 and old_block < 2**40, "a block of a pool out of range")
+            self.pools[event] = PoolRow(pool, addr, size, block, old_addr, old_block)
         c.finish()
 
     def disagreement(self):

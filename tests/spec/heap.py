@@ -11,6 +11,9 @@ from event_frame import (
     MPROTECT,
     MREMAP,
     OPS,
+    POOL,
+    POOL_ALLOC,
+    POOL_REALLOC,
     REALLOC_BEGIN,
     REALLOC_END,
     REALLOCS,
@@ -61,6 +64,7 @@ class Player:
         self.begin(trace.checkpoint)
         self.begun = {}  # thread -> (ordinal, block) between realloc_begin and realloc_end
         self.unowned = self.freed_bytes = 0  # in this frame
+        self.last_pool_block = None if trace.checkpoint.place else 0
 
     def begin(self, checkpoint):
         """§6.5: what lived before the first event."""
@@ -133,6 +137,8 @@ class Player:
                 event[key] = "0x%x" % event[key] if event[key] else None
         if i in frame.mappings:
             self.mapping(event, op, frame.mappings[i], event["event"])
+        if i in frame.pools:
+            kind = self.pool(event, op, frame.pools[i], flags & FAILED)
         extras, failed, late = frame.extras.get(i, {}), flags & FAILED, flags & LATE
         for name, value in (
             ("align", extras.get(1)),
@@ -145,6 +151,10 @@ class Player:
         ):
             if value or (name == "said_size" and value is not None):
                 event[name] = value
+        if i in frame.pools:
+            name = self.tables.strings.get(frame.pools[i].pool)
+            event["pool"] = text(name) if name else None
+            return event
         self.unowned += kind in ("foreign", "inherited")
         self.freed_bytes += old_size if kind == "own" else 0
         return event
@@ -168,6 +178,23 @@ class Player:
         if row.span:
             event["begun"] = max(number - row.span, 0)
 
+    def pool(self, event, op, row, failed):
+        """What a call of the pool layer says (§6.4.9), and what its release is."""
+        acquires, released = op in (POOL_ALLOC, POOL_REALLOC), None
+        if op == POOL_REALLOC:
+            released = row.old_addr, row.old_block
+        elif not acquires:
+            released = row.addr, row.block
+        event.update(
+            addr="0x%x" % row.addr if row.addr else None,
+            size=row.size if acquires else None,
+            alloc=row.block or None if not failed else None,
+        )
+        if op == POOL_REALLOC:
+            event["old_addr"] = "0x%x" % row.old_addr if row.old_addr else None
+            event["old_alloc"] = (row.old_block or None) if not failed else None
+        return "foreign" if not failed and released and released[0] and not released[1] else "none"
+
     def add_up(self, f, frame):
         sums, e, trace = self.trace.sums, frame.header, self.trace
         sums.update(
@@ -175,7 +202,7 @@ class Player:
             frees=e.n_free,
             alloc_bytes=e.alloc_bytes,
             failed=sum(
-                flags & FAILED != 0 and op not in MAPPING for op, flags in zip(frame.op, frame.flags)
+                flags & FAILED != 0 and op not in MAPPING and op not in POOL for op, flags in zip(frame.op, frame.flags)
             ),
         )
         sums["duration"] = max(sums["duration"], *frame.time)
@@ -194,6 +221,18 @@ class Player:
             return "a thread or stack that is in no table"
         if {row.file for row in frame.mappings.values()} - tables.strings.keys() - {0}:
             return "a file that is in no table"
+        if {row.pool for row in frame.pools.values()} - tables.strings.keys() - {0}:
+            return "a pool that is in no table"
+        acquired = [
+            row.block
+            for i, row in sorted(frame.pools.items())
+            if frame.op[i] in (POOL_ALLOC, POOL_REALLOC) and not frame.flags[i] & FAILED
+        ]
+        expected, self.last_pool_block = self.last_pool_block, (acquired or [self.last_pool_block])[-1]
+        if expected is None and acquired:  # behind a checkpoint any number may come first
+            expected = acquired[0] - 1
+        if acquired and acquired != list(range(expected + 1, expected + 1 + len(acquired))):
+            return "blocks of pools that are not numbered one behind the other (§7.2)"
         found, stated = (self.unowned, self.freed_bytes), (e.n_unowned, e.freed_bytes)
         return (
             "blocks not owned and bytes released: %s, not %s" % (found, stated) if found != stated else None

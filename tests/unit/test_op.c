@@ -27,7 +27,7 @@ static void every_named_heap_op_acquires_or_releases(void **state)
 	(void)state;
 	for (unsigned op = 0; op <= MST_OP_MAX; op++)
 		assert_int_equal(
-			mst_op_acquires(op) || mst_op_releases(op), mst_op_name(op) != NULL && !mst_op_maps(op));
+			mst_op_acquires(op) || mst_op_releases(op), mst_op_name(op) != NULL && mst_op_is_heap(op));
 }
 
 static void the_mapping_layer_is_a_range_of_numbers(void **state)
@@ -37,6 +37,17 @@ static void the_mapping_layer_is_a_range_of_numbers(void **state)
 		assert_int_equal(mst_op_maps(op), op >= 32 && op <= 47);
 	assert_int_equal(mst_op_from_name("mmap"), MST_OP_MMAP);
 	assert_string_equal(mst_op_name(MST_OP_MPROTECT), "mprotect");
+}
+
+static void the_pool_layer_is_a_range_of_numbers(void **state)
+{
+	(void)state;
+	for (unsigned op = 0; op <= 512; op++)
+		assert_int_equal(mst_op_pools(op), op >= 48 && op <= 63);
+	for (unsigned op = 0; op <= MST_OP_MAX; op++)
+		assert_int_equal(mst_op_is_heap(op), !mst_op_pools(op) && !mst_op_maps(op));
+	assert_int_equal(mst_op_from_name("pool_alloc"), MST_OP_POOL_ALLOC);
+	assert_string_equal(mst_op_name(MST_OP_POOL_REALLOC_FREE), "pool_realloc_free");
 }
 
 static void only_a_whole_realloc_does_both(void **state)
@@ -61,6 +72,7 @@ int main(void)
 		cmocka_unit_test(names_and_numbers_are_inverse),
 		cmocka_unit_test(every_named_heap_op_acquires_or_releases),
 		cmocka_unit_test(the_mapping_layer_is_a_range_of_numbers),
+		cmocka_unit_test(the_pool_layer_is_a_range_of_numbers),
 		cmocka_unit_test(only_a_whole_realloc_does_both),
 		cmocka_unit_test(numbers_out_of_range_are_nothing),
 	};

@@ -494,6 +494,177 @@ static void wrong_mapping_calls_and_regions_are_refused(void **state)
 	close(d.fd);
 }
 
+/* ---- the pool layer --------------------------------------------------------------------------------------- */
+
+static struct mst_pool_call put_pool(struct desk *d, unsigned op, uint32_t pool, uint64_t addr, uint64_t old_addr,
+	uint64_t size)
+{
+	struct mst_event ev = {.op = (uint8_t)op, .thread = 1, .time_ns = ++d->time_ns, .flags = addr ? 0 : MST_EV_FAILED};
+	struct mst_pool_call call = {.pool = pool, .addr = addr, .old_addr = old_addr, .size = size};
+
+	assert_int_equal(mst_writer_pool_event(d->w, &ev, &call), 0);
+	assert_int_equal(ev.alloc, 0);
+	return call;
+}
+
+static void put_two_pools(struct desk *d, struct mst_pool_call *calls)
+{
+	uint32_t a, b;
+
+	desk_open(d);
+	assert_int_equal(mst_writer_string(d->w, "arena", 5, &a), 0);
+	assert_int_equal(mst_writer_string(d->w, "slab", 4, &b), 0);
+	put(d, 1, MST_OP_MALLOC, 0x1000, 0, 64); /* a block of the heap, and a pool's in it */
+	calls[0] = put_pool(d, MST_OP_POOL_ALLOC, a, 0x1000, 0, 10);
+	calls[1] = put_pool(d, MST_OP_POOL_ALLOC, b, 0x1000, 0, 20); /* and another's in that */
+	calls[2] = put_pool(d, MST_OP_POOL_REALLOC, a, 0x1010, 0x1000, 30);
+	calls[3] = put_pool(d, MST_OP_POOL_ALLOC, a, 0, 0, 40); /* fails */
+	calls[4] = put_pool(d, MST_OP_POOL_FREE, a, 0x1000, 0, 0); /* is b's */
+	assert_int_equal(mst_writer_pool_knows(d->w, 1, b, 0x1000), 1);
+	calls[5] = put_pool(d, MST_OP_POOL_REALLOC_FREE, b, 0x1000, 0, 0);
+	assert_int_equal(mst_writer_pool_knows(d->w, 1, b, 0x1000), 0);
+	calls[6] = put_pool(d, MST_OP_POOL_REALLOC, a, 0x1020, 0, UINT64_C(1) << 40);
+	calls[7] = put_pool(d, MST_OP_POOL_FREE, a, 0x1010, 0, 0);
+	put(d, 1, MST_OP_FREE, 0x1000, 0, 0);
+}
+
+static void pool_calls_come_back_with_blocks_of_their_own_and_leave_the_heap_alone(void **state)
+{
+	static const struct {
+		uint64_t alloc, freed;
+	} want[] = {{1, 0}, {2, 0}, {3, 1}, {0, 0}, {0, 0}, {0, 2}, {4, 0}, {0, 3}};
+	struct mst_pool_call calls[8];
+	struct mst_replay *replay;
+	struct mst_totals totals;
+	struct mst_reader *r;
+	struct mst_event ev;
+	struct desk d;
+
+	(void)state;
+	put_two_pools(&d, calls);
+	mst_writer_totals(d.w, &totals);
+	assert_int_equal(totals.events, 10);
+	assert_int_equal(totals.failed, 0);
+	assert_int_equal(totals.overlaps, 0);
+	assert_int_equal(totals.unknown_frees, 0);
+	assert_int_equal(mst_writer_close(d.w, true, 0, NULL), 0);
+	assert_int_equal(mst_reader_open_fd(d.fd, NULL, &r, NULL), 0);
+	assert_int_equal(mst_replay_new(r, NULL, &replay), 0);
+	for (unsigned i = 0; mst_reader_next(r, &ev) > 0; i++) {
+		const struct mst_pool_call *call = mst_reader_pool_call(r, &ev);
+
+		assert_int_equal(call != NULL, i >= 1 && i <= 8);
+		if (call) {
+			assert_memory_equal(call, &calls[i - 1], sizeof(*call));
+			assert_int_equal(call->alloc, want[i - 1].alloc);
+			assert_int_equal(call->freed, want[i - 1].freed);
+			assert_int_equal(ev.size, call->size);
+			assert_int_equal(ev.alloc, 0);
+		}
+		assert_int_equal(mst_replay_apply(replay, &ev), 0);
+	}
+	const struct mst_counters *c = mst_replay_totals(replay);
+	assert_int_equal(c->allocs, 1);
+	assert_int_equal(c->frees, 1);
+	assert_int_equal(c->failed, 0);
+	assert_int_equal(c->temporary, 1);
+	assert_int_equal(c->peak_bytes, 64);
+	mst_replay_free(replay);
+	mst_reader_close(r);
+	close(d.fd);
+}
+
+static void a_pool_is_replayed_by_its_name(void **state)
+{
+	struct mst_reader_options opt = {.columns = MST_COL_POOLS | MST_COL_TIME};
+	struct mst_replay_options only = {.only_pool = "arena"}, none = {.only_pool = "aren"};
+	struct mst_replay *replay, *nobody;
+	struct mst_pool_call calls[8];
+	const struct mst_event *events;
+	struct mst_reader *r;
+	struct desk d;
+	size_t n;
+
+	(void)state;
+	put_two_pools(&d, calls);
+	assert_int_equal(mst_writer_close(d.w, true, 0, NULL), 0);
+	assert_int_equal(mst_reader_open_fd(d.fd, &opt, &r, NULL), 0);
+	assert_int_equal(mst_replay_new(r, &only, &replay), 0);
+	assert_int_equal(mst_replay_new(r, &none, &nobody), 0);
+	while (mst_reader_next_batch(r, &events, &n) > 0) {
+		assert_int_equal(mst_replay_apply_batch(replay, events, n), 0);
+		assert_int_equal(mst_replay_apply_batch(nobody, events, n), 0);
+	}
+	const struct mst_counters *c = mst_replay_totals(replay);
+	assert_int_equal(c->allocs, 3);
+	assert_int_equal(c->frees, 3); /* one of them of an unknown block */
+	assert_int_equal(mst_replay_foreign_frees(replay), 1);
+	assert_int_equal(c->failed, 1);
+	assert_int_equal(c->live_blocks, 1);
+	assert_int_equal(c->live_bytes, UINT64_C(1) << 40);
+	assert_int_equal(c->peak_bytes, (UINT64_C(1) << 40) + 30);
+	assert_int_equal(mst_replay_totals(nobody)->allocs, 0);
+	mst_replay_free(nobody);
+	mst_replay_free(replay);
+	mst_reader_close(r);
+	close(d.fd);
+}
+
+static void a_forked_child_inherits_what_pools_hold(void **state)
+{
+	struct mst_process child = {.pid = 2, .parent = 1, .origin = MST_ORIGIN_FORK};
+	struct mst_thread thread = {.process = 2, .tid = 2, .end_ns = UINT64_MAX};
+	struct mst_pool_call call;
+	struct mst_event ev = {.op = MST_OP_POOL_FREE};
+	uint32_t pool, id;
+	uint64_t token;
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	assert_int_equal(mst_writer_string(d.w, "arena", 5, &pool), 0);
+	put_pool(&d, MST_OP_POOL_ALLOC, pool, 0x1000, 0, 10);
+	assert_int_equal(mst_writer_fork_point(d.w, 1, &token), 0);
+	put_pool(&d, MST_OP_POOL_ALLOC, pool, 0x2000, 0, 10); /* after the fork */
+	assert_int_equal(mst_writer_process_forked(d.w, &child, token, &id), 0);
+	thread.process = id;
+	assert_int_equal(mst_writer_thread(d.w, &thread, &ev.thread), 0);
+	call = (struct mst_pool_call){.pool = pool, .addr = 0x1000};
+	assert_int_equal(mst_writer_pool_event(d.w, &ev, &call), 0);
+	assert_int_equal(call.freed, 1);
+	call.addr = 0x2000;
+	assert_int_equal(mst_writer_pool_event(d.w, &ev, &call), 0);
+	assert_int_equal(call.freed, 0);
+	assert_int_equal(mst_writer_pool_knows(d.w, 1, pool, 0x1000), 1); /* the parent's copy */
+	assert_int_equal(put_pool(&d, MST_OP_POOL_FREE, pool, 0x1000, 0, 0).freed, 1);
+	assert_int_equal(mst_writer_fork_point(d.w, 1, &token), 0);
+	mst_writer_fork_drop(d.w, token);
+	assert_int_equal(mst_writer_process_end(d.w, id, &(struct mst_process){.fate = MST_FATE_EXITED}), 0);
+	assert_int_equal(mst_writer_pool_knows(d.w, id, pool, 0x1000), 0);
+	assert_int_equal(mst_writer_close(d.w, true, 0, NULL), 0);
+	close(d.fd);
+}
+
+static void wrong_pool_calls_are_refused(void **state)
+{
+	struct mst_pool_call call = {.pool = 1, .addr = 0x1000};
+	struct mst_event ev = {.op = MST_OP_POOL_ALLOC, .thread = 1};
+	struct desk d;
+	uint32_t pool;
+
+	(void)state;
+	desk_open(&d);
+	assert_int_equal(mst_writer_pool_event(d.w, &ev, &call), MST_EARG); /* no such name */
+	assert_int_equal(mst_writer_string(d.w, "arena", 5, &pool), 0);
+	call.pool = 0;
+	assert_int_equal(mst_writer_pool_event(d.w, &ev, &call), MST_EARG);
+	call.pool = pool;
+	ev.op = MST_OP_MALLOC;
+	assert_int_equal(mst_writer_pool_event(d.w, &ev, &call), MST_EARG);
+	assert_int_equal(mst_writer_close(d.w, true, 0, NULL), 0);
+	close(d.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -501,6 +672,10 @@ int main(void)
 		cmocka_unit_test(mapping_calls_come_back_as_they_were_and_leave_the_heap_alone),
 		cmocka_unit_test(a_column_that_was_not_asked_for_gives_no_mapping_calls),
 		cmocka_unit_test(wrong_mapping_calls_and_regions_are_refused),
+		cmocka_unit_test(pool_calls_come_back_with_blocks_of_their_own_and_leave_the_heap_alone),
+		cmocka_unit_test(a_pool_is_replayed_by_its_name),
+		cmocka_unit_test(a_forked_child_inherits_what_pools_hold),
+		cmocka_unit_test(wrong_pool_calls_are_refused),
 		cmocka_unit_test(a_forked_child_releases_what_it_inherited),
 		cmocka_unit_test(an_address_acquired_twice_is_an_overlap),
 		cmocka_unit_test(an_exec_starts_with_nothing),
