@@ -20,6 +20,7 @@ struct options {
 	int sort;	    /* index into the analysis's sort words */
 	uint64_t top;	    /* rows, 0 = all */
 	uint64_t pid;	    /* kernel pid to count, 0 = all */
+	const char *pool;   /* leaks, peak, top: the pool to count instead of the heap, NULL = the heap */
 	uint64_t points;    /* memory: samples of each process, 0 = all */
 	uint64_t fail_over; /* leaks: bytes that may stay live */
 	bool fail;	    /* mismatches: none may be */
@@ -38,6 +39,8 @@ struct answer {
 	struct ms_table *head; /* one row: the numbers that stand above */
 	struct ms_table *rows; /* NULL = none */
 	const char *rows_key;  /* their member in JSON */
+	struct ms_table *more; /* a second table, behind those; not in CSV. NULL = none */
+	const char *more_key;
 	bool is_no;	       /* the answer that makes the exit status 1 */
 };
 
@@ -48,6 +51,7 @@ struct analysis {
 	bool needs_stacks; /* of the events, and counters per stack; time, size and what is released come
 			      always */
 	bool needs_maps;   /* calls of the mapping layer, and where processes start and end before they do */
+	bool needs_pools;  /* calls of the pool layer */
 	bool is_record;	   /* CSV prints the head, not the rows */
 	/* Returns the analysis's own state, which end() frees; may be NULL together with `events`. */
 	void *(*begin)(const struct pass *pass);

@@ -38,6 +38,7 @@ static const struct ms_example examples[] = {
 	{"msanalyze mismatches --fail app.mst", "new and free, delete of new[], wrong sized deletes"},
 	{"msanalyze memory --points=20 app.mst", "how resident memory grew, beside the heap"},
 	{"msanalyze maps --sort=live app.mst", "what the program mapped and has not unmapped"},
+	{"msanalyze leaks --pool=pool_alloc app.mst", "the same of a pool that msrecord --wrap recorded"},
 	{"msanalyze peak --format=json app.mst | jq .bytes", "the exact peak, in bytes"},
 	{0},
 };
@@ -56,6 +57,8 @@ static const struct ms_tool tool = {
 		"peak. In a forked child, blocks acquired before the fork stay the parent's.\n\n"
 		"memory sets what the kernel counts beside that; resident memory includes what recording adds to "
 		"a process: the shared memory of events on their way, and the capture library.\n\n"
+		"A program's own pools, recorded by msrecord --wrap, are a layer of their own: their bytes came from "
+		"the heap or from mappings already, and are in none of these numbers unless --pool asks for them.\n\n"
 		"maps knows what the program mapped by calls of its own, and what was mapped when its recording "
 		"began. What libc and the loader map later (malloc's memory, the stacks of threads, modules) is "
 		"not among it. A region that a forked child inherits stays its parent's.",
@@ -63,14 +66,14 @@ static const struct ms_tool tool = {
 	.examples = examples,
 };
 
-static void print_rows(const struct answer *a, struct ms_out *o)
+static void print_rows(const struct ms_table *rows, struct ms_out *o)
 {
 	struct ms_table_style style = {.width = ms_terminal_width(o->fd)};
 
-	if (!a->rows || ms_table_rows(a->rows) == 0)
+	if (!rows || ms_table_rows(rows) == 0)
 		return;
 	ms_out_char(o, '\n');
-	ms_table_print(a->rows, MS_FORMAT_TEXT, o, style);
+	ms_table_print(rows, MS_FORMAT_TEXT, o, style);
 }
 
 static void print_text(
@@ -82,7 +85,8 @@ static void print_text(
 				o, "%s== %s: %s\n\n", i ? "\n" : "", chosen[i]->name, chosen[i]->summary);
 		ms_table_print(
 			answers[i].head, MS_FORMAT_TEXT, o, (struct ms_table_style){.is_record = true});
-		print_rows(&answers[i], o);
+		print_rows(answers[i].rows, o);
+		print_rows(answers[i].more, o);
 	}
 }
 
@@ -93,6 +97,10 @@ static void json_answer(const struct answer *a, struct ms_json *j)
 	if (a->rows) {
 		ms_json_key(j, a->rows_key);
 		ms_table_json(a->rows, j, false);
+	}
+	if (a->more) {
+		ms_json_key(j, a->more_key);
+		ms_table_json(a->more, j, false);
 	}
 	ms_json_end(j);
 }
@@ -139,6 +147,13 @@ static bool has_pid(const struct mst_reader *r, uint64_t pid)
 			return true;
 	}
 	return false;
+}
+
+static bool has_calls(const struct mst_replay *replay)
+{
+	const struct mst_counters *c = mst_replay_totals(replay);
+
+	return c->allocs || c->frees || c->failed;
 }
 
 /* What is being fed: the analyses chosen and what they have found so far. */
@@ -228,6 +243,7 @@ static int print_and_free(
 			status = MS_EXIT_NO;
 		ms_table_free(answers[i].head);
 		ms_table_free(answers[i].rows);
+		ms_table_free(answers[i].more);
 	}
 	return ms_report_close(&o, "standard output", status);
 }
@@ -261,7 +277,7 @@ static int analyze(
 	const char *path, const struct options *options, const struct analysis *const *chosen, size_t n)
 {
 	struct mst_reader_options columns = {.columns = MST_COL_TIME | MST_COL_SIZE | MST_COL_FREED};
-	struct mst_replay_options counting = {.only_pid = (uint32_t)options->pid};
+	struct mst_replay_options counting = {.only_pid = (uint32_t)options->pid, .only_pool = options->pool};
 	struct mst_replay *replay = NULL;
 	void *states[N_ANALYSES] = {0};
 	struct listeners listeners = {chosen, states, n};
@@ -272,6 +288,7 @@ static int analyze(
 		counting.by_stack |= chosen[i]->needs_stacks;
 		columns.samples |= chosen[i]->sample != NULL;
 		columns.columns |= chosen[i]->needs_maps ? MST_COL_MAPS : 0u;
+		columns.columns |= chosen[i]->needs_pools || options->pool ? MST_COL_POOLS : 0u;
 		if (!chosen[i]->released)
 			continue;
 		columns.columns |= MST_COL_EXTRA; /* alignments, and what sized releases said */
@@ -291,6 +308,8 @@ static int analyze(
 	feed_all(&(struct feed){r, replay, &pass, chosen, states, n}, path);
 	if (options->pid && !has_pid(r, options->pid))
 		ms_die("no process %llu in '%s'", (unsigned long long)options->pid, path);
+	if (options->pool && !has_calls(replay))
+		ms_die("no calls of a pool '%s' in '%s' (msanalyze summary lists the pools)", options->pool, path);
 	for (size_t i = 0; i < n; i++)
 		chosen[i]->end(states[i], &pass, &answers[i]);
 	int status = ms_trace_report_gaps(r, path, pass.n_events);

@@ -243,15 +243,19 @@ static void end_top(void *state, const struct pass *pass, struct answer *answer)
 }
 
 #define SORT(words) MS_OPT_ENUM(0, "sort", struct options, sort, words, "order of the rows, largest first (default {})")
+#define POOL                                                                                                 \
+	MS_OPT_STRING(0, "pool", struct options, pool, "NAME",                                               \
+		"count this pool of the program (msrecord --wrap) instead of the heap")
 
 static const struct ms_opt leaks_options[] = {
 	SORT(leaks_words),
+	POOL,
 	MS_OPT_SIZE(0, "fail-over", struct options, fail_over, "BYTES",
 		"exit with 1 if more than BYTES are live at the end"),
 	MS_OPT_END,
 };
-static const struct ms_opt peak_options[] = {SORT(peak_words), MS_OPT_END};
-static const struct ms_opt top_options[] = {SORT(top_words), MS_OPT_END};
+static const struct ms_opt peak_options[] = {SORT(peak_words), POOL, MS_OPT_END};
+static const struct ms_opt top_options[] = {SORT(top_words), POOL, MS_OPT_END};
 
 const struct analysis analysis_leaks = {
 	.name = "leaks",

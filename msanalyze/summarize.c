@@ -1,6 +1,7 @@
 /* summarize.c - how much was allocated, how much stayed, how high did it go, and is the trace all there? */
 #include "analysis.h"
 #include "pauses.h"
+#include "report.h"
 #include "room.h"
 #include "trace.h"
 
@@ -23,6 +24,13 @@ struct state {
 	struct cost *costs; /* by process id: the latest sample of it counts */
 	size_t n_costs;
 	struct mst_sample recorder; /* its latest */
+	struct pool {
+		uint32_t name;       /* string id */
+		char *spelled;       /* what replay.only_pool points to */
+		uint64_t calls;
+		struct mst_replay *replay;
+	} *pools; /* in the order in which the trace meets them */
+	size_t n_pools, cap_pools;
 };
 
 /* In text, nothing that begins with "alloc" or "free" and is followed by a number may stand before the first
@@ -74,6 +82,19 @@ static const struct ms_column calls_columns[] = {
 	{"failed", "failed", MS_COLUMN_COUNT},
 };
 
+static const struct ms_column pool_columns[] = {
+	{"pool", "pool", MS_COLUMN_STRING},
+	{"calls", "calls", MS_COLUMN_COUNT},
+	{"failed", "failed", MS_COLUMN_COUNT},
+	{"allocations", "allocations", MS_COLUMN_COUNT},
+	{"frees", "frees", MS_COLUMN_COUNT},
+	{"allocated_bytes", "bytes", MS_COLUMN_BYTES},
+	{"live_blocks", "live blocks", MS_COLUMN_COUNT},
+	{"live_bytes", "live", MS_COLUMN_BYTES},
+	{"peak_bytes", "peak", MS_COLUMN_BYTES},
+	{"foreign_frees", "unknown", MS_COLUMN_COUNT},
+};
+
 static void *begin(const struct pass *pass)
 {
 	(void)pass;
@@ -94,11 +115,47 @@ static bool is_counted(const struct pass *pass, uint32_t thread)
 	return t && is_of_pid(mst_reader_process(pass->reader, t->process), pass->options->pid);
 }
 
+/* The pool of that name, which the trace may meet for the first time. */
+static struct pool *pool_of(struct state *s, const struct pass *pass, uint32_t name)
+{
+	for (size_t i = 0; i < s->n_pools; i++)
+		if (s->pools[i].name == name)
+			return &s->pools[i];
+	s->pools = ms_room(s->pools, &s->cap_pools, s->n_pools + 1, sizeof(*s->pools));
+	struct pool *pool = &s->pools[s->n_pools++];
+	size_t len = 0;
+	const char *text = mst_reader_string(pass->reader, name, &len);
+
+	*pool = (struct pool){.name = name, .spelled = strndup(text ? text : "", len)};
+	const struct mst_replay_options counting = {
+		.only_pid = (uint32_t)pass->options->pid, .only_pool = pool->spelled};
+
+	if (!pool->spelled || mst_replay_new(pass->reader, &counting, &pool->replay) < 0)
+		ms_die("out of memory");
+	return pool;
+}
+
+/* Every pool has a replay of its own: what it holds is no part of the heap. */
+static void pool_event(struct state *s, const struct pass *pass, const struct mst_event *ev)
+{
+	const struct mst_pool_call *call = mst_reader_pool_call(pass->reader, ev);
+
+	if (!call)
+		return;
+	struct pool *pool = pool_of(s, pass, call->pool);
+
+	pool->calls += is_counted(pass, ev->thread);
+	if (mst_replay_apply_batch(pool->replay, ev, 1) < 0)
+		ms_die("out of memory");
+}
+
 static void events(void *state, const struct pass *pass, const struct mst_event *events, size_t n)
 {
 	struct state *s = state;
 
 	for (size_t i = 0; i < n; i++) {
+		if (mst_op_pools(events[i].op))
+			pool_event(s, pass, &events[i]);
 		if (!is_counted(pass, events[i].thread))
 			continue;
 		struct calls *c = &s->ops[events[i].op & MST_OP_MAX];
@@ -323,6 +380,41 @@ static struct ms_table *calls_table(const struct state *s)
 	return t;
 }
 
+/* NULL if there are none. */
+static struct ms_table *pools_table(const struct state *s)
+{
+	if (s->n_pools == 0)
+		return NULL;
+	struct ms_table *t = ms_table_new(pool_columns, sizeof(pool_columns) / sizeof(*pool_columns));
+
+	for (size_t i = 0; i < s->n_pools; i++) {
+		const struct pool *pool = &s->pools[i];
+		const struct mst_counters *c = mst_replay_totals(pool->replay);
+
+		ms_table_row(t);
+		ms_table_string(t, pool->spelled);
+		ms_table_number(t, pool->calls);
+		ms_table_number(t, c->failed);
+		ms_table_number(t, c->allocs);
+		ms_table_number(t, c->frees);
+		ms_table_number(t, c->allocated_bytes);
+		ms_table_number(t, c->live_blocks);
+		ms_table_number(t, c->live_bytes);
+		ms_table_number(t, c->peak_bytes);
+		ms_table_number(t, mst_replay_foreign_frees(pool->replay));
+	}
+	return t;
+}
+
+static void free_pools(struct state *s)
+{
+	for (size_t i = 0; i < s->n_pools; i++) {
+		mst_replay_free(s->pools[i].replay);
+		free(s->pools[i].spelled);
+	}
+	free(s->pools);
+}
+
 static void end(void *state, const struct pass *pass, struct answer *answer)
 {
 	struct state *s = state;
@@ -334,6 +426,9 @@ static void end(void *state, const struct pass *pass, struct answer *answer)
 	add_recording(answer->head, pass, s);
 	answer->rows = calls_table(s);
 	answer->rows_key = "calls";
+	answer->more = pools_table(s);
+	answer->more_key = "pools";
+	free_pools(s);
 	free(s->costs);
 	free(s);
 }
@@ -341,6 +436,7 @@ static void end(void *state, const struct pass *pass, struct answer *answer)
 const struct analysis analysis_summary = {
 	.name = "summary",
 	.summary = "the numbers of the whole trace: calls, bytes, peak, losses",
+	.needs_pools = true,
 	.is_record = true,
 	.begin = begin,
 	.events = events,

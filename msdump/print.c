@@ -73,7 +73,13 @@ static char *put(char *p, const char *s)
 
 static bool is_realloc(const struct mst_event *ev)
 {
-	return ev->op == MST_OP_REALLOC || ev->op == MST_OP_REALLOCARRAY || ev->op == MST_OP_REALLOC_END;
+	return ev->op == MST_OP_REALLOC || ev->op == MST_OP_REALLOCARRAY || ev->op == MST_OP_REALLOC_END ||
+	       ev->op == MST_OP_POOL_REALLOC;
+}
+
+static bool acquires(const struct mst_event *ev)
+{
+	return mst_op_acquires(ev->op) || ev->op == MST_OP_POOL_ALLOC || ev->op == MST_OP_POOL_REALLOC;
 }
 
 /* The block the event is about: the one it acquired, or else released. */
@@ -84,9 +90,11 @@ static uint64_t block_of(const struct mst_event *ev)
 	return is_realloc(ev) || ev->flags & MST_EV_FAILED ? 0 : ev->freed;
 }
 
-/* Of a release whose block was not seen the size is not known. */
+/* Of a release whose block was not seen the size is not known; nor of a pool's, whose blocks nobody keeps here. */
 static bool has_size(const struct mst_event *ev)
 {
+	if (mst_op_pools(ev->op))
+		return acquires(ev);
 	return ev->size || ev->alloc || ev->flags & MST_EV_FAILED ||
 	       (ev->freed && !(ev->flags & (MST_EV_FOREIGN | MST_EV_INHERITED)));
 }
@@ -237,6 +245,21 @@ static void write_json_stack(struct printer *p, uint32_t stack)
 	ms_out_str(p->out, is_cut ? "],\"cut\":true" : "]");
 }
 
+static void json_pool(struct printer *p)
+{
+	size_t n;
+	const char *name = mst_reader_string(p->reader, p->pool_call->pool, &n);
+
+	ms_out_str(p->out, ",\"pool\":");
+	if (n == 0) {
+		ms_out_str(p->out, "null");
+		return;
+	}
+	ms_out_char(p->out, '"');
+	ms_escape_json(p->out, name, n);
+	ms_out_char(p->out, '"');
+}
+
 static void print_json(struct printer *p, const struct mst_event *ev, uint32_t pid, uint32_t tid)
 {
 	ms_out_reserve(p->out, RESERVE);
@@ -255,6 +278,8 @@ static void print_json(struct printer *p, const struct mst_event *ev, uint32_t p
 	p->out->len = (size_t)(s - p->out->buf);
 	if (p->call)
 		print_mapping_json(p->out, p->reader, ev, p->call);
+	if (p->pool_call)
+		json_pool(p);
 	if (p->with_stacks)
 		write_json_stack(p, ev->stack);
 	ms_out_str(p->out, "}\n");
@@ -276,7 +301,7 @@ static char *put_text_block(char *p, uint64_t alloc)
 static char *put_call(char *p, const struct mst_event *ev)
 {
 	p = put(put_op(p, ev->op), "(");
-	if (mst_op_acquires(ev->op)) {
+	if (acquires(ev)) {
 		if (is_realloc(ev)) {
 			p = ev->old_addr || ev->freed ? put_text_addr(p, ev->old_addr) : put(p, "NULL");
 			p = put(put_text_block(p, ev->freed), ", ");
@@ -324,6 +349,18 @@ static char *put_id(char *p, uint32_t id)
 	return id ? put_u64(p, id) : put(p, "?");
 }
 
+static void text_pool(struct printer *p)
+{
+	size_t n;
+	const char *name = mst_reader_string(p->reader, p->pool_call->pool, &n);
+
+	ms_out_str(p->out, " pool ");
+	if (n)
+		ms_escape_text(p->out, name, n);
+	else
+		ms_out_char(p->out, '?');
+}
+
 static void print_text(struct printer *p, const struct mst_event *ev, uint32_t pid, uint32_t tid)
 {
 	ms_out_reserve(p->out, RESERVE);
@@ -342,8 +379,10 @@ static void print_text(struct printer *p, const struct mst_event *ev, uint32_t p
 		s = put_call(s, ev);
 	}
 	s = put_text_extras(s, ev);
-	*s++ = '\n';
 	p->out->len = (size_t)(s - p->out->buf);
+	if (p->pool_call)
+		text_pool(p);
+	ms_out_char(p->out, '\n');
 	if (p->with_stacks && write_stack(p, p->out, ev->stack, ""))
 		ms_out_str(p->out, "    (callers unknown)\n");
 }
@@ -376,6 +415,15 @@ static void write_csv_stack(struct printer *p, uint32_t stack)
 	ms_escape_csv(p->out, p->scratch.buf, p->scratch.len ? p->scratch.len - 1 : 0, false);
 }
 
+static void csv_pool(struct printer *p)
+{
+	size_t n = 0;
+	const char *name = p->pool_call ? mst_reader_string(p->reader, p->pool_call->pool, &n) : NULL;
+
+	ms_out_char(p->out, ',');
+	ms_escape_csv(p->out, name, n, false);
+}
+
 static void print_csv(struct printer *p, const struct mst_event *ev, uint32_t pid, uint32_t tid)
 {
 	ms_out_reserve(p->out, RESERVE);
@@ -401,6 +449,7 @@ static void print_csv(struct printer *p, const struct mst_event *ev, uint32_t pi
 	s = put_field(s, ev->said_size, ev->flags & MST_EV_WRONG_SIZE);
 	p->out->len = (size_t)(s - p->out->buf);
 	print_mapping_csv(p->out, p->reader, ev, p->call);
+	csv_pool(p);
 	if (p->with_stacks)
 		write_csv_stack(p, ev->stack);
 	ms_out_str(p->out, "\r\n");
@@ -412,13 +461,33 @@ void print_header(struct printer *p)
 		return;
 	ms_out_str(p->out,
 		"event,time_ns,pid,tid,op,addr,size,alloc,stack,old_addr,old_alloc,align,failed,errno,late,"
-		"foreign,inherited,said_size" MAPPING_CSV_FIELDS);
+		"foreign,inherited,said_size" MAPPING_CSV_FIELDS ",pool");
 	ms_out_str(p->out, p->with_stacks ? ",frames\r\n" : "\r\n");
+}
+
+/* A pool's call as if the pool were the heap. */
+static struct mst_event as_of_heap(const struct mst_event *ev, const struct mst_pool_call *call)
+{
+	struct mst_event as = *ev;
+	uint64_t released = ev->op == MST_OP_POOL_REALLOC ? call->old_addr : acquires(ev) ? 0 : call->addr;
+
+	as.alloc = call->alloc;
+	as.freed = call->freed;
+	if (released && !call->freed && !(ev->flags & MST_EV_FAILED))
+		as.flags |= MST_EV_FOREIGN;
+	return as;
 }
 
 void print_event(struct printer *p, const struct mst_event *ev, uint32_t pid, uint32_t tid)
 {
+	struct mst_event as;
+
 	p->call = mst_op_maps(ev->op) ? mst_reader_map_call(p->reader, ev) : NULL;
+	p->pool_call = mst_op_pools(ev->op) ? mst_reader_pool_call(p->reader, ev) : NULL;
+	if (p->pool_call) {
+		as = as_of_heap(ev, p->pool_call);
+		ev = &as;
+	}
 	if (p->format == FORMAT_JSONL)
 		print_json(p, ev, pid, tid);
 	else if (p->format == FORMAT_CSV)

@@ -17,6 +17,7 @@ struct printer {
 	bool with_stacks;
 
 	const struct mst_map_call *call; /* of the event being printed, if it is of the mapping layer */
+	const struct mst_pool_call *pool_call; /* the same of the pool layer */
 	struct piece *pieces; /* by code id */
 	uint32_t n_pieces;
 	size_t cap_pieces;

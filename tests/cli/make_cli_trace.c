@@ -514,6 +514,50 @@ static void cxx(void)
 	process_end(p, MST_FATE_EXITED, 0);
 }
 
+static void pool_event(uint32_t in, uint8_t op, const char *pool, uint32_t at, struct mst_pool_call call)
+{
+	struct mst_event ev = {.thread = in, .op = op, .stack = at};
+
+	now_ns += 1024;
+	ev.time_ns = now_ns;
+	if (op != MST_OP_POOL_FREE && op != MST_OP_POOL_REALLOC_FREE && call.addr == 0) {
+		ev.flags = MST_EV_FAILED;
+		ev.err = 12;
+	}
+	call.pool = string(pool);
+	must(mst_writer_pool_event(w, &ev, &call), "a pool's call");
+}
+
+/* Two pools in memory of the heap, one of them with a name that no terminal should see, and a child that inherits. */
+static void pools(void)
+{
+	static const char *const main_[] = {"main", NULL}, *const load[] = {"load", NULL};
+	static const char arena[] = "arena_alloc", bad[] = "\033[31m\"</script>\n,=1";
+	uint32_t app = module("/usr/bin/app");
+	uint32_t p = process(800, 0, MST_ORIGIN_START, "/usr/bin/app"), t = thread(p, 800, "app");
+	uint32_t at = stack(MST_STACK_NONE, app, 0x10, main_), in = stack(at, app, 0x20, load);
+
+	acquire(t, MST_OP_MALLOC, 0x10000, 64 << 10, at);
+	pool_event(t, MST_OP_POOL_ALLOC, arena, in, (struct mst_pool_call){.addr = 0x10000, .size = 1000});
+	pool_event(t, MST_OP_POOL_ALLOC, arena, in, (struct mst_pool_call){.addr = 0x10400, .size = 2000});
+	pool_event(t, MST_OP_POOL_ALLOC, bad, at, (struct mst_pool_call){.addr = 0x10400, .size = 8});
+	pool_event(t, MST_OP_POOL_REALLOC, arena, at,
+		(struct mst_pool_call){.addr = 0x11000, .old_addr = 0x10000, .size = 3000});
+	pool_event(t, MST_OP_POOL_ALLOC, arena, at, (struct mst_pool_call){.size = UINT64_C(1) << 40});
+	pool_event(t, MST_OP_POOL_REALLOC, arena, at, (struct mst_pool_call){.addr = 0x12000, .size = 16});
+	pool_event(t, MST_OP_POOL_FREE, arena, 0, (struct mst_pool_call){.addr = 0x12000});
+	pool_event(t, MST_OP_POOL_FREE, arena, 0, (struct mst_pool_call){.addr = 0x66600}); /* of nothing */
+	pool_event(t, MST_OP_POOL_REALLOC_FREE, bad, 0, (struct mst_pool_call){.addr = 0x10400});
+	uint32_t child = process(801, p, MST_ORIGIN_FORK, "/usr/bin/app"), u = thread(child, 801, "app");
+
+	pool_event(u, MST_OP_POOL_FREE, arena, 0, (struct mst_pool_call){.addr = 0x11000});
+	pool_event(u, MST_OP_POOL_ALLOC, arena, in, (struct mst_pool_call){.addr = 0x11000, .size = 5});
+	process_end(child, MST_FATE_EXITED, 0);
+	pool_event(t, MST_OP_POOL_FREE, arena, 0, (struct mst_pool_call){.addr = 0x11000});
+	release(t, 0x10000);
+	process_end(p, MST_FATE_EXITED, 0);
+}
+
 static void open_writer(int fd, bool is_hostile)
 {
 	static const char command[] = "app\0--fast\0in.txt", bad[] = "app\0\033[2J\n</script>";
@@ -566,6 +610,8 @@ int main(int argc, char **argv)
 		mappings();
 	else if (strcmp(kind, "cxx") == 0)
 		cxx();
+	else if (strcmp(kind, "pools") == 0)
+		pools();
 	else if (strcmp(kind, "long") == 0)
 		long_(strtoull(argv[2], NULL, 10));
 	else if (strcmp(kind, "empty") != 0)

@@ -1,0 +1,2 @@
+make_cli_trace pools t.mst
+msanalyze leaks --pool=arena t.mst
