@@ -264,15 +264,6 @@ static void tell_release(void *ctx, const struct mst_event *ev, const struct mst
 			l->chosen[i]->released(l->states[i], ev, block);
 }
 
-/* When a child forked and when it ended stands behind the events; a pipe tells it late. */
-static void load_tables(struct mst_reader *r, const char *path)
-{
-	int rc = mst_reader_load_tables(r);
-
-	if (rc < 0 && rc != MST_EARG)
-		ms_trace_die(r, path, rc);
-}
-
 static int analyze(
 	const char *path, const struct options *options, const struct analysis *const *chosen, size_t n)
 {
@@ -297,8 +288,7 @@ static int analyze(
 	}
 	struct mst_reader *r = ms_trace_open(path, &columns);
 
-	if (columns.columns & MST_COL_MAPS)
-		load_tables(r, path);
+	ms_trace_load_tables(r, path);
 	if (mst_replay_new(r, &counting, &replay) < 0)
 		ms_die("out of memory");
 	struct pass pass = {.options = options, .reader = r, .replay = replay};

@@ -145,19 +145,6 @@ static int report_part(const struct mst_reader *r, const char *path)
 	return loss.places ? MS_EXIT_GAPS : MS_EXIT_OK;
 }
 
-static void load_names(struct mst_reader *r, const char *path)
-{
-	int rc = mst_reader_load_tables(r);
-
-	if (rc == MST_EARG)
-		ms_info("'%s' is a pipe: the names of functions come at its end, until then stacks are "
-			"printed as module "
-			"and offset",
-			path);
-	else if (rc < 0)
-		ms_trace_die(r, path, rc);
-}
-
 int dump_events(const char *path, const struct options *options)
 {
 	struct ms_out out;
@@ -167,8 +154,9 @@ int dump_events(const char *path, const struct options *options)
 	struct mst_replay *replay = NULL;
 	uint64_t n_read = 0;
 
-	if (options->with_stacks)
-		load_names(r, path);
+	if (!ms_trace_load_tables(r, path) && options->with_stacks)
+		ms_info("'%s' is a pipe: the names of functions come at its end, until then stacks are printed as module "
+			"and offset", path);
 	if (mst_replay_new(r, NULL, &replay) < 0)
 		ms_die("out of memory");
 	p.format = options->format == FORMAT_TEXT || options->format == FORMAT_CSV

@@ -240,10 +240,9 @@ int dump_info(const char *path, const struct options *options)
 	struct mst_verify_result v = {0};
 	struct mst_problem problem = {0};
 	struct ms_out out;
-	int rc = mst_reader_load_tables(r);
+	int rc;
 
-	if (rc < 0)
-		ms_trace_die(r, path, rc);
+	ms_trace_load_tables(r, path);
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		ms_die("cannot read '%s': %s", path, strerror(errno));
 	rc = mst_verify(fd, &v, NULL, NULL, NULL, &problem);

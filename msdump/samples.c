@@ -193,10 +193,9 @@ int dump_samples(const char *path, const struct options *options)
 	uint64_t n_events = 0;
 	bool has_more = true;
 	size_t n;
-	int rc = mst_reader_load_tables(r); /* a pipe goes without: a process is told of before its samples */
+	int rc = 0;
 
-	if (rc < 0 && rc != MST_EARG)
-		ms_trace_die(r, path, rc);
+	ms_trace_load_tables(r, path);
 	p.left = options->limit ? options->limit : UINT64_MAX;
 	p.format = options->format == FORMAT_TEXT || options->format == FORMAT_CSV
 			   ? (enum dump_format)options->format

@@ -89,9 +89,7 @@ void survey_run(struct survey *s, const char *path, const struct survey_options 
 
 	*s = (struct survey){.path = path, .options = *opt};
 	s->reader = ms_trace_open(path, &columns);
-	/* Only the progress line needs the totals beforehand: a pipe does without, and an error comes again
-	 * below. */
-	mst_reader_load_tables(s->reader);
+	ms_trace_load_tables(s->reader, path);
 	if (mst_replay_new(s->reader, &counting, &s->replay) < 0)
 		ms_die("cannot replay '%s': out of memory", path);
 	read_events(s);

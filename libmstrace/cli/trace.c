@@ -44,6 +44,15 @@ void ms_trace_die(const struct mst_reader *r, const char *path, int rc)
 	ms_trace_die_of(path, rc, mst_reader_problem(r));
 }
 
+bool ms_trace_load_tables(struct mst_reader *r, const char *path)
+{
+	int rc = mst_reader_load_tables(r);
+
+	if (rc < 0 && rc != MST_EARG)
+		ms_trace_die(r, path, rc);
+	return rc == 0;
+}
+
 /* ---- what is missing ---- */
 
 static void say_place(const char *path, const struct mst_damage *d)
@@ -91,6 +100,10 @@ static void say_missing(const char *path, const struct mst_loss *loss, bool is_l
 
 	if (is_least && !loss->events)
 		return; /* the place itself says that the number is not known */
+	if (!loss->events) {
+		ms_warn("'%s': no event is missing there", path);
+		return;
+	}
 	ms_out_init_memory(&line);
 	if (is_least)
 		ms_out_str(&line, "at least ");

@@ -12,6 +12,11 @@ struct mst_reader *ms_trace_open(const char *path, const struct mst_reader_optio
 /* The same over a descriptor; path is only for the message. */
 struct mst_reader *ms_trace_open_fd(int fd, const char *path, const struct mst_reader_options *opt);
 
+/* Reads the tables of the whole file before its events: names are then complete from the first event on, a copy near the
+ * end stands for one that is damaged, and where processes fork and end is known in time. False if it is a pipe, which
+ * tells each thing when it comes; dies if the file cannot be read. */
+bool ms_trace_load_tables(struct mst_reader *r, const char *path);
+
 /* Dies with one line that says why the trace cannot be read: rc < 0, and the library's word (may be NULL). */
 void ms_trace_die_of(const char *path, int rc, const struct mst_problem *problem) __attribute__((noreturn));
 
