@@ -15,7 +15,8 @@
 
 #define EVENTS_MAX 64
 
-/* A trace in the making: two processes, the second may be a child of the first; two threads in the first. */
+/* A trace in the making: two processes, the second may be a child of the first; two threads in the first. Then, when it
+ * is finished, what a reader finds in it. */
 struct fixture {
 	FILE *file;
 	struct mst_writer *w;
@@ -25,7 +26,14 @@ struct fixture {
 	struct ms_tenant *t[3]; /* 0 and 1 of the first process, 2 of the second */
 	struct ms_pool pool;
 	uint64_t now;
+
+	struct mst_reader *r;
+	struct mst_replay *replay;
+	struct mst_event ev[EVENTS_MAX];
+	size_t n;
 };
+
+enum { FORK_ID = 7 }; /* of the child, where there is one */
 
 static struct ms_process *new_process(uint32_t pid, uint32_t image, uint64_t fork_id)
 {
@@ -40,10 +48,11 @@ static struct ms_process *new_process(uint32_t pid, uint32_t image, uint64_t for
 	return p;
 }
 
-static void set_up(struct fixture *f, uint32_t second_image, uint64_t fork_id)
+static int set_up(void **state, uint32_t second_image, uint64_t fork_id)
 {
 	const struct mst_writer_options opt = {.header = {.has_addresses = true, .tool = "test"}};
-	memset(f, 0, sizeof *f);
+	struct fixture *f = *state = calloc(1, sizeof *f);
+	assert_non_null(f);
 	f->file = tmpfile();
 	assert_non_null(f->file);
 	assert_int_equal(mst_writer_open(fileno(f->file), &opt, &f->w), 0);
@@ -57,6 +66,17 @@ static void set_up(struct fixture *f, uint32_t second_image, uint64_t fork_id)
 		f->t[i] = ms_tenant_new(f->proc[i == 2], i, 64);
 		f->t[i]->tid = 1000 + i;
 	}
+	return 0;
+}
+
+static int set_up_strangers(void **state)
+{
+	return set_up(state, MS_IMAGE_NEW, 0);
+}
+
+static int set_up_parent_and_child(void **state)
+{
+	return set_up(state, MS_IMAGE_FORKED, FORK_ID);
 }
 
 static void put(struct fixture *f, int thread, struct ms_item item)
@@ -101,82 +121,70 @@ static void put_note(struct fixture *f, int thread, const uint64_t *words, uint3
 }
 
 /* Closes the trace and reads it. */
-struct outcome {
-	struct mst_reader *r;
-	struct mst_replay *replay;
-	struct mst_event ev[EVENTS_MAX];
-	size_t n;
-};
-
-static void finish(struct fixture *f, struct outcome *o)
+static void finish(struct fixture *f)
 {
 	struct mst_problem problem;
 	struct mst_event ev;
-	memset(o, 0, sizeof *o);
 	ms_translator_release(&f->tr);
 	assert_int_equal(mst_writer_close(f->w, true, 0, NULL), 0);
 	for (int i = 0; i < 3; i++)
 		ms_tenant_free(f->t[i], &f->pool);
 	ms_process_free(f->proc[0], &f->pool);
 	ms_process_free(f->proc[1], &f->pool);
-	assert_int_equal(mst_reader_open_fd(fileno(f->file), NULL, &o->r, &problem), 0);
-	assert_int_equal(mst_replay_new(o->r, &(struct mst_replay_options){0}, &o->replay), 0);
-	while (mst_reader_next(o->r, &ev) > 0) {
-		assert_true(o->n < EVENTS_MAX);
-		assert_int_equal(mst_replay_apply(o->replay, &ev), 0);
-		o->ev[o->n++] = ev;
+	assert_int_equal(mst_reader_open_fd(fileno(f->file), NULL, &f->r, &problem), 0);
+	assert_int_equal(mst_replay_new(f->r, &(struct mst_replay_options){0}, &f->replay), 0);
+	while (mst_reader_next(f->r, &ev) > 0) {
+		assert_true(f->n < EVENTS_MAX);
+		assert_int_equal(mst_replay_apply(f->replay, &ev), 0);
+		f->ev[f->n++] = ev;
 	}
 }
 
-static void done(struct fixture *f, struct outcome *o)
+/* Every test has finished its trace. */
+static int tear_down(void **state)
 {
-	mst_replay_free(o->replay);
-	mst_reader_close(o->r);
+	struct fixture *f = *state;
+	mst_replay_free(f->replay);
+	mst_reader_close(f->r);
 	fclose(f->file);
+	free(f);
+	return 0;
 }
 
 static void both_halves_of_a_realloc_are_one_event(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	put_malloc(&f, 0, 0x1000);
-	put_begin(&f, 0, 0x1000);
-	put_malloc(&f, 1, 0x5000); /* of another thread, elsewhere */
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
-	finish(&f, &o);
-	assert_int_equal(o.n, 3);
-	assert_int_equal(o.ev[2].op, MST_OP_REALLOC);
-	assert_int_equal(o.ev[2].freed, 1);
-	assert_int_equal(o.ev[2].alloc, 3);
-	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 2);
-	done(&f, &o);
+	struct fixture *f = *state;
+	put_malloc(f, 0, 0x1000);
+	put_begin(f, 0, 0x1000);
+	put_malloc(f, 1, 0x5000); /* of another thread, elsewhere */
+	put_outcome(f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
+	finish(f);
+	assert_int_equal(f->n, 3);
+	assert_int_equal(f->ev[2].op, MST_OP_REALLOC);
+	assert_int_equal(f->ev[2].freed, 1);
+	assert_int_equal(f->ev[2].alloc, 3);
+	assert_int_equal(mst_replay_totals(f->replay)->live_blocks, 2);
 }
 
 static void realloc_is_split_when_its_old_place_is_taken_in_between(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	put_malloc(&f, 0, 0x1000);
-	put_begin(&f, 0, 0x1000);
-	put_malloc(&f, 1, 0x1000);
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
-	put_free(&f, 1, 0x1000);
-	finish(&f, &o);
-	assert_int_equal(o.n, 5);
-	assert_int_equal(o.ev[1].op, MST_OP_REALLOC_BEGIN);
-	assert_int_equal(o.ev[1].thread, o.ev[0].thread);
-	assert_int_equal(o.ev[1].freed, 1);
-	assert_int_equal(o.ev[2].alloc, 2);
-	assert_int_equal(o.ev[3].op, MST_OP_REALLOC_END);
-	assert_int_equal(o.ev[3].alloc, 3);
-	assert_int_equal(o.ev[4].freed, 2);
-	assert_int_equal(mst_reader_end(o.r)->overlaps, 0);
-	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 1);
-	done(&f, &o);
+	struct fixture *f = *state;
+	put_malloc(f, 0, 0x1000);
+	put_begin(f, 0, 0x1000);
+	put_malloc(f, 1, 0x1000);
+	put_outcome(f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
+	put_free(f, 1, 0x1000);
+	finish(f);
+	assert_int_equal(f->n, 5);
+	assert_int_equal(f->ev[1].op, MST_OP_REALLOC_BEGIN);
+	assert_int_equal(f->ev[1].thread, f->ev[0].thread);
+	assert_int_equal(f->ev[1].freed, 1);
+	assert_int_equal(f->ev[2].alloc, 2);
+	assert_int_equal(f->ev[3].op, MST_OP_REALLOC_END);
+	assert_int_equal(f->ev[3].alloc, 3);
+	assert_int_equal(f->ev[4].freed, 2);
+	assert_int_equal(mst_reader_end(f->r)->overlaps, 0);
+	assert_int_equal(mst_replay_totals(f->replay)->live_blocks, 1);
 }
 
 /* ---- pauses ---- */
@@ -194,223 +202,191 @@ static void say(struct fixture *f, enum mst_annotation_kind kind, const char *na
 
 static void in_a_pause_only_ends_of_known_blocks_are_told(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	put_malloc(&f, 0, 0x1000);
-	put_malloc(&f, 0, 0x2000);
-	put_malloc(&f, 0, 0x3000);
-	put_pause(&f, 0, true);
-	put_malloc(&f, 0, 0x4000); /* left out */
-	put(&f, 0, (struct ms_item){.kind = MST_OP_MALLOC, .size = 5, .flags = MS_UF_FAILED, .err = 12}); /* as well */
-	put_free(&f, 1, 0x1000);   /* known: by whatever thread */
-	put_malloc(&f, 1, 0x1000); /* left out, at a known place */
-	put_free(&f, 0, 0x1000);   /* of what was left out */
-	put_begin(&f, 0, 0x2000);
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x2000, 0x5000, 0);
-	put_begin(&f, 0, 0x4000);
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x4000, 0x2000, 0); /* of what was left out */
-	put_begin(&f, 0, 0x5000);
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x5000, 0, MS_UF_FAILED);
-	put_begin(&f, 0, 0x3000);
-	put_outcome(&f, 0, MST_OP_REALLOC_FREE, 0x3000, 0, 0);
-	put_pause(&f, 1, false);
-	put_free(&f, 0, 0x5000);
-	put_free(&f, 0, 0x2000); /* not known: told as foreign */
-	put_malloc(&f, 0, 0x2000);
-	finish(&f, &o);
-	assert_int_equal(o.n, 9);
-	assert_int_equal(o.ev[3].op, MST_OP_FREE);
-	assert_int_equal(o.ev[3].freed, 1);
-	assert_int_equal(o.ev[3].stack, MST_STACK_NONE);
-	assert_int_equal(o.ev[4].op, MST_OP_REALLOC);
-	assert_int_equal(o.ev[4].freed, 2);
-	assert_int_equal(o.ev[5].op, MST_OP_REALLOC_FREE);
-	assert_int_equal(o.ev[5].freed, 3);
-	assert_int_equal(o.ev[6].freed, 4);
-	assert_true(o.ev[7].flags & MST_EV_FOREIGN);
-	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 1);
-	assert_int_equal(mst_reader_end(o.r)->overlaps, 0);
-	assert_int_equal(mst_reader_n_annotations(o.r), 2);
-	assert_int_equal(mst_reader_annotation(o.r, 0)->event, 3);
-	assert_int_equal(mst_reader_annotation(o.r, 0)->process, 1);
-	assert_int_equal(mst_reader_annotation(o.r, 1)->event, 6);
-	assert_int_equal(mst_reader_annotation(o.r, 1)->thread, o.ev[3].thread);
-	done(&f, &o);
+	struct fixture *f = *state;
+	put_malloc(f, 0, 0x1000);
+	put_malloc(f, 0, 0x2000);
+	put_malloc(f, 0, 0x3000);
+	put_pause(f, 0, true);
+	put_malloc(f, 0, 0x4000); /* left out */
+	put(f, 0, (struct ms_item){.kind = MST_OP_MALLOC, .size = 5, .flags = MS_UF_FAILED, .err = 12}); /* as well */
+	put_free(f, 1, 0x1000);   /* known: by whatever thread */
+	put_malloc(f, 1, 0x1000); /* left out, at a known place */
+	put_free(f, 0, 0x1000);   /* of what was left out */
+	put_begin(f, 0, 0x2000);
+	put_outcome(f, 0, MST_OP_REALLOC, 0x2000, 0x5000, 0);
+	put_begin(f, 0, 0x4000);
+	put_outcome(f, 0, MST_OP_REALLOC, 0x4000, 0x2000, 0); /* of what was left out */
+	put_begin(f, 0, 0x5000);
+	put_outcome(f, 0, MST_OP_REALLOC, 0x5000, 0, MS_UF_FAILED);
+	put_begin(f, 0, 0x3000);
+	put_outcome(f, 0, MST_OP_REALLOC_FREE, 0x3000, 0, 0);
+	put_pause(f, 1, false);
+	put_free(f, 0, 0x5000);
+	put_free(f, 0, 0x2000); /* not known: told as foreign */
+	put_malloc(f, 0, 0x2000);
+	finish(f);
+	assert_int_equal(f->n, 9);
+	assert_int_equal(f->ev[3].op, MST_OP_FREE);
+	assert_int_equal(f->ev[3].freed, 1);
+	assert_int_equal(f->ev[3].stack, MST_STACK_NONE);
+	assert_int_equal(f->ev[4].op, MST_OP_REALLOC);
+	assert_int_equal(f->ev[4].freed, 2);
+	assert_int_equal(f->ev[5].op, MST_OP_REALLOC_FREE);
+	assert_int_equal(f->ev[5].freed, 3);
+	assert_int_equal(f->ev[6].freed, 4);
+	assert_true(f->ev[7].flags & MST_EV_FOREIGN);
+	assert_int_equal(mst_replay_totals(f->replay)->live_blocks, 1);
+	assert_int_equal(mst_reader_end(f->r)->overlaps, 0);
+	assert_int_equal(mst_reader_n_annotations(f->r), 2);
+	assert_int_equal(mst_reader_annotation(f->r, 0)->event, 3);
+	assert_int_equal(mst_reader_annotation(f->r, 0)->process, 1);
+	assert_int_equal(mst_reader_annotation(f->r, 1)->event, 6);
+	assert_int_equal(mst_reader_annotation(f->r, 1)->thread, f->ev[3].thread);
 }
 
 /* Another thread gets the old place of a realloc that is under way, unseen, and frees it: that is not the end of the old
  * block, which the realloc has moved. */
 static void release_in_a_pause_splits_a_realloc_like_the_acquisition_nobody_saw(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	put_malloc(&f, 0, 0x1000);
-	put_pause(&f, 0, true);
-	put_begin(&f, 0, 0x1000);
-	put_free(&f, 1, 0x1000);
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
-	put_begin(&f, 0, 0x7000); /* not known: all of it is left out */
-	put_free(&f, 1, 0x7000);
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x7000, 0x8000, 0);
-	put_begin(&f, 0, 0x2000);
-	put_free(&f, 1, 0x2000);
-	put_pause(&f, 0, false);
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x2000, 0x3000, 0); /* ends behind the resume */
-	put_free(&f, 0, 0x3000);
-	finish(&f, &o);
-	assert_int_equal(o.n, 6);
-	assert_int_equal(o.ev[1].op, MST_OP_REALLOC_BEGIN);
-	assert_int_equal(o.ev[1].freed, 1);
-	assert_int_equal(o.ev[2].op, MST_OP_REALLOC_END);
-	assert_int_equal(o.ev[3].op, MST_OP_REALLOC_BEGIN);
-	assert_int_equal(o.ev[3].freed, 2);
-	assert_int_equal(o.ev[4].op, MST_OP_REALLOC_END);
-	assert_int_equal(o.ev[5].freed, 3);
-	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 0);
-	done(&f, &o);
+	struct fixture *f = *state;
+	put_malloc(f, 0, 0x1000);
+	put_pause(f, 0, true);
+	put_begin(f, 0, 0x1000);
+	put_free(f, 1, 0x1000);
+	put_outcome(f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
+	put_begin(f, 0, 0x7000); /* not known: all of it is left out */
+	put_free(f, 1, 0x7000);
+	put_outcome(f, 0, MST_OP_REALLOC, 0x7000, 0x8000, 0);
+	put_begin(f, 0, 0x2000);
+	put_free(f, 1, 0x2000);
+	put_pause(f, 0, false);
+	put_outcome(f, 0, MST_OP_REALLOC, 0x2000, 0x3000, 0); /* ends behind the resume */
+	put_free(f, 0, 0x3000);
+	finish(f);
+	assert_int_equal(f->n, 6);
+	assert_int_equal(f->ev[1].op, MST_OP_REALLOC_BEGIN);
+	assert_int_equal(f->ev[1].freed, 1);
+	assert_int_equal(f->ev[2].op, MST_OP_REALLOC_END);
+	assert_int_equal(f->ev[3].op, MST_OP_REALLOC_BEGIN);
+	assert_int_equal(f->ev[3].freed, 2);
+	assert_int_equal(f->ev[4].op, MST_OP_REALLOC_END);
+	assert_int_equal(f->ev[5].freed, 3);
+	assert_int_equal(mst_replay_totals(f->replay)->live_blocks, 0);
 }
 
 static void late_calls_are_judged_by_when_they_were_made(void **state)
 {
 	struct ms_item item = {.kind = MST_OP_MALLOC, .size = 10};
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	f.now = 10;
-	put_malloc(&f, 0, 0x1000); /* 11 */
-	f.now = 20;
-	put_pause(&f, 0, true);
-	f.now = 30;
-	put_pause(&f, 0, false);
-	f.now = 40;
-	put_malloc(&f, 0, 0x2000);
+	struct fixture *f = *state;
+	f->now = 10;
+	put_malloc(f, 0, 0x1000); /* 11 */
+	f->now = 20;
+	put_pause(f, 0, true);
+	f->now = 30;
+	put_pause(f, 0, false);
+	f->now = 40;
+	put_malloc(f, 0, 0x2000);
 	item.key = MS_ITEM_KEY(15, true); /* before the pause */
 	item.addr = 0x3000;
-	assert_int_equal(ms_translate(&f.tr, &f.t[1]->queue, &item), 0);
+	assert_int_equal(ms_translate(&f->tr, &f->t[1]->queue, &item), 0);
 	item.key = MS_ITEM_KEY(25, true); /* in it */
 	item.addr = 0x4000;
-	assert_int_equal(ms_translate(&f.tr, &f.t[1]->queue, &item), 0);
-	finish(&f, &o);
-	assert_int_equal(o.n, 3);
-	assert_int_equal(o.ev[2].addr, 0x3000);
-	assert_true(o.ev[2].flags & MST_EV_LATE);
-	done(&f, &o);
+	assert_int_equal(ms_translate(&f->tr, &f->t[1]->queue, &item), 0);
+	finish(f);
+	assert_int_equal(f->n, 3);
+	assert_int_equal(f->ev[2].addr, 0x3000);
+	assert_true(f->ev[2].flags & MST_EV_LATE);
 }
 
 static void pauses_of_all_hold_for_those_who_come(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	say(&f, MST_ANNOTATION_PAUSE, "");
-	put_malloc(&f, 0, 0x1000);
-	put_pause(&f, 0, false); /* the first one alone */
-	put_malloc(&f, 0, 0x2000);
-	put_malloc(&f, 2, 0x3000); /* left out */
-	say(&f, MST_ANNOTATION_MARK, "here");
-	say(&f, MST_ANNOTATION_RESUME, "");
-	put_malloc(&f, 2, 0x4000);
-	finish(&f, &o);
-	assert_int_equal(o.n, 2);
-	assert_int_equal(o.ev[0].addr, 0x2000);
-	assert_int_equal(o.ev[1].addr, 0x4000);
-	assert_int_equal(mst_reader_n_annotations(o.r), 4);
-	assert_int_equal(mst_reader_annotation(o.r, 1)->process, 1);
-	assert_int_equal(mst_reader_annotation(o.r, 2)->kind, MST_ANNOTATION_MARK);
-	assert_string_equal(mst_reader_string(o.r, mst_reader_annotation(o.r, 2)->name, &(size_t){0}), "here");
-	done(&f, &o);
+	struct fixture *f = *state;
+	say(f, MST_ANNOTATION_PAUSE, "");
+	put_malloc(f, 0, 0x1000);
+	put_pause(f, 0, false); /* the first one alone */
+	put_malloc(f, 0, 0x2000);
+	put_malloc(f, 2, 0x3000); /* left out */
+	say(f, MST_ANNOTATION_MARK, "here");
+	say(f, MST_ANNOTATION_RESUME, "");
+	put_malloc(f, 2, 0x4000);
+	finish(f);
+	assert_int_equal(f->n, 2);
+	assert_int_equal(f->ev[0].addr, 0x2000);
+	assert_int_equal(f->ev[1].addr, 0x4000);
+	assert_int_equal(mst_reader_n_annotations(f->r), 4);
+	assert_int_equal(mst_reader_annotation(f->r, 1)->process, 1);
+	assert_int_equal(mst_reader_annotation(f->r, 2)->kind, MST_ANNOTATION_MARK);
+	assert_string_equal(mst_reader_string(f->r, mst_reader_annotation(f->r, 2)->name, &(size_t){0}), "here");
 }
 
 static void child_of_a_paused_process_is_paused_and_frees_what_it_inherits(void **state)
 {
-	const uint64_t fork_unit[2] = {MS_UNIT_HEAD(MS_U_FORK, 0), 7};
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_FORKED, 7);
-	put_malloc(&f, 0, 0x1000);
-	put_pause(&f, 0, true);
-	put_note(&f, 0, fork_unit, 2);
-	put_pause(&f, 0, false);
-	put_malloc(&f, 2, 0x5000); /* left out */
-	put_free(&f, 2, 0x1000);
-	put_free(&f, 2, 0x5000); /* left out */
-	put_malloc(&f, 0, 0x2000);
-	finish(&f, &o);
-	assert_int_equal(o.n, 3);
-	assert_int_equal(o.ev[1].op, MST_OP_FREE);
-	assert_true(o.ev[1].flags & MST_EV_INHERITED);
-	assert_int_equal(o.ev[2].addr, 0x2000);
-	assert_int_equal(mst_reader_n_annotations(o.r), 3);
-	assert_int_equal(mst_reader_annotation(o.r, 2)->kind, MST_ANNOTATION_PAUSE); /* the child's own */
-	assert_int_equal(mst_reader_annotation(o.r, 2)->process, 2);
-	done(&f, &o);
+	const uint64_t fork_unit[2] = {MS_UNIT_HEAD(MS_U_FORK, 0), FORK_ID};
+	struct fixture *f = *state;
+	put_malloc(f, 0, 0x1000);
+	put_pause(f, 0, true);
+	put_note(f, 0, fork_unit, 2);
+	put_pause(f, 0, false);
+	put_malloc(f, 2, 0x5000); /* left out */
+	put_free(f, 2, 0x1000);
+	put_free(f, 2, 0x5000); /* left out */
+	put_malloc(f, 0, 0x2000);
+	finish(f);
+	assert_int_equal(f->n, 3);
+	assert_int_equal(f->ev[1].op, MST_OP_FREE);
+	assert_true(f->ev[1].flags & MST_EV_INHERITED);
+	assert_int_equal(f->ev[2].addr, 0x2000);
+	assert_int_equal(mst_reader_n_annotations(f->r), 3);
+	assert_int_equal(mst_reader_annotation(f->r, 2)->kind, MST_ANNOTATION_PAUSE); /* the child's own */
+	assert_int_equal(mst_reader_annotation(f->r, 2)->process, 2);
 }
 
 static void realloc_to_nothing_is_split_as_well(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	put_malloc(&f, 0, 0x1000);
-	put_malloc(&f, 0, 0x3000);
-	put_begin(&f, 0, 0x1000);
-	put_outcome(&f, 0, MST_OP_REALLOC_FREE, 0x1000, 0, 0);
-	put_begin(&f, 0, 0x3000);
-	put_malloc(&f, 1, 0x3000);
-	put_outcome(&f, 0, MST_OP_REALLOC_FREE, 0x3000, 0, 0);
-	finish(&f, &o);
-	assert_int_equal(o.n, 5);
-	assert_int_equal(o.ev[2].op, MST_OP_REALLOC_FREE);
-	assert_int_equal(o.ev[2].freed, 1);
-	assert_int_equal(o.ev[3].op, MST_OP_REALLOC_BEGIN);
-	assert_int_equal(o.ev[3].freed, 2);
-	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 1);
-	done(&f, &o);
+	struct fixture *f = *state;
+	put_malloc(f, 0, 0x1000);
+	put_malloc(f, 0, 0x3000);
+	put_begin(f, 0, 0x1000);
+	put_outcome(f, 0, MST_OP_REALLOC_FREE, 0x1000, 0, 0);
+	put_begin(f, 0, 0x3000);
+	put_malloc(f, 1, 0x3000);
+	put_outcome(f, 0, MST_OP_REALLOC_FREE, 0x3000, 0, 0);
+	finish(f);
+	assert_int_equal(f->n, 5);
+	assert_int_equal(f->ev[2].op, MST_OP_REALLOC_FREE);
+	assert_int_equal(f->ev[2].freed, 1);
+	assert_int_equal(f->ev[3].op, MST_OP_REALLOC_BEGIN);
+	assert_int_equal(f->ev[3].freed, 2);
+	assert_int_equal(mst_replay_totals(f->replay)->live_blocks, 1);
 }
 
 static void failed_or_unfinished_realloc_leaves_its_block(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	put_malloc(&f, 0, 0x1000);
-	put_begin(&f, 0, 0x1000);
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x1000, 0, MS_UF_FAILED);
-	put_begin(&f, 0, 0x1000); /* and then it is killed */
-	finish(&f, &o);
-	assert_int_equal(o.n, 2);
-	assert_true(o.ev[1].flags & MST_EV_FAILED);
-	assert_int_equal(o.ev[1].err, 12);
-	assert_int_equal(mst_replay_totals(o.replay)->live_blocks, 1);
-	done(&f, &o);
+	struct fixture *f = *state;
+	put_malloc(f, 0, 0x1000);
+	put_begin(f, 0, 0x1000);
+	put_outcome(f, 0, MST_OP_REALLOC, 0x1000, 0, MS_UF_FAILED);
+	put_begin(f, 0, 0x1000); /* and then it is killed */
+	finish(f);
+	assert_int_equal(f->n, 2);
+	assert_true(f->ev[1].flags & MST_EV_FAILED);
+	assert_int_equal(f->ev[1].err, 12);
+	assert_int_equal(mst_replay_totals(f->replay)->live_blocks, 1);
 }
 
 static void realloc_within_a_realloc_of_one_thread_keeps_them_apart(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	put_malloc(&f, 0, 0x1000);
-	put_malloc(&f, 0, 0x2000);
-	put_begin(&f, 0, 0x1000);
-	put_begin(&f, 0, 0x2000); /* a signal handler's */
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x2000, 0x3000, 0);
-	put_outcome(&f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
-	finish(&f, &o);
-	assert_int_equal(o.n, 4);
-	assert_int_equal(o.ev[2].freed, 2);
-	assert_int_equal(o.ev[3].freed, 1);
-	done(&f, &o);
+	struct fixture *f = *state;
+	put_malloc(f, 0, 0x1000);
+	put_malloc(f, 0, 0x2000);
+	put_begin(f, 0, 0x1000);
+	put_begin(f, 0, 0x2000); /* a signal handler's */
+	put_outcome(f, 0, MST_OP_REALLOC, 0x2000, 0x3000, 0);
+	put_outcome(f, 0, MST_OP_REALLOC, 0x1000, 0x2000, 0);
+	finish(f);
+	assert_int_equal(f->n, 4);
+	assert_int_equal(f->ev[2].freed, 2);
+	assert_int_equal(f->ev[3].freed, 1);
 }
 
 /* A module unit for [start, start + 0x1000) with the path. */
@@ -431,15 +407,15 @@ static void put_module(struct fixture *f, int thread, uint64_t start, const char
 	put_note(f, thread, words, sizeof words / 8);
 }
 
-static const char *module_of(const struct outcome *o, size_t event)
+static const char *module_of(const struct fixture *f, size_t event)
 {
 	static char name[64];
 	size_t len;
-	const struct mst_stack *stack = mst_reader_stack(o->r, o->ev[event].stack);
-	const struct mst_code *code = mst_reader_code(o->r, stack->code);
+	const struct mst_stack *stack = mst_reader_stack(f->r, f->ev[event].stack);
+	const struct mst_code *code = mst_reader_code(f->r, stack->code);
 	if (!code->module)
 		return "none";
-	const char *s = mst_reader_string(o->r, mst_reader_module(o->r, code->module)->path, &len);
+	const char *s = mst_reader_string(f->r, mst_reader_module(f->r, code->module)->path, &len);
 	snprintf(name, sizeof name, "%.*s+%llx", (int)len, s, (unsigned long long)code->offset);
 	return name;
 }
@@ -452,140 +428,123 @@ static void put_with_stack(struct fixture *f, int thread, uint64_t addr, uint64_
 
 static void same_address_belongs_to_the_module_loaded_at_that_time(void **state)
 {
-	struct fixture f;
-	struct outcome o;
+	struct fixture *f = *state;
 	const uint64_t gone[] = {MS_UNIT_HEAD(MS_U_UNMODULE, 0), 0x40000};
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	put_with_stack(&f, 0, 0x10, 0x40123); /* before any module is known there */
-	put_module(&f, 0, 0x40000, "/lib/first.so");
-	put_with_stack(&f, 0, 0x20, 0x40123);
-	put_note(&f, 0, gone, 2);
-	put_with_stack(&f, 0, 0x30, 0x40123);
-	put_module(&f, 1, 0x40000, "/lib/second.so");
-	put_with_stack(&f, 1, 0x40, 0x40123);
-	put_module(&f, 1, 0x3f800, "/lib/over.so"); /* an unload nobody told of */
-	put_with_stack(&f, 1, 0x50, 0x40123);
-	finish(&f, &o);
-	assert_int_equal(o.n, 5);
-	assert_string_equal(module_of(&o, 0), "none");
-	assert_string_equal(module_of(&o, 1), "/lib/first.so+123");
-	assert_string_equal(module_of(&o, 2), "none");
-	assert_string_equal(module_of(&o, 3), "/lib/second.so+123");
-	assert_string_equal(module_of(&o, 4), "/lib/over.so+923");
-	done(&f, &o);
+	put_with_stack(f, 0, 0x10, 0x40123); /* before any module is known there */
+	put_module(f, 0, 0x40000, "/lib/first.so");
+	put_with_stack(f, 0, 0x20, 0x40123);
+	put_note(f, 0, gone, 2);
+	put_with_stack(f, 0, 0x30, 0x40123);
+	put_module(f, 1, 0x40000, "/lib/second.so");
+	put_with_stack(f, 1, 0x40, 0x40123);
+	put_module(f, 1, 0x3f800, "/lib/over.so"); /* an unload nobody told of */
+	put_with_stack(f, 1, 0x50, 0x40123);
+	finish(f);
+	assert_int_equal(f->n, 5);
+	assert_string_equal(module_of(f, 0), "none");
+	assert_string_equal(module_of(f, 1), "/lib/first.so+123");
+	assert_string_equal(module_of(f, 2), "none");
+	assert_string_equal(module_of(f, 3), "/lib/second.so+123");
+	assert_string_equal(module_of(f, 4), "/lib/over.so+923");
 }
 
 static void forked_child_has_blocks_and_modules_of_the_fork_point(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	const uint64_t fork_unit[] = {MS_UNIT_HEAD(MS_U_FORK, 0), 99},
+	struct fixture *f = *state;
+	const uint64_t fork_unit[] = {MS_UNIT_HEAD(MS_U_FORK, 0), FORK_ID},
 		       gone[] = {MS_UNIT_HEAD(MS_U_UNMODULE, 0), 0x40000};
-	(void)state;
-	set_up(&f, MS_IMAGE_FORKED, 99);
-	put_module(&f, 0, 0x40000, "/lib/first.so");
-	put_malloc(&f, 0, 0x1000);
-	put_note(&f, 0, fork_unit, 2);
-	put_free(&f, 0, 0x1000); /* the parent goes on before the child is heard of */
-	put_note(&f, 0, gone, 2);
-	put_malloc(&f, 0, 0x2000);
-	put_free(&f, 2, 0x1000);
-	put_with_stack(&f, 2, 0x3000, 0x40123);
-	put_note(&f, 2, gone, 2); /* an inherited mapping ends in the child */
-	put_with_stack(&f, 2, 0x4000, 0x40123);
-	put_free(&f, 2, 0x2000); /* acquired by the parent after the fork: unknown here */
-	finish(&f, &o);
-	assert_int_equal(o.n, 7);
-	assert_int_equal(o.ev[3].freed, 1);
-	assert_true(o.ev[3].flags & MST_EV_INHERITED);
-	assert_string_equal(module_of(&o, 4), "/lib/first.so+123");
-	assert_string_equal(module_of(&o, 5), "none");
-	assert_int_equal(o.ev[6].freed, 0);
-	const struct mst_process *child = mst_reader_process(o.r, 2);
+	put_module(f, 0, 0x40000, "/lib/first.so");
+	put_malloc(f, 0, 0x1000);
+	put_note(f, 0, fork_unit, 2);
+	put_free(f, 0, 0x1000); /* the parent goes on before the child is heard of */
+	put_note(f, 0, gone, 2);
+	put_malloc(f, 0, 0x2000);
+	put_free(f, 2, 0x1000);
+	put_with_stack(f, 2, 0x3000, 0x40123);
+	put_note(f, 2, gone, 2); /* an inherited mapping ends in the child */
+	put_with_stack(f, 2, 0x4000, 0x40123);
+	put_free(f, 2, 0x2000); /* acquired by the parent after the fork: unknown here */
+	finish(f);
+	assert_int_equal(f->n, 7);
+	assert_int_equal(f->ev[3].freed, 1);
+	assert_true(f->ev[3].flags & MST_EV_INHERITED);
+	assert_string_equal(module_of(f, 4), "/lib/first.so+123");
+	assert_string_equal(module_of(f, 5), "none");
+	assert_int_equal(f->ev[6].freed, 0);
+	const struct mst_process *child = mst_reader_process(f->r, 2);
 	assert_int_equal(child->origin, MST_ORIGIN_FORK);
 	assert_int_equal(child->parent, 1);
 	assert_int_equal(child->start_event, 1);
-	done(&f, &o);
 }
 
 static void earlier_stamp_than_what_was_told_is_marked_late(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	f.now = 1000;
-	put_malloc(&f, 0, 0x1000);
-	f.now = 500;
-	put_malloc(&f, 1, 0x2000);
-	f.now = 1000;
-	put_malloc(&f, 1, 0x3000);
-	finish(&f, &o);
-	assert_int_equal(o.n, 3);
-	assert_false(o.ev[0].flags & MST_EV_LATE);
-	assert_true(o.ev[1].flags & MST_EV_LATE);
-	assert_int_equal(o.ev[1].time_ns, 501);
-	assert_false(o.ev[2].flags & MST_EV_LATE);
-	done(&f, &o);
+	struct fixture *f = *state;
+	f->now = 1000;
+	put_malloc(f, 0, 0x1000);
+	f->now = 500;
+	put_malloc(f, 1, 0x2000);
+	f->now = 1000;
+	put_malloc(f, 1, 0x3000);
+	finish(f);
+	assert_int_equal(f->n, 3);
+	assert_false(f->ev[0].flags & MST_EV_LATE);
+	assert_true(f->ev[1].flags & MST_EV_LATE);
+	assert_int_equal(f->ev[1].time_ns, 501);
+	assert_false(f->ev[2].flags & MST_EV_LATE);
 }
 
 static void losses_and_names_are_told(void **state)
 {
-	struct fixture f;
-	struct outcome o;
+	struct fixture *f = *state;
 	uint64_t name[3] = {MS_UNIT_HEAD(MS_U_NAME, 0)};
 	const uint64_t loss[] = {MS_UNIT_HEAD(MS_U_LOSS, 0), 7, 700, 1, 2};
 	const uint64_t absurd[] = {MS_UNIT_HEAD(MS_U_LOSS, 0), UINT64_MAX, UINT64_MAX, UINT64_MAX, 0};
 	size_t len;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
 	memcpy(&name[1], "worker", 6);
-	put_malloc(&f, 0, 0x1000);
-	put_note(&f, 0, name, 3);
-	put_note(&f, 0, loss, 5);
-	put_note(&f, 0, absurd, 5);
-	finish(&f, &o);
-	assert_int_equal(mst_reader_end(o.r)->lost_events, 7);
-	assert_int_equal(mst_reader_end(o.r)->lost_bytes, 700);
-	assert_string_equal(mst_reader_string(o.r, mst_reader_thread(o.r, 1)->name, &len), "worker");
-	done(&f, &o);
+	put_malloc(f, 0, 0x1000);
+	put_note(f, 0, name, 3);
+	put_note(f, 0, loss, 5);
+	put_note(f, 0, absurd, 5);
+	finish(f);
+	assert_int_equal(mst_reader_end(f->r)->lost_events, 7);
+	assert_int_equal(mst_reader_end(f->r)->lost_bytes, 700);
+	assert_string_equal(mst_reader_string(f->r, mst_reader_thread(f->r, 1)->name, &len), "worker");
 }
 
 static void unclaimed_fork_points_are_few(void **state)
 {
-	struct fixture f;
-	struct outcome o;
-	(void)state;
-	set_up(&f, MS_IMAGE_NEW, 0);
-	put_malloc(&f, 0, 0x1000);
+	struct fixture *f = *state;
+	put_malloc(f, 0, 0x1000);
 	for (uint64_t id = 1; id <= 100; id++) {
 		const uint64_t fork_unit[] = {MS_UNIT_HEAD(MS_U_FORK, 0), id};
-		put_note(&f, 0, fork_unit, 2);
+		put_note(f, 0, fork_unit, 2);
 	}
-	assert_int_equal(f.proc[0]->n_fork_points, 32);
-	finish(&f, &o);
-	done(&f, &o);
+	assert_int_equal(f->proc[0]->n_fork_points, 32);
+	finish(f);
 }
+
+#define STRANGERS(test) cmocka_unit_test_setup_teardown(test, set_up_strangers, tear_down)
+#define FAMILY(test) cmocka_unit_test_setup_teardown(test, set_up_parent_and_child, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(both_halves_of_a_realloc_are_one_event),
-		cmocka_unit_test(realloc_is_split_when_its_old_place_is_taken_in_between),
-		cmocka_unit_test(realloc_to_nothing_is_split_as_well),
-		cmocka_unit_test(in_a_pause_only_ends_of_known_blocks_are_told),
-		cmocka_unit_test(release_in_a_pause_splits_a_realloc_like_the_acquisition_nobody_saw),
-		cmocka_unit_test(late_calls_are_judged_by_when_they_were_made),
-		cmocka_unit_test(pauses_of_all_hold_for_those_who_come),
-		cmocka_unit_test(child_of_a_paused_process_is_paused_and_frees_what_it_inherits),
-		cmocka_unit_test(failed_or_unfinished_realloc_leaves_its_block),
-		cmocka_unit_test(realloc_within_a_realloc_of_one_thread_keeps_them_apart),
-		cmocka_unit_test(same_address_belongs_to_the_module_loaded_at_that_time),
-		cmocka_unit_test(forked_child_has_blocks_and_modules_of_the_fork_point),
-		cmocka_unit_test(earlier_stamp_than_what_was_told_is_marked_late),
-		cmocka_unit_test(losses_and_names_are_told),
-		cmocka_unit_test(unclaimed_fork_points_are_few),
+		STRANGERS(both_halves_of_a_realloc_are_one_event),
+		STRANGERS(realloc_is_split_when_its_old_place_is_taken_in_between),
+		STRANGERS(realloc_to_nothing_is_split_as_well),
+		STRANGERS(in_a_pause_only_ends_of_known_blocks_are_told),
+		STRANGERS(release_in_a_pause_splits_a_realloc_like_the_acquisition_nobody_saw),
+		STRANGERS(late_calls_are_judged_by_when_they_were_made),
+		STRANGERS(pauses_of_all_hold_for_those_who_come),
+		FAMILY(child_of_a_paused_process_is_paused_and_frees_what_it_inherits),
+		STRANGERS(failed_or_unfinished_realloc_leaves_its_block),
+		STRANGERS(realloc_within_a_realloc_of_one_thread_keeps_them_apart),
+		STRANGERS(same_address_belongs_to_the_module_loaded_at_that_time),
+		FAMILY(forked_child_has_blocks_and_modules_of_the_fork_point),
+		STRANGERS(earlier_stamp_than_what_was_told_is_marked_late),
+		STRANGERS(losses_and_names_are_told),
+		STRANGERS(unclaimed_fork_points_are_few),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
