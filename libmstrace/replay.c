@@ -304,6 +304,19 @@ static inline void drop_block(struct mst_replay *p, uint32_t *link, bool is_temp
 	mst_liveset_remove(&p->live, link);
 }
 
+/* The accounts of a call by an image at a stack, as far as no block is concerned. Their number, or negative. */
+static int rests_of(struct mst_replay *p, struct image *m, uint32_t stack, struct mst_account_rest *rests[3])
+{
+	uint32_t site;
+	int rc = find_site(p, stack, &site);
+	if (rc < 0)
+		return rc;
+	rests[0] = &p->total_rest;
+	rests[1] = &m->rest;
+	rests[2] = p->opt.by_stack ? &p->stacks.rest[site] : NULL;
+	return rests[2] ? 3 : 2;
+}
+
 /* A release that leaves the live set as it is: of a block never seen, or of a forked child's copy. */
 static int release_stray(
 	struct mst_replay *p, const struct mst_event *ev, struct image *m, struct outcome *out)
@@ -312,16 +325,12 @@ static int release_stray(
 	out->flags |= is_inherited ? MST_EV_INHERITED : MST_EV_FOREIGN;
 	if (!m->is_counted)
 		return 0;
-	uint32_t site;
-	int rc = find_site(p, ev->stack, &site);
-	if (rc < 0)
-		return rc;
-	*(is_inherited ? &p->inherited : &p->foreign) += 1;
-	p->total_rest.strays++;
-	m->rest.strays++;
-	if (p->opt.by_stack)
-		p->stacks.rest[site].strays++;
-	return 0;
+	struct mst_account_rest *rests[3];
+	int n = rests_of(p, m, ev->stack, rests);
+	for (int i = 0; i < n; i++)
+		rests[i]->strays++;
+	*(is_inherited ? &p->inherited : &p->foreign) += n > 0;
+	return n < 0 ? n : 0;
 }
 
 static inline int release(
@@ -426,15 +435,11 @@ static int book_failure(struct mst_replay *p, const struct mst_event *ev, struct
 {
 	if (!m->is_counted)
 		return 0;
-	uint32_t site;
-	int rc = find_site(p, ev->stack, &site);
-	if (rc < 0)
-		return rc;
-	p->total_rest.failed++;
-	m->rest.failed++;
-	if (p->opt.by_stack)
-		p->stacks.rest[site].failed++;
-	return 0;
+	struct mst_account_rest *rests[3];
+	int n = rests_of(p, m, ev->stack, rests);
+	for (int i = 0; i < n; i++)
+		rests[i]->failed++;
+	return n < 0 ? n : 0;
 }
 
 /* Is an event whose op releases, but which names no ordinal, a release? realloc(NULL, n) is not. */
