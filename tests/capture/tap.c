@@ -368,7 +368,7 @@ struct tap *tap_open(const struct tap_options *options)
 	if (tap->listener < 0 || bind(tap->listener, (void *)&addr, sizeof(addr)) < 0 ||
 		listen(tap->listener, 4096) < 0)
 		die("socket");
-	snprintf(tap->preload_env, sizeof(tap->preload_env), "LD_PRELOAD=%s%s%s", options->library,
+	snprintf(tap->preload_env, sizeof(tap->preload_env), "LD_PRELOAD=%s%s%s", options->capture_library,
 		options->preload ? ":" : "", options->preload ? options->preload : "");
 	snprintf(tap->socket_env, sizeof(tap->socket_env), MS_ENV_SOCKET "=%s", tap->path);
 	if (pthread_create(&tap->thread, NULL, serve, tap) != 0)

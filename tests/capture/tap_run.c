@@ -54,7 +54,7 @@ int main(int argc, char **argv)
 	}
 	if (argc - optind < 3 || strcmp(argv[optind + 1], "--") != 0)
 		return 2;
-	o.library = argv[optind];
+	o.capture_library = argv[optind];
 	struct tap *tap = tap_open(&o);
 	int status = tap_wait(tap, tap_spawn(tap, argv + optind + 2, NULL));
 	for (size_t i = 0; i < tap->n_images; i++)

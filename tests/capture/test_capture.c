@@ -83,7 +83,7 @@ static void run_open(struct run *r, struct tap_options o)
 	r->env[0] = r->truth_env;
 	r->env[1] = r->oracle_env;
 	r->env[2] = r->plugin_env;
-	o.library = o.library ? o.library : LIBRARY;
+	o.capture_library = o.capture_library ? o.capture_library : LIBRARY;
 	r->tap = tap_open(&o);
 }
 
@@ -1018,7 +1018,7 @@ static void an_allocator_that_calls_itself_is_counted_once(void)
 static void a_dlsym_that_allocates_is_served(void)
 {
 	struct tap_options o = with_stacks();
-	o.library = LIBRARY ":" GREEDY_DLSYM;
+	o.capture_library = LIBRARY ":" GREEDY_DLSYM;
 	struct run r = run_victim(o, "threads", "100");
 	check_sound(r.tap);
 	run_close(&r);

@@ -93,7 +93,7 @@ static double run(const char *self, enum how how, const char *depth, const char 
 {
 	static const char *const preload[2] = {"LD_PRELOAD=" LIBRARY, NULL};
 	struct tap_options options = {
-		.library = LIBRARY, .discard = true, .stack_depth = how == STACKS ? 256 : 0};
+		.capture_library = LIBRARY, .discard = true, .stack_depth = how == STACKS ? 256 : 0};
 	char *argv[] = {(char *)(uintptr_t)self, (char *)(uintptr_t)depth, (char *)(uintptr_t)threads,
 		(char *)(uintptr_t)pairs, NULL};
 	struct tap *tap = how >= STACKLESS ? tap_open(&options) : NULL;
