@@ -31,7 +31,7 @@ def record(argv, preload=None):
     with tempfile.TemporaryDirectory() as d:
         trace = os.path.join(d, "t.mst")
         env = dict(os.environ, **({"LD_PRELOAD": preload} if preload else {}))
-        r = subprocess.run([os.path.join(BIN, "msrecord"), "--quiet", "-o", trace, "--", *argv], env=env, capture_output=True, text=True, timeout=120)
+        r = subprocess.run([os.path.join(BIN, "msrecord"), "--quiet", "-o", trace, "--", *argv], env=env, capture_output=True, text=True, timeout=600)
         if r.returncode or r.stderr:
             fail("exit %d: %s" % (r.returncode, r.stderr))
         m = subprocess.run([os.path.join(BIN, "msanalyze"), "mismatches", "--fail", trace], capture_output=True, text=True)

@@ -18,7 +18,7 @@
 #include "failing_allocator.h"
 #include "recorded_right.h"
 
-enum { TIMEOUT_S = 60 };
+enum { TIMEOUT_S = 300 };
 
 static struct failing_allocator *shared;
 

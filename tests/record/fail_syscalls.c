@@ -39,7 +39,7 @@
 
 #include "recorded_right.h"
 
-enum { TRACEES_MAX = 64, TIMEOUT_S = 30, NUMBERS_MAX = 512 };
+enum { TRACEES_MAX = 64, TIMEOUT_S = 300, NUMBERS_MAX = 512 };
 
 enum pass { PLAUSIBLE, DENIED, INTERRUPTED, LASTING };
 static const char *const pass_names[] = {"plausible", "denied", "interrupted", "lasting"};

@@ -158,7 +158,7 @@ mkfifo fifo
 printf 'no elf' > text
 gcc -m32 -c -x c /dev/null -o thirtytwo.o 2> /dev/null || cp text thirtytwo.o
 start=$(address_of full local_one)
-echo "$start" | timeout 20 "$resolve" fifo . /dev/zero /dev/tty text thirtytwo.o missing full > out 2> report
+echo "$start" | timeout 600 "$resolve" fifo . /dev/zero /dev/tty text thirtytwo.o missing full > out 2> report
 [ "$(grep -c ': not read: ' report)" = 7 ] || fail "odd paths: $(cat report)"
 grep -q "^full $start $debug\$" out || grep -q "^full [0-9a-f]* $debug\$" out || fail "no answer beside odd paths: $(cat out)"
 

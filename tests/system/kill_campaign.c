@@ -34,7 +34,7 @@
 #include "kill_witness.h"
 #include "mstrace.h"
 
-enum { ARGS_MAX = 16, PATIENCE_MS = 120000, SAMPLES_MAX = 4096 };
+enum { ARGS_MAX = 16, PATIENCE_MS = 600000, SAMPLES_MAX = 4096 };
 
 /* ---- programs ------------------------------------------------------------------------------------------- */
 

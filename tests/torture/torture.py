@@ -11,7 +11,7 @@ import json, os, resource, shutil, subprocess, sys, time
 ARGS = [a for a in sys.argv[1:] if a != "--full"]
 BIN, PROGRAMS, WORK = (os.path.abspath(p) for p in ARGS[:3])
 IS_FULL = "--full" in sys.argv
-TIMEOUT = 280
+TIMEOUT = 800 # a hang
 # What msrecord may say of a subject. A handler that interrupts a hook which waits for room is set aside; when that
 # place is full it is counted instead.
 MAY_SAY = {"signals": "events were lost; the trace says where", "execs": "was not recorded: started without MSTRACE_SOCKET"}
