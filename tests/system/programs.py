@@ -83,23 +83,23 @@ PROGRAMS = {
 # ---- running ---------------------------------------------------------------------------------------------------
 def drive_redis(p):
     cli = ["redis-cli", "-s", path("redis.sock")]
-    for _ in range(200):
-        if subprocess.run(cli + ["ping"], capture_output=True, text=True).stdout.strip() == "PONG":
-            break
+    ask = lambda *words: subprocess.run(cli + list(words), capture_output=True, text=True).stdout
+    while p.poll() is None and ask("ping").strip() != "PONG":
         time.sleep(0.05)
     subprocess.run(["redis-benchmark", "-s", path("redis.sock"), "-q", "-n", "20000", "-r", "5000", "-d", "100", "-t", "set,get,lpush,hset"],
                    check=True, capture_output=True)
     # a background save forks: the child inherits the whole heap
     subprocess.run(cli + ["bgsave"], check=True, capture_output=True)
-    time.sleep(0.5)
-    subprocess.run(cli + ["shutdown", "nosave"], capture_output=True)
+    while p.poll() is None and "rdb_bgsave_in_progress:0" not in ask("info", "persistence"):
+        time.sleep(0.05)
+    ask("shutdown", "nosave")
 
 
 def run(argv, env, driver=None):
     p = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=WORK)
     if driver:
         drive_redis(p)
-    out, err = p.communicate(timeout=300)
+    out, err = p.communicate(timeout=800)
     return p.returncode, out, err, p.pid
 
 
