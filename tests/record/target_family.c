@@ -5,7 +5,7 @@
  *	spawn      posix_spawn of a leaf
  *	exec       becomes a leaf
  *	leaf       one block of 44 bytes
- *	daemon     daemon(0, 0), then 100 blocks, 300 ms later
+ *	daemon [FILE]  daemon(0, 0), then 100 blocks, 50 ms later, or when FILE is there, which it removes at its end
  *	grandchild a child that does not touch the heap forks one that does
  *	storm N    N children from 4 threads, each with one block */
 #include <pthread.h>
@@ -57,13 +57,18 @@ static int do_spawn(void)
 	return posix_spawn(&pid, "/proc/self/exe", NULL, NULL, leaf_argv, environ) ? 8 : wait_for(pid);
 }
 
-static int do_daemon(void)
+static int do_daemon(const char *file)
 {
+	enum { NAP_US = 50000, NAPS_MAX = 12000 };
 	if (daemon(0, 0))
 		return 8;
-	usleep(300000);
+	usleep(NAP_US);
+	for (int i = 0; file && access(file, F_OK) && i < NAPS_MAX; i++)
+		usleep(NAP_US);
 	for (int i = 0; i < 100; i++)
 		sink = malloc(10);
+	if (file)
+		unlink(file);
 	return 0;
 }
 
@@ -119,7 +124,7 @@ int main(int argc, char **argv)
 	if (strcmp(how, "spawn") == 0)
 		return do_spawn();
 	if (strcmp(how, "daemon") == 0)
-		return do_daemon();
+		return do_daemon(argc > 2 ? argv[2] : NULL);
 	if (strcmp(how, "grandchild") == 0)
 		return do_grandchild();
 	if (strcmp(how, "storm") == 0)

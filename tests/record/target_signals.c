@@ -1,5 +1,5 @@
-/* target_signals: says "ready", then counts the signals it gets; SIGTERM makes it print the counts and
- * exit 4. */
+/* target_signals: says "ready", then "signal" at each signal it gets, and counts them; SIGTERM makes it print the counts
+ * and exit 4. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@ static volatile sig_atomic_t counts[65];
 static void handle(int sig)
 {
 	counts[sig]++;
+	(void)!write(STDOUT_FILENO, "signal\n", 7);
 }
 
 int main(void)
