@@ -127,6 +127,7 @@ bool mst_end_load(const struct mst_frame *f, struct mst_end *e, const char **why
 		.flags = mst_load32(h + MST_AT_END_FLAGS),
 	};
 	e->totals.is_clean = e->flags & MST_END_CLEAN;
+	e->totals.is_salvaged = e->flags & MST_END_SALVAGED;
 	e->totals.is_limited = e->flags & MST_END_LIMITED;
 	*why = "an END frame has a payload";
 	if (f->stored_len != 0)

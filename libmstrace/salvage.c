@@ -82,12 +82,14 @@ static struct mst_totals totals_of(const struct salvage *s, const struct mst_rea
 	return t;
 }
 
-/* What has been amended and is complete is as clean as it was; what has been salvaged is not. */
+/* What was whole is as clean as it was, what has lost something is not. */
 static uint32_t flags_of(const struct salvage *s, const struct mst_reader *r)
 {
 	bool is_whole = r->end_known && s->has_tail && s->check.result->loss.places == 0;
 
-	return s->add && is_whole ? r->end.flags : MST_END_SALVAGED;
+	if (is_whole)
+		return r->end.flags;
+	return (r->end_known ? r->end.flags & ~(uint32_t)MST_END_CLEAN : 0) | MST_END_SALVAGED;
 }
 
 static int close_output(void *ctx, const struct mst_reader *r)

@@ -180,7 +180,9 @@ int ms_trace_report_gaps(const struct mst_reader *r, const char *path, uint64_t 
 			"was killed)", path);
 		status = MS_EXIT_GAPS;
 	} else if (!end->is_clean) {
-		ms_warn("'%s': incomplete: the recording did not end in the ordinary way", path);
+		ms_warn("'%s': incomplete: %s", path,
+			end->is_salvaged ? "it is what was intact of a damaged or unfinished trace"
+					 : "the recording did not end in the ordinary way");
 		status = MS_EXIT_GAPS;
 	}
 	if (lost > 0) {

@@ -342,6 +342,7 @@ struct mst_totals {
 	uint64_t unknown_frees; /* releases of what nobody is known to have acquired; as peak_bytes from a writer only,
 	                         * and not counted after a pause */
 	bool is_clean;      /* closed by the recorder in the ordinary way */
+	bool is_salvaged;   /* what could be saved of a damaged or incomplete file */
 	bool is_limited;    /* the trace reached the size set for it: the program went on unrecorded */
 	int32_t exit_status; /* of the first process: exit status, or 128 + signal; -1 unknown */
 };
@@ -694,8 +695,8 @@ struct mst_verify_result {
  * be NULL. Returns 0 if sound, MST_EDAMAGED, or what opening gave. */
 int mst_verify(int fd, struct mst_verify_result *out, void (*on_frame)(void *ctx, const struct mst_frame_info *),
 	void (*on_damage)(void *ctx, const struct mst_damage *), void *ctx, struct mst_problem *problem);
-/* Copies every intact frame of `in` to `out` bit for bit and closes it with a fresh INDEX and an END that is
- * not clean. *result says what was found in `in`. */
+/* Copies every intact frame of `in` to `out` bit for bit and closes it with a fresh INDEX and an END that is clean only if
+ * that of `in` was and nothing is missing before it. *result says what was found in `in`. */
 int mst_salvage(int in, int out, struct mst_verify_result *result, struct mst_problem *problem);
 
 /* Symbols for a trace that has been written: what is added to it. */

@@ -422,6 +422,26 @@ static void salvage_of_a_sound_file_loses_nothing(void **state)
 	sample_release(&s);
 }
 
+static void salvage_of_a_sound_file_is_that_file(void **state)
+{
+	struct mst_verify_result found;
+	struct mst_problem problem;
+	struct sample s;
+
+	(void)state;
+	sample_make(&s, &larger);
+	uint8_t *copy = malloc(s.len + 1);
+	int in = sample_fd(s.bytes, s.len), out = sample_fd((const uint8_t *)"", 0);
+
+	assert_int_equal(mst_salvage(in, out, &found, &problem), 0);
+	assert_int_equal(pread(out, copy, s.len + 1, 0), s.len);
+	assert_memory_equal(copy, s.bytes, s.len);
+	free(copy);
+	close(in);
+	close(out);
+	sample_release(&s);
+}
+
 static void salvage_keeps_every_intact_frame(void **state)
 {
 	struct sample s;
@@ -456,6 +476,7 @@ int main(void)
 		cmocka_unit_test(frames_of_another_trace_are_noticed_and_not_used),
 		cmocka_unit_test(a_second_trace_behind_the_first_is_noticed_and_not_used),
 		cmocka_unit_test(salvage_of_a_sound_file_loses_nothing),
+		cmocka_unit_test(salvage_of_a_sound_file_is_that_file),
 		cmocka_unit_test(salvage_keeps_every_intact_frame),
 	};
 
