@@ -26,7 +26,8 @@ static const struct ms_opt shared_options[] = {
 	MS_OPT_ENUM(0, "format", struct options, format, ms_format_names,
 		"how to print (default {}); sizes are rounded in text, exact bytes and nanoseconds elsewhere"),
 	MS_OPT_COUNT('n', "top", struct options, top, "N",
-		"show the N first call stacks, 0 for all (default {}); the rest is summed up"),
+		"show the first N rows (memory: of the N largest processes; summary: always all), 0 for all (default {}); "
+		"what stands above the rows counts all"),
 	MS_OPT_COUNT(0, "pid", struct options, pid, "PID", "count only this process (all its images)"),
 	MS_OPT_END,
 };
@@ -41,6 +42,14 @@ static const struct ms_example examples[] = {
 	{"msanalyze leaks --pool=pool_alloc app.mst", "the same of a pool that msrecord --wrap recorded"},
 	{"msanalyze peak --format=json app.mst | jq .bytes", "the exact peak, in bytes"},
 	{0},
+};
+
+static const struct ms_exit_code exit_codes[] = {
+	{"0", "success"},
+	{"1", "there are mismatches, with --fail; or more leaks than --fail-over allows"},
+	{"2", "it could not be done: wrong usage, unreadable file, not a trace, disk full"},
+	{"3", "done with all that could be read, but the trace is damaged or incomplete: a 1 would not be certain"},
+	{NULL, NULL},
 };
 
 static const struct ms_tool tool = {
@@ -64,6 +73,7 @@ static const struct ms_tool tool = {
 		"not among it. A region that a forked child inherits stays its parent's.",
 	.options = shared_options,
 	.examples = examples,
+	.exit_codes = exit_codes,
 };
 
 static void print_rows(const struct ms_table *rows, struct ms_out *o)
@@ -245,7 +255,7 @@ static int print_and_free(
 		ms_table_free(answers[i].rows);
 		ms_table_free(answers[i].more);
 	}
-	return ms_report_close(&o, "standard output", status);
+	return ms_report_close(&o, NULL, status);
 }
 
 /* The analyses that hear of each release. */

@@ -171,7 +171,7 @@ int dump_events(const char *path, const struct options *options)
 	ms_out_flush(&out);
 	int status = is_whole ? ms_trace_report_gaps(r, path, n_read) : report_part(r, path);
 
-	status = ms_report_close(&out, "standard output", status);
+	status = ms_report_close(&out, NULL, status);
 	printer_release(&p);
 	free(f.who);
 	mst_replay_free(replay);

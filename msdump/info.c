@@ -263,5 +263,5 @@ int dump_info(const char *path, const struct options *options)
 	ms_table_free(rows);
 	mst_reader_close(r);
 	close(fd);
-	return ms_report_close(&out, "standard output", status);
+	return ms_report_close(&out, NULL, status);
 }

@@ -45,6 +45,14 @@ static const struct ms_example examples[] = {
 	{0},
 };
 
+static const struct ms_exit_code exit_codes[] = {
+	{"0", "success; with --verify: the file is sound"},
+	{"1", "--verify: the file is damaged or incomplete"},
+	{"2", "it could not be done: wrong usage, unreadable file, not a trace, disk full"},
+	{"3", "done with all that could be read, but the trace is damaged or incomplete"},
+	{NULL, NULL},
+};
+
 static const struct ms_tool tool = {
 	.name = "msdump",
 	.summary = "print the events of a memory trace",
@@ -75,6 +83,7 @@ static const struct ms_tool tool = {
 		"events came during the call, is the number of the first of them.\n\n"
 		"--stacks adds frames: function, file, line, module, inlined; and cut where the outer callers "
 		"are not known.",
+	.exit_codes = exit_codes,
 	.self = {.operands = "TRACE", .min_operands = 1, .max_operands = 1},
 	.options = options_table,
 	.examples = examples,

@@ -212,7 +212,7 @@ int dump_samples(const char *path, const struct options *options)
 	ms_out_flush(&out);
 	int status = has_more ? ms_trace_report_gaps(r, path, n_events) : MS_EXIT_OK;
 
-	status = ms_report_close(&out, "standard output", status);
+	status = ms_report_close(&out, NULL, status);
 	mst_reader_close(r);
 	return status;
 }

@@ -156,7 +156,7 @@ int dump_verify(const char *path, const struct options *options)
 		text_verdict(&out, &result, rc == 0);
 	}
 	close(fd);
-	return ms_report_close(&out, "standard output", rc == 0 ? MS_EXIT_OK : MS_EXIT_NO);
+	return ms_report_close(&out, NULL, rc == 0 ? MS_EXIT_OK : MS_EXIT_NO);
 }
 
 static void say_salvaged(const char *path, const struct mst_verify_result *v)

@@ -694,7 +694,7 @@ static int control(const struct options *o, char **operands, int n_operands)
 	struct ms_out out;
 	ms_report_open(&out, NULL, 0);
 	ms_out_str(&out, text);
-	return ms_report_close(&out, "standard output", 0);
+	return ms_report_close(&out, NULL, 0);
 }
 
 static int resolve(const struct options *o, int n_operands)

@@ -6,7 +6,7 @@
 
 const struct ms_exit_code ms_exit_codes[] = {
 	{"0", "success"},
-	{"1", "it worked, and the answer is no: damage found, or more leaked than allowed"},
+	{"1", "it worked, and the answer is no"},
 	{"2", "it could not be done: wrong usage, unreadable file, not a trace, disk full"},
 	{"3", "done with all that could be read, but the trace is damaged or incomplete"},
 	{NULL, NULL},
@@ -121,11 +121,20 @@ static void write_pair(struct ms_out *o, const char *left, const char *right, si
 	ms_out_release(&r);
 }
 
-static void write_options(struct ms_out *o, const struct ms_opt *table, const void *values, size_t width)
+static bool is_grouped(const struct ms_opt *table)
+{
+	for (const struct ms_opt *opt = table; opt && opt->kind; opt++)
+		if (opt->kind == MS_OPT_KIND_GROUP)
+			return true;
+	return false;
+}
+
+static void write_options(
+	struct ms_out *o, const struct ms_opt *table, const void *values, size_t width, bool has_heading)
 {
 	struct ms_out left, right;
 
-	if (table && table->kind != MS_OPT_KIND_GROUP && table->kind != MS_OPT_KIND_END)
+	if (table && table->kind != MS_OPT_KIND_GROUP && table->kind != MS_OPT_KIND_END && !has_heading)
 		ms_out_str(o, "\nOptions:\n");
 	ms_out_init_memory(&left);
 	ms_out_init_memory(&right);
@@ -194,8 +203,8 @@ void ms_options_help(struct ms_out *o, const struct ms_tool *tool, const struct 
 	if (!command)
 		write_commands(o, tool, width);
 	if (command)
-		write_options(o, command->options, values, width);
-	write_options(o, tool->options, values, width);
+		write_options(o, command->options, values, width, false);
+	write_options(o, tool->options, values, width, command && command->options && !is_grouped(command->options));
 	ms_out_str(o, "\nOther options:\n");
 	write_pair(o, "-h, --help", help_of_help, width);
 	write_pair(o, "    --version", help_of_version, width);
