@@ -50,9 +50,11 @@ struct analysis {
 	const struct ms_opt *options; /* of its own, beside the shared ones; may be NULL */
 	bool needs_stacks; /* of the events, and counters per stack; time, size and what is released come
 			      always */
-	bool needs_maps;   /* calls of the mapping layer, and where processes start and end before they do */
+	bool needs_maps;   /* calls of the mapping layer */
 	bool needs_pools;  /* calls of the pool layer */
 	bool is_record;	   /* CSV prints the head, not the rows */
+	const char *dropped_caveat; /* said where a flight recorder has dropped events: what the answer lacks by that; or
+				       NULL: nothing */
 	/* Returns the analysis's own state, which end() frees; may be NULL together with `events`. */
 	void *(*begin)(const struct pass *pass);
 	/* The next n events, after the replay has taken them. */

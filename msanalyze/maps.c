@@ -1,7 +1,10 @@
 /* maps.c - what the program mapped: which call, how much, how long, and what is still there.
  *
  * One address space (address_space.h) per running process. Regions that are gone are kept as rows only as far as they can be
- * among those shown; the rest is summed up, so memory does not grow with the calls. */
+ * among those shown; the rest is summed up, so memory does not grow with the calls.
+ *
+ * The checkpoint of a flight recorder's trace has the blocks of the heap and no regions: what the dropped events did to the
+ * address spaces is not known, and said to be so. */
 #include "analysis.h"
 #include "protection.h"
 #include "address_space.h"
@@ -48,6 +51,7 @@ static const struct ms_column head[] = {
 	{"calls", "calls", MS_COLUMN_COUNT},
 	{"failed", "failed calls", MS_COLUMN_COUNT},
 	{"shown", "regions shown", MS_COLUMN_COUNT},
+	{"dropped_events", "events dropped (flight recorder)", MS_COLUMN_COUNT},
 };
 
 static const struct ms_column rows[] = {
@@ -455,6 +459,8 @@ static void add_row(const struct state *s, const struct region *r, struct ms_tab
 
 static void fill_head(const struct state *s, struct ms_table *t, size_t shown)
 {
+	const struct mst_checkpoint *before = mst_reader_checkpoint(s->pass->reader);
+
 	ms_table_row(t);
 	ms_table_number(t, s->n_regions);
 	ms_table_number(t, s->mapped_bytes);
@@ -469,6 +475,7 @@ static void fill_head(const struct state *s, struct ms_table *t, size_t shown)
 	ms_table_number(t, s->n_calls);
 	ms_table_number(t, s->n_failed);
 	ms_table_number(t, shown);
+	ms_table_number(t, before ? before->event : 0);
 }
 
 static void end(void *state, const struct pass *pass, struct answer *answer)
@@ -502,6 +509,8 @@ const struct analysis analysis_maps = {
 	.options = options,
 	.needs_stacks = true,
 	.needs_maps = true,
+	.dropped_caveat = "regions that the dropped events mapped are not known; those from before the start which they "
+			  "unmapped are shown as if they were still there",
 	.begin = begin,
 	.events = events,
 	.end = end,

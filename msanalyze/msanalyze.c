@@ -70,7 +70,8 @@ static const struct ms_tool tool = {
 		"the heap or from mappings already, and are in none of these numbers unless --pool asks for them.\n\n"
 		"maps knows what the program mapped by calls of its own, and what was mapped when its recording "
 		"began. What libc and the loader map later (malloc's memory, the stacks of threads, modules) is "
-		"not among it. A region that a forked child inherits stays its parent's.",
+		"not among it. A region that a forked child inherits stays its parent's. In a trace of msrecord "
+		"--keep-last, what the dropped events mapped and unmapped is not known.",
 	.options = shared_options,
 	.examples = examples,
 	.exit_codes = exit_codes,
@@ -274,6 +275,16 @@ static void tell_release(void *ctx, const struct mst_event *ev, const struct mst
 			l->chosen[i]->released(l->states[i], ev, block);
 }
 
+static void say_caveats(
+	const char *path, const struct mst_reader *r, const struct analysis *const *chosen, size_t n)
+{
+	const struct mst_checkpoint *before = mst_reader_checkpoint(r);
+
+	for (size_t i = 0; before && before->event && i < n; i++)
+		if (chosen[i]->dropped_caveat)
+			ms_info("'%s': %s: %s", path, chosen[i]->name, chosen[i]->dropped_caveat);
+}
+
 static int analyze(
 	const char *path, const struct options *options, const struct analysis *const *chosen, size_t n)
 {
@@ -313,6 +324,7 @@ static int analyze(
 	for (size_t i = 0; i < n; i++)
 		chosen[i]->end(states[i], &pass, &answers[i]);
 	int status = ms_trace_report_gaps(r, path, pass.n_events);
+	say_caveats(path, r, chosen, n);
 	struct pauses pauses = pauses_of(r, options->pid, pass.last_ns);
 
 	pauses_say(path, &pauses);

@@ -77,6 +77,8 @@ def every_tool_reads_what_is_left():
         r = run([os.path.join(BIN, command[0]), *command[1:]])
         equal(r.returncode, 0, "%r: %r" % (command, r.stderr))
         check(b"were dropped (flight recorder)" in r.stderr, "%r says so: %r" % (command, r.stderr))
+    maps, note = analyzed("maps", "t.mst")
+    check(maps["dropped_events"] > 0 and "regions that the dropped events mapped are not known" in note, "maps: %r" % note)
     with open("t.mst", "rb") as pipe:
         r = run([os.path.join(BIN, "msanalyze"), "leaks", "--format=json", "--top=0", "-"], stdin=pipe)
     equal(r.returncode, 0, "by pipe: %r" % r.stderr)
