@@ -17,6 +17,7 @@ struct ms_session {
 	bool is_tsc;
 	bool is_blocking; /* wait for room rather than drop */
 	bool has_free_stacks;
+	_Atomic bool has_thread, has_threads; /* has one claimed a slot, or tried to; have several, ever */
 	_Atomic uint64_t
 		stuck_at; /* free_gen + 1 when a wait was given up: no waiting until it moves; 0 = never */
 };
@@ -44,9 +45,16 @@ enum ms_wait ms_session_wait(uint64_t start_ns);
 /* Wakes the recorder if it sleeps and half the backlog is used. */
 void ms_session_nudge(void);
 
+/* What the stamp of such a moment needs: the first thread need not look out for others while there are none. When it is
+ * given what another thread freed, it sees that there is one, too. */
+static inline enum ms_moment ms_session_moment(enum ms_moment moment)
+{
+	return atomic_load_explicit(&ms_session.has_threads, memory_order_relaxed) ? moment : MS_RELEASING;
+}
+
 static inline uint64_t ms_session_stamp(enum ms_moment moment)
 {
-	return ms_clock_raw(ms_session.is_tsc, moment) - ms_session.clock_base;
+	return ms_clock_raw(ms_session.is_tsc, ms_session_moment(moment)) - ms_session.clock_base;
 }
 
 #endif

@@ -4,7 +4,8 @@
  * within its real life, and no merge by stamp can put a block on an address that is still taken. What the
  * instructions must give for that:
  *  - acquired: not earlier than the allocator's loads, by which it saw another thread's free: rdtscp waits
- *    for all earlier loads.
+ *    for all earlier loads. While there is one thread it sees no free but its own, and rdtsc will do (and lets the
+ *    processor go on meanwhile): ms_session_moment().
  *  - releasing: not later than the allocator's stores become visible: rdtsc retires before any later store
  *    leaves the store buffer, so the plain one will do. */
 #ifndef MS_STAMP_H

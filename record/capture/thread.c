@@ -191,6 +191,8 @@ struct ms_thread *ms_thread_claim(uintptr_t frame)
 {
 	struct ms_unwind_bounds stack = forked_stack;
 	struct ms_writer writer;
+	if (atomic_exchange(&ms_session.has_thread, true))
+		atomic_store(&ms_session.has_threads, true);
 	if (ms_session.stack_depth && (frame < stack.lo || frame >= stack.hi))
 		stack = ms_unwind_find_stack(frame);
 	uint32_t tid = (uint32_t)ms_rawcall(SYS_gettid, 0, 0, 0, 0, 0, 0);
