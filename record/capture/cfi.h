@@ -8,10 +8,13 @@
  *can meet. So a rule is a word: it can be kept in a table, published with one store, and carried out without
  * looking at DWARF again.
  *
- *	 63             32 31             8 7  6 5   4 3    0
- *	+-----------------+----------------+----+-----+------+
- *	| CFA offset      | rbp offset     | 0  | rbp | kind |
- *	+-----------------+----------------+----+-----+------+
+ *	 63             32 31             8 7 6     5   4 3    0
+ *	+-----------------+----------------+-+-----+-----+------+
+ *	| CFA offset      | rbp offset     |0|plain| rbp | kind |
+ *	+-----------------+----------------+-+-----+-----+------+
+ *
+ * Plain: kind SP, and the frame is sound by itself: the CFA lies above rsp by a multiple of 8, and rbp is where it was or
+ * was saved between the two.
  *
  * The return address always lies at CFA-8, the CFA is the caller's sp: rules for which that is not so are
  * MS_CFI_CUT. Everything here is a pure function of the module's bytes; nothing is kept, nothing is locked,
@@ -42,11 +45,32 @@ enum ms_cfi_bp {
 
 typedef uint64_t ms_cfi_rule;
 
+enum {
+	MS_CFI_PLAIN = 1 << 6,
+	MS_CFI_PLAIN_SAME = MS_CFI_PLAIN | MS_CFI_BP_SAME << 4 | MS_CFI_SP,
+	MS_CFI_PLAIN_SAVED = MS_CFI_PLAIN | MS_CFI_BP_CFA << 4 | MS_CFI_SP,
+};
+
+static inline int ms_cfi_plain(enum ms_cfi_kind kind, int32_t cfa_off, enum ms_cfi_bp bp, int32_t bp_off)
+{
+	if (kind != MS_CFI_SP || cfa_off <= 0 || cfa_off % 8 != 0)
+		return 0;
+	if (bp == MS_CFI_BP_SAME || (bp == MS_CFI_BP_CFA && bp_off >= -cfa_off && bp_off <= -16))
+		return MS_CFI_PLAIN;
+	return 0;
+}
+
 static inline ms_cfi_rule ms_cfi_make(
 	enum ms_cfi_kind kind, int32_t cfa_off, enum ms_cfi_bp bp, int32_t bp_off)
 {
 	return (uint64_t)(uint32_t)cfa_off << 32 | (uint64_t)((uint32_t)bp_off & 0xffffff) << 8 |
-	       (uint64_t)bp << 4 | (uint64_t)kind;
+	       (uint64_t)ms_cfi_plain(kind, cfa_off, bp, bp_off) | (uint64_t)bp << 4 | (uint64_t)kind;
+}
+
+/* MS_CFI_PLAIN_SAME, MS_CFI_PLAIN_SAVED, or another number: the rule is not plain. */
+static inline unsigned ms_cfi_form(ms_cfi_rule rule)
+{
+	return (uint8_t)rule;
 }
 
 static inline enum ms_cfi_kind ms_cfi_kind(ms_cfi_rule rule)

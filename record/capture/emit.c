@@ -215,8 +215,9 @@ void ms_emit_module(const struct dl_find_object *found)
 /* A stack as a unit carries it. */
 struct shown {
 	uint32_t keep, n_push;
-	const uintptr_t *push;
-	unsigned flags; /* MS_UF_SAME, MS_UF_NO_STACK, MS_UF_CUT */
+	const struct ms_unwind_frame *frames; /* what is pushed, outermost first */
+	const uintptr_t *ips;		      /* the same, if not NULL */
+	unsigned flags;			      /* MS_UF_SAME, MS_UF_NO_STACK, MS_UF_CUT */
 };
 
 /* Where a hook was called from, from its frame. */
@@ -229,7 +230,7 @@ ALWAYS_INLINE struct ms_unwind_regs caller_of(uintptr_t frame)
 /* The whole stack that the unwinder remembers. */
 static COLD struct shown whole_stack(struct ms_thread *t)
 {
-	return (struct shown){0, t->depth, t->unwind.ip, t->is_cut ? MS_UF_CUT : 0};
+	return (struct shown){0, t->depth, t->unwind.frame, NULL, t->is_cut ? MS_UF_CUT : 0};
 }
 
 static struct shown shown_of(struct ms_thread *t, const struct ms_stack_diff *d)
@@ -242,7 +243,7 @@ static struct shown shown_of(struct ms_thread *t, const struct ms_stack_diff *d)
 	}
 	if (is_same)
 		return (struct shown){.flags = MS_UF_SAME};
-	return (struct shown){d->keep, d->n_push, d->push, is_cut && d->keep == 0 ? MS_UF_CUT : 0};
+	return (struct shown){d->keep, d->n_push, d->push, NULL, is_cut && d->keep == 0 ? MS_UF_CUT : 0};
 }
 
 /* Without a size, there is no word 2 unless the stack needs it. */
@@ -286,7 +287,7 @@ static uint64_t *write_unit(uint64_t *u, const struct ms_event *ev, uint64_t sta
 	for (uint64_t i = 0; ev->more && i < ev->align; i++)
 		*u++ = ev->more[i];
 	for (uint32_t i = 0; i < s->n_push; i++)
-		*u++ = s->push[i];
+		*u++ = s->ips ? s->ips[i] : s->frames[i].ip;
 	return u;
 }
 
@@ -306,7 +307,7 @@ static COLD void record_aside(
 		uint32_t cap =
 			ms_session.stack_depth < MS_SIDE_DEPTH ? ms_session.stack_depth : MS_SIDE_DEPTH;
 		uint32_t n = ms_unwind_fresh(&t->unwind, &at, ips, cap, &cut);
-		s = (struct shown){0, n, ips, cut ? MS_UF_CUT : 0};
+		s = (struct shown){0, n, NULL, ips, cut ? MS_UF_CUT : 0};
 	}
 	uint64_t *u = open_unit(t, unit_words(&copy, &s));
 	if (u)
@@ -445,23 +446,24 @@ static void record(struct ms_thread *t, uintptr_t guard, const struct ms_event *
  * left anything aside, nothing is to be attended to, the stack is a difference of a few frames, the chunk has
  * room. What is not so goes the long way. Look at the disassembly after a change. */
 
-static void record_acquired(
-	struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack);
-static void record_released(
-	struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack);
+/* Such a call. In registers: gcc would clear the struct by a string instruction, which takes as long as all the rest. */
+#define PLAIN_CALL enum ms_call_kind kind, uintptr_t addr, size_t size
+
+static void record_acquired(struct ms_thread *t, uintptr_t guard, PLAIN_CALL, bool has_stack);
+static void record_released(struct ms_thread *t, uintptr_t guard, PLAIN_CALL, bool has_stack);
 
 /* Records a call by the short way and notes how long that took, less what the two looks at the clock take. */
-static COLD void record_timed(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack,
-	enum ms_moment moment)
+static COLD void record_timed(
+	struct ms_thread *t, uintptr_t guard, PLAIN_CALL, bool has_stack, enum ms_moment moment)
 {
 	struct ms_slot *slot = t->writer.slot;
 	bool is_tsc = ms_session.is_tsc;
 	t->attention &= ~(uint32_t)MS_ATTEND_TIME;
 	uint64_t before = ms_clock_raw(is_tsc, MS_RELEASING), start = ms_clock_raw(is_tsc, MS_ACQUIRED);
 	if (moment == MS_ACQUIRED)
-		record_acquired(t, guard, ev, has_stack);
+		record_acquired(t, guard, kind, addr, size, has_stack);
 	else
-		record_released(t, guard, ev, has_stack);
+		record_released(t, guard, kind, addr, size, has_stack);
 	uint64_t took = ms_clock_raw(is_tsc, MS_ACQUIRED) - start, look = start - before;
 	if (took > LONGEST_HOOK_TICKS)
 		return; /* another thread ran meanwhile */
@@ -472,89 +474,92 @@ static COLD void record_timed(struct ms_thread *t, uintptr_t guard, const struct
 }
 
 /* What the short way did not do: DIFF is the stack's difference if that was taken already. */
-static COLD void record_long(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack,
-	uint64_t diff, enum ms_moment moment)
+static COLD void record_long(struct ms_thread *t, uintptr_t guard, PLAIN_CALL, bool has_stack, uint64_t diff,
+	enum ms_moment moment)
 {
+	struct ms_event ev = {.kind = kind, .addr = addr, .size = size};
 	if (diff == MS_UNWIND_NOT_QUICK && t->attention == MS_ATTEND_TIME) {
-		record_timed(t, guard, ev, has_stack, moment);
+		record_timed(t, guard, kind, addr, size, has_stack, moment);
 		return;
 	}
 	if (diff == MS_UNWIND_NOT_QUICK) {
-		record(t, guard, ev, has_stack, moment);
+		record(t, guard, &ev, has_stack, moment);
 		return;
 	}
 	struct ms_stack_diff d = {
-		(uint32_t)diff, (uint32_t)(diff >> 32), t->unwind.ip + (uint32_t)diff, t->unwind.flags};
+		(uint32_t)diff, (uint32_t)(diff >> 32), t->unwind.frame + (uint32_t)diff, t->unwind.flags};
 	struct shown s = shown_of(t, &d);
-	record_shown(t, guard, ev, &s, moment);
+	record_shown(t, guard, &ev, &s, moment);
 }
 
-static COLD void publish_with_side(
-	struct ms_thread *t, const struct ms_event *ev, uint64_t stamp, bool has_stack)
+static COLD void publish_with_side(struct ms_thread *t, PLAIN_CALL, uint64_t stamp, bool has_stack)
 {
-	commit_with_side(t, ev, stamp, (struct shown){.flags = has_stack ? 0 : MS_UF_NO_STACK});
+	struct ms_event ev = {.kind = kind, .addr = addr, .size = size};
+	commit_with_side(t, &ev, stamp, (struct shown){.flags = has_stack ? 0 : MS_UF_NO_STACK});
 	ms_writer_idle(&t->writer);
 }
 
 /* Stamps and publishes the unit of `words` words whose words from the second on stand at the writer's place,
  * and leaves the guard at rest. */
-ALWAYS_INLINE void publish_short(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, size_t words,
-	bool has_stack, enum ms_moment moment)
+ALWAYS_INLINE void publish_short(struct ms_thread *t, uintptr_t guard, PLAIN_CALL, size_t words, bool has_stack,
+	enum ms_moment moment)
 {
 	uint64_t stamp, *u = t->writer.pos;
 	ms_writer_intend(&t->writer);
-	stamp = ms_clock_raw(true, moment) - ms_session.clock_base;
-	u[0] = MS_UNIT_HEAD(ev->kind, stamp);
+	stamp = ms_clock_raw(true, ms_session_moment(moment)) - ms_session.clock_base;
+	u[0] = MS_UNIT_HEAD(kind, stamp);
 	if (MS_LIKELY(!has_side(t))) {
 		ms_writer_commit(&t->writer, u + words);
 		ms_writer_idle(&t->writer);
 	} else { /* a handler has units to be put in order with this one */
-		publish_with_side(t, ev, stamp, has_stack);
+		publish_with_side(t, kind, addr, size, stamp, has_stack);
 	}
 	guard_rest(guard);
 	if (MS_UNLIKELY(has_side(t)))
 		settle_side(t, guard);
 }
 
-/* Words 1 and 2 of a unit without a stack; a release has no word 2. Returns the unit's words. */
-ALWAYS_INLINE size_t write_stackless(uint64_t *u, const struct ms_event *ev, bool has_size)
+/* Words 1 and 2 of a unit without a stack, or with the same as before; a release has no word 2. Returns the unit's words. */
+ALWAYS_INLINE size_t write_stackless(uint64_t *u, uintptr_t addr, size_t size, bool has_size, uint64_t flags)
 {
-	u[1] = ev->addr | (uint64_t)(MS_UF_NO_STACK | (has_size ? 0 : MS_UF_SHORT)) << 48;
+	u[1] = addr | (flags | (has_size ? 0 : MS_UF_SHORT)) << 48;
 	if (has_size)
-		u[2] = ev->size;
+		u[2] = size;
 	return 2 + (size_t)has_size;
 }
 
-/* Words 1 and further of a unit whose stack DIFF tells, which is not the same as before if it has a SAME of
- * its own. Returns the unit's words. */
-ALWAYS_INLINE size_t write_difference(struct ms_thread *t, const struct ms_event *ev, bool has_size, uint64_t diff)
+/* Frames are copied four at a time, up to three too many. */
+enum { COPIED_AT_ONCE = 4 };
+
+/* Words 1 and further of a unit whose stack DIFF tells. Returns the unit's words. */
+ALWAYS_INLINE size_t write_difference(
+	struct ms_thread *t, uintptr_t addr, size_t size, bool has_size, uint64_t diff)
 {
 	uint64_t *u = t->writer.pos, keep = (uint32_t)diff, n_push = diff >> 32;
-	const uintptr_t *push = t->unwind.ip + keep;
-	if (diff == t->depth) {
-		u[1] = ev->addr | (uint64_t)(MS_UF_SAME | (has_size ? 0 : MS_UF_SHORT)) << 48;
-		if (has_size)
-			u[2] = ev->size;
-		return 2 + (size_t)has_size;
+	const struct ms_unwind_frame *push = t->unwind.frame + keep;
+	if (diff == t->depth)
+		return write_stackless(u, addr, size, has_size, MS_UF_SAME);
+	u[1] = addr | n_push << 56;
+	u[2] = size | keep << 48;
+	for (uint64_t i = 0; i < n_push; i += COPIED_AT_ONCE) {
+		u[3 + i] = push[i].ip;
+		u[4 + i] = push[i + 1].ip;
+		u[5 + i] = push[i + 2].ip;
+		u[6 + i] = push[i + 3].ip;
 	}
-	u[1] = ev->addr | n_push << 56;
-	u[2] = ev->size | keep << 48;
-	for (uint64_t i = 0; i < n_push; i++)
-		u[3 + i] = push[i];
 	t->depth = (uint32_t)(keep + n_push);
 	return 3 + n_push;
 }
 
-/* ev: of an address and a size that fit their words, without flags and more. */
-ALWAYS_INLINE void record_short(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack,
-	enum ms_moment moment)
+ALWAYS_INLINE void record_short(
+	struct ms_thread *t, uintptr_t guard, PLAIN_CALL, bool has_stack, enum ms_moment moment)
 {
-	bool has_size = moment == MS_ACQUIRED || ev->size != 0;
+	bool has_size = moment == MS_ACQUIRED || size != 0;
 	uint64_t diff = MS_UNWIND_NOT_QUICK;
 	size_t words;
 	guard_record(guard);
 	if (MS_UNLIKELY(t->attention || !ms_session.is_tsc)) {
-		record_long(t, guard, ev, has_stack, diff, moment);
+		record_long(t, guard, kind, addr, size, has_stack, diff, moment);
 		return;
 	}
 	if (has_stack) {
@@ -562,45 +567,50 @@ ALWAYS_INLINE void record_short(struct ms_thread *t, uintptr_t guard, const stru
 		diff = ms_unwind_quick(&t->unwind, at.ip, at.sp, at.bp);
 		/* NOT_QUICK pushes more than any */
 		if (MS_UNLIKELY(diff >> 32 >= PUSH_ESCAPE || t->needs_whole_stack ||
-				!ms_writer_fits(&t->writer, 3 + (diff >> 32)))) {
-			record_long(t, guard, ev, has_stack, diff, moment);
+				!ms_writer_fits(&t->writer, 2 + COPIED_AT_ONCE + (diff >> 32)))) {
+			record_long(t, guard, kind, addr, size, has_stack, diff, moment);
 			return;
 		}
-		words = write_difference(t, ev, has_size, diff);
+		words = write_difference(t, addr, size, has_size, diff);
 	} else {
 		if (MS_UNLIKELY(!ms_writer_fits(&t->writer, 3))) {
-			record_long(t, guard, ev, has_stack, diff, moment);
+			record_long(t, guard, kind, addr, size, has_stack, diff, moment);
 			return;
 		}
-		words = write_stackless(t->writer.pos, ev, has_size);
+		words = write_stackless(t->writer.pos, addr, size, has_size, MS_UF_NO_STACK);
 	}
-	publish_short(t, guard, ev, words, has_stack, moment);
+	publish_short(t, guard, kind, addr, size, words, has_stack, moment);
 }
 
 /* The short way for all kinds, called. */
 static HOT __attribute__((noinline)) void record_acquired(
-	struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack)
+	struct ms_thread *t, uintptr_t guard, PLAIN_CALL, bool has_stack)
 {
-	record_short(t, guard, ev, has_stack, MS_ACQUIRED);
+	record_short(t, guard, kind, addr, size, has_stack, MS_ACQUIRED);
 }
 
 static HOT __attribute__((noinline)) void record_released(
-	struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, bool has_stack)
+	struct ms_thread *t, uintptr_t guard, PLAIN_CALL, bool has_stack)
 {
-	record_short(t, guard, ev, has_stack, MS_RELEASING);
+	record_short(t, guard, kind, addr, size, has_stack, MS_RELEASING);
 }
 
 HOT void ms_emit_block(
 	struct ms_thread *t, const void *frame, enum ms_call_kind kind, const void *p, size_t size)
 {
-	struct ms_event ev = {.kind = kind, .addr = (uintptr_t)p, .size = size};
-	record_short(t, (uintptr_t)frame, &ev, ms_session.stack_depth != 0, MS_ACQUIRED);
+	record_short(t, (uintptr_t)frame, kind, (uintptr_t)p, size, ms_session.stack_depth != 0, MS_ACQUIRED);
 }
 
 HOT void ms_emit_free(struct ms_thread *t, const void *frame, const void *p)
 {
-	struct ms_event ev = {.kind = MS_CALL_FREE, .addr = (uintptr_t)p & MS_ADDR_MASK};
-	record_short(t, (uintptr_t)frame, &ev, ms_session.has_free_stacks, MS_RELEASING);
+	record_short(t, (uintptr_t)frame, MS_CALL_FREE, (uintptr_t)p & MS_ADDR_MASK, 0, ms_session.has_free_stacks,
+		MS_RELEASING);
+}
+
+HOT void ms_emit_release(
+	struct ms_thread *t, const void *frame, enum ms_call_kind kind, const void *p, size_t size)
+{
+	record_released(t, (uintptr_t)frame, kind, (uintptr_t)p & MS_ADDR_MASK, size, ms_session.has_free_stacks);
 }
 
 /* ---- any call ---- */
@@ -615,9 +625,9 @@ static void record_any(
 	else if (ev->flags || ev->more || ev->size > INT32_MAX)
 		record(call->thread, call->mine, ev, has_stack, moment);
 	else if (moment == MS_ACQUIRED)
-		record_acquired(call->thread, call->mine, ev, has_stack);
+		record_acquired(call->thread, call->mine, ev->kind, ev->addr, ev->size, has_stack);
 	else
-		record_released(call->thread, call->mine, ev, has_stack);
+		record_released(call->thread, call->mine, ev->kind, ev->addr, ev->size, has_stack);
 }
 
 void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev)

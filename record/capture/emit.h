@@ -61,10 +61,12 @@ void ms_emit_acquired(const struct ms_call *call, const struct ms_event *ev);
 void ms_emit_released(const struct ms_call *call, const struct ms_event *ev);
 
 /* The same for the commonest, after ms_enter_fast: the call (kind) returned the block p for a size < 2^31;
- * free(p) is about to release one. */
+ * free(p), or one of its kin that was told a size < 2^31 or 0, is about to release one. */
 void ms_emit_block(
 	struct ms_thread *t, const void *frame, enum ms_call_kind kind, const void *p, size_t size);
 void ms_emit_free(struct ms_thread *t, const void *frame, const void *p);
+void ms_emit_release(
+	struct ms_thread *t, const void *frame, enum ms_call_kind kind, const void *p, size_t size);
 
 /* realloc(p) is about to begin. */
 void ms_emit_begin(const struct ms_call *call, const void *p);

@@ -290,12 +290,38 @@ static __attribute__((noinline)) void release(struct ms_event ev, void *p, const
 	ms_leave(&call);
 }
 
+static __attribute__((noinline, cold)) void free_rarely(void *p, const void *frame)
+{
+	release((struct ms_event){.kind = MS_CALL_FREE}, p, frame);
+}
+
+/* For operator delete: nothing rare about it. */
+static __attribute__((noinline)) void free_inside(void *p, const void *frame)
+{
+	struct ms_thread *t = ms_operator_gives_back(p, (uintptr_t)frame);
+	uintptr_t saved = ms_tls.guard;
+	if (MS_UNLIKELY(!t)) {
+		free_rarely(p, frame);
+		return;
+	}
+	ms_tls.guard = (uintptr_t)frame;
+	atomic_signal_fence(memory_order_seq_cst);
+	ms_operator_gives(t, p);
+	ms_tls.guard = (uintptr_t)frame; /* emitting has left it at rest in the operator's frame */
+	ms_real.free(p);
+	atomic_signal_fence(memory_order_seq_cst);
+	ms_tls.guard = saved;
+}
+
 HOOK void free(void *p)
 {
 	const void *frame = __builtin_frame_address(0);
 	struct ms_thread *t = p && !ms_boot_owns(p) ? ms_enter_fast(frame) : NULL;
 	if (MS_UNLIKELY(!t)) {
-		release((struct ms_event){.kind = MS_CALL_FREE}, p, frame);
+		if (ms_tls.guard & MS_GUARD_OPERATOR)
+			free_inside(p, frame);
+		else
+			free_rarely(p, frame);
 		return;
 	}
 	ms_emit_free(t, frame, p);

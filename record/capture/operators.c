@@ -113,15 +113,30 @@ static struct ms_call moved(const struct ms_call *call, const struct ms_operator
 	return out;
 }
 
+/* Is the operator under way one that gets its memory from malloc and has nothing told yet, without an alignment? */
+static bool is_usual(const struct ms_operator *op)
+{
+	return ms_tls.guard == (op->frame | MS_GUARD_OPERATOR) && !op->is_own && !op->align && !op->told &&
+	       op->size <= INT32_MAX;
+}
+
 struct ms_thread *ms_operator_asks(size_t size, uintptr_t frame)
 {
 	struct ms_thread *t = ms_tls.thread;
 	if (!t || !atomic_load_explicit(&ms_image_page.is_attached, memory_order_relaxed))
 		return NULL;
 	const struct ms_operator *op = &t->op;
-	bool is_usual = ms_tls.guard == (op->frame | MS_GUARD_OPERATOR) && is_new(op->kind) && !op->is_own &&
-			!op->align && !op->told && !op->vain_ip && op->size == size && size <= INT32_MAX;
-	return is_usual && ms_operator_surrounds(t, frame) ? t : NULL;
+	bool is_its = is_usual(op) && is_new(op->kind) && !op->vain_ip && op->size == size;
+	return is_its && ms_operator_surrounds(t, frame) ? t : NULL;
+}
+
+struct ms_thread *ms_operator_gives_back(const void *p, uintptr_t frame)
+{
+	struct ms_thread *t = ms_tls.thread;
+	if (!t || !atomic_load_explicit(&ms_image_page.is_attached, memory_order_relaxed))
+		return NULL;
+	bool is_its = p && is_usual(&t->op) && t->op.block == (uintptr_t)p;
+	return is_its && ms_operator_surrounds(t, frame) ? t : NULL;
 }
 
 void ms_operator_got(struct ms_thread *t, const void *p)
@@ -129,6 +144,13 @@ void ms_operator_got(struct ms_thread *t, const void *p)
 	struct ms_operator *op = &t->op;
 	op->told = (uintptr_t)p;
 	ms_emit_block(t, (const void *)op->frame, (enum ms_call_kind)op->kind, p, op->size);
+}
+
+void ms_operator_gives(struct ms_thread *t, const void *p)
+{
+	struct ms_operator *op = &t->op;
+	op->told = (uintptr_t)p;
+	ms_emit_release(t, (const void *)op->frame, (enum ms_call_kind)op->kind, p, op->size);
 }
 
 void ms_operator_acquired(const struct ms_call *call, const struct ms_event *ev)

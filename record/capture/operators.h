@@ -46,6 +46,10 @@ bool ms_operator_surrounds(struct ms_thread *t, uintptr_t frame);
 struct ms_thread *ms_operator_asks(size_t size, uintptr_t frame);
 void ms_operator_got(struct ms_thread *t, const void *p);
 
+/* The same of free's hook, which is handed p; to be told of by ms_operator_gives before it is gone. */
+struct ms_thread *ms_operator_gives_back(const void *p, uintptr_t frame);
+void ms_operator_gives(struct ms_thread *t, const void *p);
+
 /* In place of ms_emit_acquired and ms_emit_released, for a call in the middle of an operator's. */
 void ms_operator_acquired(const struct ms_call *call, const struct ms_event *ev);
 void ms_operator_released(const struct ms_call *call, const struct ms_event *ev);

@@ -52,7 +52,7 @@ static _Atomic uint64_t modules_epoch;
 /* Four entries share a cache line and are tried in turn. 1 MiB of zeroes; only pages in use become memory. */
 enum { TABLE_BITS = 16, TABLE_SIZE = 1 << TABLE_BITS, BUCKET = 4 };
 #define ADDRESS_BITS 47
-#define KEY_BUSY 1
+#define KEY_BUSY ((UINT64_C(1) << ADDRESS_BITS) - 1) /* no code is there */
 
 struct rule_entry {
 	_Atomic uintptr_t key; /* pc | generation << 47; 0: empty */
@@ -63,7 +63,7 @@ static struct rule_entry table[TABLE_SIZE] __attribute__((aligned(64)));
 
 static struct rule_entry *bucket_of(uintptr_t pc)
 {
-	return &table[pc * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TABLE_BITS) & ~(uintptr_t)(BUCKET - 1)];
+	return &table[pc / 8 % (TABLE_SIZE / BUCKET) * BUCKET];
 }
 
 static void publish_rule(struct rule_entry *e, uintptr_t key, ms_cfi_rule rule)
@@ -571,40 +571,73 @@ static inline enum step step_out(struct walk *w, struct ms_unwind_frame *f)
 
 /* ---- the remembered stack ---- */
 
-static bool is_remembered(const struct ms_unwind *u, int64_t i, const struct ms_unwind_frame *f)
+/* It is read, written and verified four frames at a time: before its outermost frame lie as many that always hold,
+ * behind its innermost one and before the first fresh one is room for what is copied too much. */
+enum { BLOCK = 4 };
+
+static inline bool is_same_frame(const struct ms_unwind_frame *a, const struct ms_unwind_frame *b)
 {
-	return u->sp[i] == f->sp && u->ip[i] == f->ip && u->bp[i] == f->bp;
+	return a->sp == b->sp && a->ip == b->ip && a->bp == b->bp;
 }
 
-static void set_slot(struct ms_unwind *u, uint32_t i, uintptr_t slot)
+/* A word that is still the callee's is verified against itself. */
+static inline void remember(struct ms_unwind_frame *place, const struct ms_unwind_frame *f)
 {
-	u->bp_slot[i] = slot ? slot : (uintptr_t)&u->bp[i];
+	place->ip = f->ip;
+	place->sp = f->sp;
+	place->bp = f->bp;
+	place->bp_slot = f->bp_slot ? f->bp_slot : (uintptr_t)&place->bp;
 }
 
-static struct ms_unwind_frame remembered(const struct ms_unwind *u, uint32_t i)
+static inline struct ms_unwind_frame remembered(const struct ms_unwind_frame *place)
 {
-	uintptr_t slot = u->bp_slot[i] == (uintptr_t)&u->bp[i] ? 0 : u->bp_slot[i];
+	uintptr_t slot = place->bp_slot == (uintptr_t)&place->bp ? 0 : place->bp_slot;
 
-	return (struct ms_unwind_frame){u->ip[i], u->sp[i], u->bp[i], slot};
+	return (struct ms_unwind_frame){place->ip, place->sp, place->bp, slot};
 }
 
-/* Zero if frame I would be derived from frame I+1 again. */
-static inline uintptr_t difference(const struct ms_unwind *u, uint32_t i)
+/* Zero if F would be derived from the frame inside of it again. */
+static inline uintptr_t difference(const struct ms_unwind_frame *f)
 {
-	return (word_at(u->sp[i] - 8) ^ u->ip[i]) | (word_at(u->bp_slot[i]) ^ u->bp[i]);
+	return (word_at(f->sp - 8) ^ f->ip) | (word_at(f->bp_slot) ^ f->bp);
 }
 
-/* Frame I holds; how far outward do the others? Returns the outermost that does. This is the hot loop. */
-static inline uint32_t outermost_valid(const struct ms_unwind *u, uint32_t i)
+/* Frame F holds; how far outward do the others? Returns the outermost that does, or one outside of OUTERMOST if all do.
+ * This is the hot loop. */
+static inline __attribute__((always_inline)) const struct ms_unwind_frame *outermost_valid(
+	const struct ms_unwind_frame *outermost, const struct ms_unwind_frame *f)
 {
-	while (i >= 4) {
-		if (difference(u, i - 1) | difference(u, i - 2) | difference(u, i - 3) | difference(u, i - 4))
+	while (f > outermost) {
+		uintptr_t differs = difference(f - 1) | difference(f - 2) | difference(f - 3) | difference(f - 4);
+
+		if (unlikely(differs))
 			break;
-		i -= 4;
+		f -= BLOCK;
 	}
-	while (i > 0 && difference(u, i - 1) == 0)
-		i--;
-	return i;
+	while (f > outermost && difference(f - 1) == 0)
+		f--;
+	return f;
+}
+
+/* FRESH[0..K-1], innermost first, stand on the KEPT outer frames from now on; N were remembered before. Returns how many
+ * ips from the outermost on are the same as before. */
+static inline __attribute__((always_inline)) uint32_t put_fresh(struct ms_unwind *u, uint32_t kept, uint32_t k, uint32_t n)
+{
+	const struct ms_unwind_frame *f = u->fresh + k;
+	struct ms_unwind_frame *place = u->frame + kept, *end = place + k;
+	uint32_t same = 0, is_same = 1, most = n < kept + k ? n - kept : k;
+
+	for (; place < end; place += BLOCK, f -= BLOCK) {
+		same += is_same &= place[0].ip == f[-1].ip;
+		remember(&place[0], &f[-1]);
+		same += is_same &= place[1].ip == f[-2].ip;
+		remember(&place[1], &f[-2]);
+		same += is_same &= place[2].ip == f[-3].ip;
+		remember(&place[2], &f[-3]);
+		same += is_same &= place[3].ip == f[-4].ip;
+		remember(&place[3], &f[-4]);
+	}
+	return kept + (same < most ? same : most);
 }
 
 /* The stack under way: `kept` remembered frames from the outermost on, then the fresh ones. */
@@ -625,7 +658,7 @@ static inline bool take_fresh(struct climb *c, const struct ms_unwind_frame *f)
 static bool take_remembered(struct climb *c, uint32_t inner, uint32_t outer)
 {
 	for (uint32_t i = inner + 1; i-- > outer;) {
-		struct ms_unwind_frame f = remembered(c->u, i);
+		struct ms_unwind_frame f = remembered(&c->u->frame[i]);
 
 		if (!take_fresh(c, &f))
 			return false;
@@ -642,17 +675,19 @@ enum climbed { CLIMBED, CLIMB_ON, CLIMB_AGAIN };
 static inline enum climbed join(struct climb *c, struct walk *w, struct ms_unwind_frame *f, uint32_t i)
 {
 	struct ms_unwind *u = c->u;
+	const struct ms_unwind_frame *holds;
 	uint32_t outer;
 	enum step step = STEP_END;
 
-	set_slot(u, i, f->bp_slot);
-	outer = outermost_valid(u, i);
+	remember(&u->frame[i], f);
+	holds = outermost_valid(u->frame, &u->frame[i]);
+	outer = holds <= u->frame ? 0 : (uint32_t)(holds - u->frame);
 	if (likely(outer == 0 && !u->recheck)) {
 		c->kept = i + 1;
 		c->flags = u->flags;
 		return c->kept + c->n_fresh > u->limit ? CLIMB_AGAIN : CLIMBED;
 	}
-	*f = remembered(u, outer);
+	*f = remembered(&u->frame[outer]);
 	step = step_out(w, f);
 	if (outer == 0 && step != STEP_OK) {
 		c->kept = i + 1;
@@ -680,9 +715,9 @@ static bool climb(struct climb *c, struct walk *w, struct ms_unwind_frame f, uin
 		enum step step;
 
 		if (!w->foreign) {
-			while (i >= 0 && u->sp[i] < f.sp)
+			while (i >= 0 && u->frame[i].sp < f.sp)
 				i--;
-			if (i >= 0 && is_remembered(u, i, &f)) {
+			if (i >= 0 && is_same_frame(&u->frame[i], &f)) {
 				climbed = join(c, w, &f, (uint32_t)i);
 				if (unlikely(climbed == CLIMB_AGAIN || w->stale))
 					return false;
@@ -709,24 +744,14 @@ static bool climb(struct climb *c, struct walk *w, struct ms_unwind_frame f, uin
 static void settle(struct climb *c, struct walk *w, uint32_t n, struct ms_stack_diff *out)
 {
 	struct ms_unwind *u = c->u;
-	uint32_t depth = c->kept, keep = c->kept;
+	uint32_t depth = c->kept + c->n_fresh, keep = put_fresh(u, c->kept, c->n_fresh, n);
 
-	for (uint32_t k = c->n_fresh; k-- > 0; depth++) {
-		const struct ms_unwind_frame *f = &u->fresh[k];
-
-		if (keep == depth && depth < n && u->ip[depth] == f->ip)
-			keep++;
-		u->ip[depth] = f->ip;
-		u->sp[depth] = f->sp;
-		u->bp[depth] = f->bp;
-		set_slot(u, depth, f->bp_slot);
-	}
 	u->flags = c->flags;
 	u->recheck = w->recheck;
 	u->reusable = !w->tainted && !(c->flags & MS_UNWIND_LIMITED);
 	atomic_signal_fence(memory_order_release);
 	u->n = depth;
-	*out = (struct ms_stack_diff){keep, depth - keep, u->ip + keep, c->flags};
+	*out = (struct ms_stack_diff){keep, depth - keep, u->frame + keep, c->flags};
 }
 
 /* ---- the quick way ---- */
@@ -747,53 +772,80 @@ static inline bool has_rule(uintptr_t pc, uintptr_t generation, ms_cfi_rule *rul
 }
 
 /*
- * F becomes its caller. The stack's words from LO to LO + SPAN can be loaded. False, F unchanged: the rule is not in
- * the table or not one of the two common ones, or makes no sense here.
+ * The table's rules are far away, in steps: ip, then the place in the table, then the rule, then the next ip. So each
+ * thread has a few steps of its own, and each of them knows which one came next last time. While that guess holds, the
+ * processor goes on before the ip is there to compare.
  */
-static inline bool step_quick(struct ms_unwind_frame *f, uintptr_t generation, uintptr_t lo, uintptr_t span)
+enum { STEPS = 1024 };
+
+static inline struct ms_unwind_step *place_of_step(const struct ms_unwind *u, uintptr_t ip)
 {
-	uintptr_t cfa, slot = 0, bp = f->bp, ip;
+	return &u->steps[(ip ^ ip >> 11) % STEPS];
+}
+
+/* The step out of IP, from the table if need be; NULL: it is not there. At any moment a step has the rule of its ip, or
+ * none: a signal may end this. */
+static struct ms_unwind_step *find_step(const struct ms_unwind *u, uintptr_t ip, uintptr_t generation)
+{
+	struct ms_unwind_step *s = place_of_step(u, ip);
 	ms_cfi_rule rule;
 
-	if (unlikely(!has_rule(f->ip - 1, generation, &rule)))
-		return false;
+	if (likely(s->ip == ip))
+		return s;
+	if (!has_rule(ip - 1, generation, &rule))
+		return NULL;
+	s->rule = ms_cfi_make(MS_CFI_NONE, 0, 0, 0);
+	atomic_signal_fence(memory_order_release);
+	s->ip = ip;
+	s->outer = s;
+	atomic_signal_fence(memory_order_release);
+	s->rule = rule;
+	return s;
+}
+
+/* step_quick() for rules that are not plain: all that they say has to be checked. */
+static inline bool step_checked(struct ms_unwind_frame *f, ms_cfi_rule rule, uintptr_t last)
+{
+	uintptr_t cfa, slot = 0, bp = f->bp, ip;
+
 	if (unlikely(ms_cfi_kind(rule) != MS_CFI_SP && ms_cfi_kind(rule) != MS_CFI_BP))
 		return false;
 	cfa = (ms_cfi_kind(rule) == MS_CFI_SP ? f->sp : f->bp) + (uintptr_t)ms_cfi_cfa_off(rule);
-	if (unlikely(cfa <= f->sp || cfa % 8 != 0 || cfa - 8 - lo > span))
+	if (unlikely(cfa <= f->sp || cfa % 8 != 0 || cfa - 8 > last))
 		return false;
 	if (ms_cfi_bp(rule) != MS_CFI_BP_SAME) {
 		slot = (ms_cfi_bp(rule) == MS_CFI_BP_CFA ? cfa : f->bp) + (uintptr_t)ms_cfi_bp_off(rule);
-		if (unlikely(slot < f->sp || slot - lo > span))
+		if (unlikely(slot < f->sp || slot > last))
 			return false;
 		bp = word_at(slot);
 	}
 	ip = word_at(cfa - 8);
-	if (unlikely(ip == 0))
-		return false;
 	*f = (struct ms_unwind_frame){ip, cfa, bp, slot};
-	return true;
+	return ip != 0;
 }
 
-/* FRESH[0..K-1], innermost first, stand on the KEPT outer frames from now on. What settle() does, for the quick way. */
-static inline uint64_t settle_quick(struct ms_unwind *u, uint32_t kept, uint32_t k, uint32_t n)
+/*
+ * F becomes its caller. The stack's words from F's sp to LAST can be loaded. False, F being nothing any more: the rule is
+ * not one of the two common ones, or makes no sense here.
+ */
+static inline __attribute__((always_inline)) bool step_quick(
+	struct ms_unwind_frame *f, ms_cfi_rule rule, uintptr_t last)
 {
-	uint32_t depth = kept, keep = kept;
+	uintptr_t cfa;
 
-	while (k-- > 0) {
-		const struct ms_unwind_frame *f = &u->fresh[k];
-
-		if (keep == depth && depth < n && u->ip[depth] == f->ip)
-			keep++;
-		u->ip[depth] = f->ip;
-		u->sp[depth] = f->sp;
-		u->bp[depth] = f->bp;
-		set_slot(u, depth, f->bp_slot);
-		depth++;
+	if (unlikely(!(rule & MS_CFI_PLAIN)))
+		return step_checked(f, rule, last);
+	cfa = f->sp + (uintptr_t)ms_cfi_cfa_off(rule);
+	if (unlikely(cfa - 8 > last))
+		return false;
+	f->bp_slot = 0;
+	if (ms_cfi_form(rule) == MS_CFI_PLAIN_SAVED) {
+		f->bp_slot = cfa + (uintptr_t)ms_cfi_bp_off(rule);
+		f->bp = word_at(f->bp_slot);
 	}
-	atomic_signal_fence(memory_order_release);
-	u->n = depth;
-	return keep | (uint64_t)(depth - keep) << 32;
+	f->ip = word_at(cfa - 8);
+	f->sp = cfa;
+	return true;
 }
 
 /*
@@ -804,39 +856,54 @@ uint64_t ms_unwind_quick(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintpt
 {
 	struct ms_unwind_frame f = {ip, sp, bp, never_slot(bp)};
 	uint64_t epoch = atomic_load_explicit(&modules_epoch, memory_order_acquire);
-	uintptr_t generation = (epoch / EPOCH_STEP) << ADDRESS_BITS, span = u->stack.hi - sp - 8;
-	uint32_t n = u->n, i = n, k = 0, limit = u->limit;
+	uintptr_t generation = (epoch / EPOCH_STEP) << ADDRESS_BITS, last = u->stack.hi - 8;
+	struct ms_unwind_frame *outermost = u->frame, *in = outermost + u->n; /* in[-1]: the innermost that may still hold */
+	struct ms_unwind_frame *fresh = u->fresh, *no_room = fresh + u->limit;
+	struct ms_unwind_step *step = place_of_step(u, ip), *first = step, **guess = &first;
+	uint32_t n = u->n, kept, k, keep;
 
-	if (unlikely(epoch != u->epoch || !u->reusable || u->recheck || sp < u->stack.lo ||
-			sp >= u->stack.hi || u->stack.hi - sp < 8))
+	if (unlikely(epoch != u->epoch || !u->reusable || u->recheck || sp < u->stack.lo || sp > last))
 		return MS_UNWIND_NOT_QUICK;
 	for (;;) {
-		while (i > 0 && u->sp[i - 1] < f.sp)
-			i--;
-		if (i > 0 && is_remembered(u, i - 1, &f)) {
-			uint32_t outer = outermost_valid(u, i - 1);
+		while (in > outermost && in[-1].sp < f.sp)
+			in--;
+		if (in > outermost && is_same_frame(&in[-1], &f)) {
+			const struct ms_unwind_frame *holds = outermost_valid(outermost, &in[-1]);
 
-			if (likely(outer == 0))
+			if (likely(holds <= outermost))
 				break;
-			for (; i - 1 > outer; i--) { /* these hold, what is outside of them does not */
-				if (unlikely(k == limit))
+			for (; in - 1 > holds; in--) { /* these hold, what is outside of them does not */
+				if (unlikely(fresh == no_room))
 					return MS_UNWIND_NOT_QUICK;
-				u->fresh[k++] = f;
-				f = remembered(u, i - 2);
+				*fresh++ = f;
+				f = remembered(&in[-2]);
 			}
 		}
-		if (unlikely(k == limit))
+		if (unlikely(fresh == no_room))
 			return MS_UNWIND_NOT_QUICK;
-		u->fresh[k++] = f;
-		if (unlikely(!step_quick(&f, generation, sp, span)))
+		*fresh++ = f;
+		if (unlikely(step->ip != f.ip)) {
+			step = find_step(u, f.ip, generation);
+			if (unlikely(!step))
+				return MS_UNWIND_NOT_QUICK;
+			*guess = step;
+		}
+		if (unlikely(!step_quick(&f, step->rule, last)))
 			return MS_UNWIND_NOT_QUICK;
+		guess = &step->outer;
+		step = *guess;
 	}
-	if (unlikely(i + k > limit))
+	kept = (uint32_t)(in - outermost);
+	k = (uint32_t)(fresh - u->fresh);
+	if (unlikely(kept + k > u->limit))
 		return MS_UNWIND_NOT_QUICK;
 	u->n = 0; /* as in ms_unwind_from() */
 	atomic_signal_fence(memory_order_release);
-	set_slot(u, i - 1, f.bp_slot);
-	return settle_quick(u, i, k, n);
+	remember(&in[-1], &f);
+	keep = put_fresh(u, kept, k, n);
+	atomic_signal_fence(memory_order_release);
+	u->n = kept + k;
+	return keep | (uint64_t)(kept + k - keep) << 32;
 }
 
 /*
@@ -848,6 +915,16 @@ static cold void find_own_stack(struct ms_unwind *u, uintptr_t sp)
 	u->n_stackless++;
 	if ((u->n_stackless & (u->n_stackless - 1)) == 0)
 		u->stack = ms_unwind_find_stack(sp);
+}
+
+static cold void start_epoch(struct ms_unwind *u, uint64_t epoch)
+{
+	u->epoch = EPOCH_NONE;
+	atomic_signal_fence(memory_order_release);
+	for (unsigned i = 0; i < STEPS; i++)
+		u->steps[i] = (struct ms_unwind_step){0};
+	atomic_signal_fence(memory_order_release);
+	u->epoch = epoch;
 }
 
 void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t bp, struct ms_stack_diff *out)
@@ -862,7 +939,7 @@ void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t b
 	if (diff != MS_UNWIND_NOT_QUICK) {
 		uint32_t keep = (uint32_t)diff;
 
-		*out = (struct ms_stack_diff){keep, (uint32_t)(diff >> 32), u->ip + keep, u->flags};
+		*out = (struct ms_stack_diff){keep, (uint32_t)(diff >> 32), u->frame + keep, u->flags};
 		return;
 	}
 	if (unlikely(u->stack.hi == 0))
@@ -881,7 +958,8 @@ void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t b
 		}
 		(void)climb(&c, &w, first, 0);
 	}
-	u->epoch = w.use_table ? w.epoch : EPOCH_NONE;
+	if (unlikely(u->epoch != (w.use_table ? w.epoch : EPOCH_NONE)))
+		start_epoch(u, w.use_table ? w.epoch : EPOCH_NONE);
 	settle(&c, &w, n, out);
 }
 
@@ -938,22 +1016,23 @@ bool ms_unwind_out_to(
 
 size_t ms_unwind_storage_size(uint32_t limit)
 {
-	return (size_t)limit * (4 * sizeof(uintptr_t) + sizeof(struct ms_unwind_frame)) + MS_UNWIND_WINDOW;
+	return (2 * (size_t)limit + 3 * BLOCK) * sizeof(struct ms_unwind_frame) +
+	       STEPS * sizeof(struct ms_unwind_step) + MS_UNWIND_WINDOW;
 }
 
 void ms_unwind_init(struct ms_unwind *u, void *storage, uint32_t limit, struct ms_unwind_bounds stack)
 {
-	uintptr_t *words = storage;
+	struct ms_unwind_frame *frames = storage;
 
+	for (struct ms_unwind_frame *f = frames; f < frames + BLOCK; f++)
+		*f = (struct ms_unwind_frame){.sp = (uintptr_t)&f->ip + 8, .bp_slot = (uintptr_t)&f->bp};
 	*u = (struct ms_unwind){
-		.ip = words,
-		.sp = words + limit,
-		.bp = words + 2 * (size_t)limit,
-		.bp_slot = words + 3 * (size_t)limit,
+		.frame = frames + BLOCK,
 		.limit = limit,
 		.epoch = EPOCH_NONE,
 		.stack = stack,
-		.fresh = (struct ms_unwind_frame *)(words + 4 * (size_t)limit),
+		.fresh = frames + limit + 3 * (size_t)BLOCK,
 	};
-	u->window = (unsigned char *)(u->fresh + limit);
+	u->steps = (struct ms_unwind_step *)(u->fresh + limit);
+	u->window = (unsigned char *)(u->steps + STEPS);
 }

@@ -60,21 +60,29 @@ enum ms_unwind_flags {
 	MS_UNWIND_LIMITED = 2, /* frames are missing at the outer end: deeper than the limit */
 };
 
-/* The stack as a difference to the one reported before: keep the outermost `keep` ips, push `n_push` more. */
-struct ms_stack_diff {
-	uint32_t keep, n_push;
-	const uintptr_t *push; /* outermost first; in the thread's storage, valid until its next unwind */
-	unsigned flags;	       /* enum ms_unwind_flags, of the whole stack */
-};
-
-/* One frame; the slot is where the word `bp` was loaded from (0: it is the callee's). Private. */
+/* One frame. The slot is where the word `bp` was loaded from; private, as are sp and bp. */
 struct ms_unwind_frame {
 	uintptr_t ip, sp, bp, bp_slot;
 };
 
+/* The stack as a difference to the one reported before: keep the outermost `keep` ips, push `n_push` more. */
+struct ms_stack_diff {
+	uint32_t keep, n_push;
+	const struct ms_unwind_frame *push; /* outermost first; in the thread's storage, valid until its next unwind */
+	unsigned flags;			    /* enum ms_unwind_flags, of the whole stack */
+};
+
+/* What a thread has learnt of a return address: the rule of the call before it, and where that led to last time. Private. */
+struct ms_unwind_step {
+	uintptr_t ip;
+	uint64_t rule; /* 0: none */
+	struct ms_unwind_step *outer;
+	uintptr_t pad; /* two to a cache line */
+};
+
 /* Per thread. Private but for its size; any storage that lives as long as the thread will do. */
 struct ms_unwind {
-	uintptr_t *ip, *sp, *bp, *bp_slot; /* the remembered stack, outermost first */
+	struct ms_unwind_frame *frame; /* the remembered stack, outermost first */
 	uint32_t n, limit;
 	unsigned flags;
 	uint8_t reusable;     /* the words of the remembered stack may be compared */
@@ -82,6 +90,7 @@ struct ms_unwind {
 	uint32_t n_stackless; /* events while `stack` was not known */
 	uint64_t epoch;
 	struct ms_unwind_bounds stack;
+	struct ms_unwind_step *steps;  /* of this epoch, by ip */
 	struct ms_unwind_frame *fresh; /* frames of the unwind under way, innermost first */
 	unsigned char *window;
 };
@@ -111,7 +120,7 @@ void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t b
 /*
  * The same for the common case only, at half the cost: the thread's own stack, rules already in the table, an
  * outer part of the remembered stack still there. Returns keep (bits 0-31) and n_push (32-63) of a difference
- * whose flags are those of the one before, its ips at u->ip + keep; or MS_UNWIND_NOT_QUICK, U being as it was.
+ * whose flags are those of the one before, the frames at u->frame + keep; or MS_UNWIND_NOT_QUICK, U being as it was.
  */
 #define MS_UNWIND_NOT_QUICK (~UINT64_C(0))
 uint64_t ms_unwind_quick(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t bp);

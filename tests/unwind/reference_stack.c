@@ -39,7 +39,8 @@ __attribute__((noinline)) void ref_walk(struct ref_stack *s)
 
 void ref_apply(struct ref_stack *s, const struct ms_stack_diff *diff)
 {
-	memcpy(s->ip + diff->keep, diff->push, diff->n_push * sizeof(*diff->push));
+	for (uint32_t i = 0; i < diff->n_push; i++)
+		s->ip[diff->keep + i] = diff->push[i].ip;
 	s->n = diff->keep + diff->n_push;
 	s->flags = diff->flags;
 }

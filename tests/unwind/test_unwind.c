@@ -115,10 +115,13 @@ static bool same_stack(const struct ref_stack *a, const struct ref_stack *b)
 /* What is remembered is what would be found, registers included. */
 static bool same_memory(const struct ms_unwind *a, const struct ms_unwind *b)
 {
-	size_t size = a->n * sizeof(a->ip[0]);
-
-	return a->n == b->n && memcmp(a->ip, b->ip, size) == 0 && memcmp(a->sp, b->sp, size) == 0 &&
-	       memcmp(a->bp, b->bp, size) == 0;
+	if (a->n != b->n)
+		return false;
+	for (uint32_t i = 0; i < a->n; i++)
+		if (a->frame[i].ip != b->frame[i].ip || a->frame[i].sp != b->frame[i].sp ||
+			a->frame[i].bp != b->frame[i].bp)
+			return false;
+	return true;
 }
 
 /* Unwind in all our ways, which must be the same. */
