@@ -653,7 +653,10 @@ void ms_emit_released(const struct ms_call *call, const struct ms_event *ev)
 void ms_emit_begin(const struct ms_call *call, const void *p)
 {
 	struct ms_event ev = {.kind = MS_CALL_REALLOC_BEGIN, .addr = (uintptr_t)p & MS_ADDR_MASK};
-	record_any(call, &ev, false, MS_RELEASING);
+	if (ms_call_is_aside(call))
+		record_aside(call, &ev, false, MS_RELEASING);
+	else
+		record_released(call->thread, call->mine, MS_CALL_REALLOC_BEGIN, ev.addr, 0, false);
 }
 
 bool ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n)
