@@ -27,6 +27,8 @@
 #include "target.h"
 #include "tracefile.h"
 #include "units.h"
+#include "wrapper.h"
+#include "wraps.h"
 
 enum { STATUS_OWN_FAILURE = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
 
@@ -43,6 +45,7 @@ struct options {
 	bool starts_paused;
 	uint64_t delay_ns, duration_ns;
 	int toggle; /* index into toggle_names */
+	struct ms_string_list wraps;
 };
 
 static const char *const follow_names[] = {"none", "fork", "exec", "all", NULL}; /* enum ms_follow */
@@ -80,6 +83,10 @@ static const struct ms_opt option_table[] = {
 		"keep at most N frames of each call stack, the innermost ones; 0: no stacks (default {})"),
 	MS_OPT_FLAG(0, "no-free-stacks", struct options, has_no_free_stacks,
 		"no call stacks for frees: faster, smaller"),
+	MS_OPT_STRINGS(0, "wrap", struct options, wraps, "POOL",
+		"record an allocator of the program's own, too, as a layer apart from the heap: POOL is "
+		"alloc=NAME,free=NAME[,realloc=NAME][,name=TEXT] with the names of functions in shared objects, as said above; "
+		"may be given several times"),
 	MS_OPT_ENUM(0, "on-full", struct options, on_full, full_names,
 		"when the program is faster than the recorder: block it until there is room, or drop events "
 		"and count them (default {})"),
@@ -121,6 +128,7 @@ static const struct ms_example examples[] = {
 	{"msrecord --control srv.mst start", "... and record from here on"},
 	{"msrecord --control srv.mst mark 'load test'", "name this moment in the trace"},
 	{"msrecord --delay=10s --duration=1min ./server", "record one minute, after the start-up"},
+	{"msrecord --wrap=alloc=pool_get:2,free=pool_put:2 ./app", "and what it has from a pool of its own"},
 	{"msrecord --resolve app.1234.mst", "add names after a crash, or with debug files installed since"},
 	{NULL, NULL},
 };
@@ -143,6 +151,15 @@ static const struct ms_tool tool = {
 		"The command's output and exit status are its own. Signals sent to msrecord are passed on to "
 		"it; Ctrl-C reaches both, and msrecord completes the trace. If processes outlive the "
 		"command, as daemons do, recording goes on until they end too, or until Ctrl-C.\n\n"
+		"--wrap=alloc=NAME,free=NAME,... records a pool: functions by which the command, or a library of it, "
+		"hands out pieces of memory that it has from the heap or maps. Their blocks have ordinals of their own, "
+		"and their bytes are not added to the heap's; calls of malloc that a pool makes are recorded as ever, calls of "
+		"its own functions are not. The functions must be called by way of the dynamic linker: in a shared object, "
+		"exported, and called from another one (or through its PLT). alloc=NAME:2 says that its second argument is "
+		"the size, alloc=NAME:1*2 that the size is a product; free=NAME:2 and realloc=NAME:2:3 say which argument "
+		"is the block, and realloc which the size (else 1, and 1:2). alloc, free and realloc may stand several times. "
+		"These arguments are integers or pointers among the first six; a function may have fourteen in all, and vectors. "
+		"name=TEXT names the pool in the trace (else it has the name of the first alloc): msanalyze leaks --pool=TEXT.\n\n"
 		"Code that the command generates while it runs has the names that the command writes to "
 		"/tmp/perf-PID.map, as node --perf-basic-prof does; without them it is shown as [jit] and its "
 		"address.\n\n"
@@ -174,6 +191,8 @@ struct recording {
 	struct ms_server *server;
 	struct ms_sampler *sampler; /* NULL: nothing is sampled */
 	struct ms_library library;
+	struct ms_wraps wraps;
+	struct ms_wrapper wrapper;
 	struct ms_child child;
 	struct ms_tracefile file;
 	struct ms_remote *remote;
@@ -204,6 +223,14 @@ static void check_options(const struct options *o)
 		ms_die("--sample must be at least 1ms, or 0");
 	if (o->stack_depth > MS_MAX_STACK_DEPTH)
 		ms_die("--stack-depth must be between 0 and %u", MS_MAX_STACK_DEPTH);
+}
+
+static void check_wraps(const struct options *o, struct ms_wraps *wraps)
+{
+	char why[512];
+	for (size_t i = 0; i < o->wraps.n; i++)
+		if (ms_wraps_add(wraps, o->wraps.items[i], why) < 0)
+			ms_die("--wrap: %s", why);
 }
 
 /* 0, or the status to exit with. */
@@ -265,6 +292,25 @@ static int open_server(struct recording *r)
 	return rc;
 }
 
+/* The shared object that --wrap needs. */
+static int make_wrapper(struct recording *r)
+{
+	if (r->wraps.n == 0)
+		return 0;
+	const char *taken = ms_wraps_taken_name(&r->wraps, r->library.path);
+	if (taken) {
+		ms_error("--wrap: '%s' is recorded anyway, or used for that, and can be no pool's", taken);
+		return -1;
+	}
+	int rc = ms_wrapper_make(&r->wrapper, &r->wraps, ms_server_directory(r->server));
+	if (rc < 0)
+		ms_error("cannot make a library for --wrap: %s",
+			rc == -EINVAL ? "its path has blanks or colons (TMPDIR names another place)"
+			: rc == -EPERM ? "nothing can be executed in that directory (TMPDIR names another place)"
+				       : strerror(-rc));
+	return rc;
+}
+
 static int fork_child(struct recording *r)
 {
 	const char *why;
@@ -272,9 +318,13 @@ static int fork_child(struct recording *r)
 		ms_error("cannot use the capture library libmscapture.so: %s", why);
 		return -1;
 	}
+	char names[sizeof r->wrapper.path + sizeof r->library.name + 1];
+	if (make_wrapper(r) < 0)
+		return -1;
+	snprintf(names, sizeof names, "%s%s%s", r->wrapper.path, r->wrapper.path[0] ? ":" : "", r->library.name);
 	const struct ms_spawn spawn = {
 		.argv = r->command,
-		.library = r->library.name,
+		.library = names,
 		.variable = ms_server_variable(r->server),
 		.is_stdout_to_stderr = r->options->output && strcmp(r->options->output, "-") == 0,
 	};
@@ -499,6 +549,14 @@ static void say_what_came_from_elsewhere(const struct mst_totals *totals)
 		(unsigned long long)totals->unknown_frees);
 }
 
+static void say_what_was_not_wrapped(const struct ms_wraps *wraps)
+{
+	char why[512];
+	for (uint32_t i = 0; i < wraps->n; i++)
+		if (ms_wraps_complaint(wraps, i, why))
+			ms_warn("%s", why);
+}
+
 static void say_what_went_wrong(const struct recording *r, const struct mst_totals *totals)
 {
 	const struct ms_session *s = &r->session;
@@ -510,6 +568,7 @@ static void say_what_went_wrong(const struct recording *r, const struct mst_tota
 			say_why_nothing_came(r);
 		return;
 	}
+	say_what_was_not_wrapped(&r->wraps);
 	if (!s->has_paused) /* else it was acquired in a pause */
 		say_what_came_from_elsewhere(totals);
 	ms_server_refusals(r->server, &refused);
@@ -590,6 +649,7 @@ static int record(struct recording *r)
 		.sampler = r->sampler,
 		.wants_jit_names = !r->options->has_no_symbols,
 		.stack_depth = (uint32_t)r->options->stack_depth,
+		.wraps = r->wraps.n ? &r->wraps : NULL,
 		.is_forking_followed =
 			r->options->follow == MS_FOLLOW_ALL || r->options->follow == MS_FOLLOW_FORK,
 		.stops_with_command = r->options->stops_with_command,
@@ -666,6 +726,8 @@ out:
 	ms_tracefile_close(&r->file);
 	ms_remote_close(r->remote);
 	ms_library_release(&r->library);
+	ms_wrapper_release(&r->wrapper, r->session.n_left_running || r->session.n_live);
+	ms_wraps_release(&r->wraps);
 	ms_server_close(r->server);
 	ms_sampler_close(r->sampler);
 	ms_session_release(&r->session);
@@ -716,6 +778,7 @@ int main(int argc, char **argv)
 	ms_report_quiet(options.is_quiet);
 	check_options(&options);
 	check_bounds(&options, &recording.bounds);
+	check_wraps(&options, &recording.wraps);
 	options.starts_paused |= options.delay_ns > 0;
 	if (options.controlled)
 		return control(&options, parsed.operands, parsed.n_operands);

@@ -21,6 +21,8 @@ struct ms_pending {
 	const struct ms_tenant *tenant;
 	uint64_t addr; /* the old block */
 	uint64_t stamp;
+	uint32_t pool;	   /* whose it is: 0 the heap's, else 1 + the pool's number */
+	uint32_t function; /* of a pool: which one was called */
 	bool is_unknown; /* with is_split: the old block was not in the trace, so nothing has been told */
 	bool is_split; /* another thread has acquired addr since: the release has been told */
 };

@@ -75,10 +75,20 @@ void ms_arrival_free(struct ms_arrival *a)
 	free(a);
 }
 
-/* Removes a directory like ours whose msrecord was killed: nobody answers at its socket. */
+/* Does a program still run that has the socket at `path` in its environment? With the wrapper library in LD_PRELOAD it
+ * may start others, of which the loader would complain if that was gone. */
+static bool is_referred_to(const char *path)
+{
+	char variable[DIRECTORY_MAX + 32];
+	snprintf(variable, sizeof variable, MS_ENV_SOCKET "=%s", path);
+	return ms_procfs_count_with_env(variable, NULL, 0, 1) > 0;
+}
+
+/* Removes a directory like ours whose msrecord was killed: nobody answers at its socket. Or has left the wrapper library
+ * behind: there is no socket. */
 static void remove_if_stale(const char *dir, const char *name)
 {
-	static const char *const files[] = {"s", NAME_BEFORE, "libmscapture.so"};
+	static const char *const files[] = {"s", NAME_BEFORE, "libmscapture.so", MS_WRAP_FILE};
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	char path[DIRECTORY_MAX], file[DIRECTORY_MAX + 32];
 	struct stat st;
@@ -88,10 +98,14 @@ static void remove_if_stale(const char *dir, const char *name)
 		return;
 	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/s", path);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	bool is_stale =
-		fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) && errno == ECONNREFUSED;
+	int error = fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) ? errno : 0;
 	if (fd >= 0)
 		close(fd);
+	snprintf(file, sizeof file, "%s/" MS_WRAP_FILE, path);
+	bool is_wrapping = access(file, F_OK) == 0;
+	bool is_stale = error == ECONNREFUSED || (error == ENOENT && is_wrapping);
+	if (is_stale && is_wrapping)
+		is_stale = !is_referred_to(addr.sun_path);
 	for (size_t i = 0; is_stale && i < sizeof files / sizeof *files; i++) {
 		snprintf(file, sizeof file, "%s/%s", path, files[i]);
 		unlink(file);

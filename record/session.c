@@ -743,6 +743,7 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 	struct ms_scan scan;
 	s->options = *opt;
 	ms_translator_init(&s->translator, opt->writer, &s->clock, (uint32_t)opt->child->pid);
+	s->translator.wraps = opt->wraps;
 	s->flushed_ns = ms_monotonic_ns();
 	int rc = opt->starts_paused ? add_remark(s, MST_ANNOTATION_PAUSE, NULL, "", 0, 0) : 0;
 	s->is_paused = opt->starts_paused;

@@ -30,6 +30,7 @@ struct ms_session_options {
 	bool wants_jit_names;	  /* of code that programs generate */
 	struct ms_sampler *sampler; /* NULL: nothing is sampled. Stopped by the session */
 	uint32_t stack_depth;
+	struct ms_wraps *wraps;	  /* pools that are recorded; NULL: none */
 	bool is_forking_followed; /* a forked child may still be on its way to us */
 	bool stops_with_command;  /* do not wait for processes that outlive the command */
 	struct ms_remote *remote; /* who obeys msrecord --control; may be NULL */

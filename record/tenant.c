@@ -77,7 +77,9 @@ static bool acquires(unsigned kind)
 				  1ull << MST_OP_FREE_ALIGNED_SIZED | 1ull << MST_OP_CFREE |
 				  1ull << MST_OP_REALLOC_FREE | 1ull << MST_OP_REALLOC_BEGIN |
 				  1ull << MST_OP_DELETE | 1ull << MST_OP_DELETE_ARRAY |
-				  1ull << MST_OP_DELETE_SIZED | 1ull << MST_OP_DELETE_ARRAY_SIZED;
+				  1ull << MST_OP_DELETE_SIZED | 1ull << MST_OP_DELETE_ARRAY_SIZED |
+				  1ull << MST_OP_POOL_FREE | 1ull << MST_OP_POOL_REALLOC_FREE |
+				  1ull << MS_POOL_REALLOC_BEGIN;
 	return !(releases >> kind & 1);
 }
 
@@ -166,10 +168,11 @@ static ptrdiff_t take_mapping(
 	return (ptrdiff_t)used;
 }
 
-/* The heap calls a capture library tells of: all but the half of a realloc that is made here. */
-static bool is_heap_call(unsigned kind)
+/* The calls a capture library tells of, of the heap (all but the half of a realloc that is made here) and of pools. */
+static bool is_call(unsigned kind)
 {
-	return kind - 1 < MST_OP_REALLOC_BEGIN || kind - MST_OP_NEW <= MST_OP_DELETE_ARRAY_SIZED - MST_OP_NEW;
+	return kind - 1 < MST_OP_REALLOC_BEGIN || kind - MST_OP_NEW <= MST_OP_DELETE_ARRAY_SIZED - MST_OP_NEW ||
+	       kind - MST_OP_POOL_ALLOC <= MS_POOL_REALLOC_BEGIN - MST_OP_POOL_ALLOC;
 }
 
 static ptrdiff_t take_note(struct ms_tenant *t, struct ms_pool *pool, const uint64_t *words, size_t n)
@@ -199,7 +202,7 @@ int ms_tenant_decode(
 {
 	for (size_t i = 0; i < n;) {
 		unsigned kind = MS_UNIT_KIND(words[i]);
-		ptrdiff_t used = is_heap_call(kind) ? take_call(t, tree, pool, words + i, n - i)
+		ptrdiff_t used = is_call(kind) ? take_call(t, tree, pool, words + i, n - i)
 				 : mst_op_maps(kind) ? take_mapping(t, tree, pool, words + i, n - i)
 						     : take_note(t, pool, words + i, n - i);
 		if (used <= 0)

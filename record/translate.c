@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "mapcall.h"
@@ -211,6 +212,9 @@ static int tell_regions(struct ms_translator *tr, const struct ms_process *proc)
 			.is_shared = line.is_shared,
 		};
 		rc = intern(tr, line.name, line.name_len, &region.name);
+		if (tr->wraps && line.prot & PROT_EXEC)
+			ms_wraps_look(tr->wraps, line.name, line.name_len,
+				line.name_len == a->exe_len && memcmp(line.name, a->exe, a->exe_len) == 0);
 		if (rc >= 0)
 			rc = mst_writer_region(tr->writer, &region);
 	}
@@ -314,6 +318,8 @@ static int find_module(struct ms_translator *tr, const struct ms_process *proc,
 			m.mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
 		}
 	}
+	if (tr->wraps)
+		ms_wraps_look(tr->wraps, path, len, !view->path_len);
 	int rc = intern(tr, path, len, &m.path);
 	return rc < 0 ? rc : mst_writer_module(tr->writer, &m, id);
 }
@@ -504,6 +510,48 @@ static int tell_note(struct ms_translator *tr, struct ms_tenant *t, const struct
 
 /* ---- events ----------------------------------------------------------------------------------------- */
 
+/* The pool of a call (a struct ms_pending knows it by that number), or 0: no pool's, or a function that nobody wraps. */
+static uint32_t pool_of(const struct ms_translator *tr, const struct ms_item *item)
+{
+	const struct ms_wrap_function *f =
+		mst_op_pools(item->kind) ? ms_wraps_get(tr->wraps, item->align) : NULL;
+	return f ? f->as.pool + 1 : 0;
+}
+
+/* The string id of a pool's name. */
+static int name_pool(struct ms_translator *tr, uint32_t pool, uint32_t *id)
+{
+	struct ms_wrap_pool *p = &tr->wraps->pools[pool - 1];
+	int rc = p->string ? 0 : mst_writer_string(tr->writer, p->name, strlen(p->name), &p->string);
+	*id = p->string;
+	return rc;
+}
+
+static int tell_pool_call(struct ms_translator *tr, const struct ms_item *item, struct mst_event *ev)
+{
+	struct ms_wrap_function *f = ms_wraps_get(tr->wraps, item->align);
+	struct mst_pool_call call = {.addr = item->addr, .size = item->size};
+	int rc = name_pool(tr, f->as.pool + 1, &call.pool);
+	if (rc < 0)
+		return rc;
+	call.old_addr = ev->op == MST_OP_POOL_REALLOC ? item->old_addr : 0;
+	ev->align = 0;
+	f->n_calls++;
+	tr->wraps->pools[f->as.pool].n_calls++;
+	return mst_writer_pool_event(tr->writer, ev, &call);
+}
+
+/* Is a block of the pool, or of the heap (0), at addr in the trace? 1, 0, or negative. */
+static int is_block_known(
+	struct ms_translator *tr, const struct ms_process *proc, uint32_t pool, uint64_t addr)
+{
+	uint32_t id;
+	if (!pool)
+		return mst_writer_knows(tr->writer, proc->id, addr);
+	int rc = name_pool(tr, pool, &id);
+	return rc < 0 ? rc : mst_writer_pool_knows(tr->writer, proc->id, id, addr);
+}
+
 static int tell(struct ms_translator *tr, const struct ms_tenant *t, const struct ms_item *item, unsigned op,
 	uint64_t ns)
 {
@@ -525,7 +573,7 @@ static int tell(struct ms_translator *tr, const struct ms_tenant *t, const struc
 		ev.flags |= MST_EV_LATE;
 		tr->n_late++;
 	}
-	return mst_writer_event(tr->writer, &ev);
+	return mst_op_pools(op) ? tell_pool_call(tr, item, &ev) : mst_writer_event(tr->writer, &ev);
 }
 
 static int tell_mapping(struct ms_translator *tr, struct ms_tenant *t, const struct ms_item *item, uint64_t ns)
@@ -557,7 +605,8 @@ static int tell_mapping(struct ms_translator *tr, struct ms_tenant *t, const str
 	return mst_writer_map_event(tr->writer, &ev, &call);
 }
 
-static int begin_realloc(struct ms_process *proc, const struct ms_tenant *t, const struct ms_item *item)
+static int begin_realloc(
+	struct ms_process *proc, const struct ms_tenant *t, const struct ms_item *item, uint32_t pool)
 {
 	if (proc->n_pending == proc->cap_pending) {
 		size_t cap = proc->cap_pending * 2 + 8;
@@ -567,26 +616,33 @@ static int begin_realloc(struct ms_process *proc, const struct ms_tenant *t, con
 		proc->pending = grown;
 		proc->cap_pending = cap;
 	}
-	proc->pending[proc->n_pending++] =
-		(struct ms_pending){.tenant = t, .addr = item->addr, .stamp = MS_ITEM_STAMP(item->key)};
+	proc->pending[proc->n_pending++] = (struct ms_pending){
+		.tenant = t,
+		.addr = item->addr,
+		.stamp = MS_ITEM_STAMP(item->key),
+		.pool = pool,
+		.function = item->align,
+	};
 	return 0;
 }
 
 /* addr has been acquired, so every realloc under way of a block there has released it by now. During a pause the
  * acquisition may have gone unseen, and the release of what was acquired tells of it. */
-static int split_reallocs(struct ms_translator *tr, struct ms_process *proc, uint64_t addr, uint64_t ns)
+static int split_reallocs(
+	struct ms_translator *tr, struct ms_process *proc, uint32_t pool, uint64_t addr, uint64_t ns)
 {
 	for (size_t i = 0; i < proc->n_pending; i++) {
 		struct ms_pending *p = &proc->pending[i];
-		if (p->addr != addr || p->is_split)
+		if (p->addr != addr || p->pool != pool || p->is_split)
 			continue;
 		p->is_split = true;
-		int rc = has_paused(proc) ? mst_writer_knows(tr->writer, proc->id, addr) : 1;
+		int rc = has_paused(proc) ? is_block_known(tr, proc, pool, addr) : 1;
 		p->is_unknown = rc == 0;
 		/* At the place it had to come before: its own stamp is behind us. */
-		const struct ms_item begin = {.key = MS_ITEM_KEY(tr->last_stamp, false), .addr = addr};
+		const struct ms_item begin = {
+			.key = MS_ITEM_KEY(tr->last_stamp, false), .addr = addr, .align = pool ? p->function : 0};
 		if (rc > 0)
-			rc = tell(tr, p->tenant, &begin, MST_OP_REALLOC_BEGIN, ns);
+			rc = tell(tr, p->tenant, &begin, pool ? MST_OP_POOL_FREE : MST_OP_REALLOC_BEGIN, ns);
 		if (rc < 0)
 			return rc;
 	}
@@ -597,11 +653,12 @@ static int split_reallocs(struct ms_translator *tr, struct ms_process *proc, uin
 enum begun { BEGUN_WHOLE, BEGUN_SPLIT, BEGUN_SPLIT_UNTOLD };
 
 /* Takes the matching begin away, if there is one (it may be lost). */
-static enum begun end_pending(struct ms_process *proc, const struct ms_tenant *t, uint64_t old_addr)
+static enum begun end_pending(
+	struct ms_process *proc, const struct ms_tenant *t, uint32_t pool, uint64_t old_addr)
 {
 	for (size_t i = proc->n_pending; i-- > 0;) {
 		struct ms_pending p = proc->pending[i];
-		if (p.tenant != t || p.addr != old_addr)
+		if (p.tenant != t || p.pool != pool || p.addr != old_addr)
 			continue;
 		proc->pending[i] = proc->pending[--proc->n_pending];
 		return !p.is_split ? BEGUN_WHOLE : p.is_unknown ? BEGUN_SPLIT_UNTOLD : BEGUN_SPLIT;
@@ -609,15 +666,20 @@ static enum begun end_pending(struct ms_process *proc, const struct ms_tenant *t
 	return BEGUN_WHOLE;
 }
 
+static bool acquires(unsigned op)
+{
+	return mst_op_acquires(op) || op == MST_OP_POOL_ALLOC || op == MST_OP_POOL_REALLOC;
+}
+
 /* A call in a pause, its realloc's BEGIN taken away: told if it releases a block that the trace knows. */
 static int tell_paused(struct ms_translator *tr, struct ms_tenant *t, struct ms_item *item, unsigned op,
-	enum begun begun, uint64_t ns)
+	uint32_t pool, enum begun begun, uint64_t ns)
 {
 	uint64_t released = item->flags & MS_UF_OLD ? item->old_addr : item->addr;
 	if (item->flags & MS_UF_FAILED || begun == BEGUN_SPLIT_UNTOLD ||
-		(mst_op_acquires(op) && !(item->flags & MS_UF_OLD)))
+		(acquires(op) && !(item->flags & MS_UF_OLD)))
 		return 0;
-	int rc = begun == BEGUN_SPLIT ? 1 : mst_writer_knows(tr->writer, t->process->id, released);
+	int rc = begun == BEGUN_SPLIT ? 1 : is_block_known(tr, t->process, pool, released);
 	item->node = MS_NODE_NONE;
 	return rc > 0 ? tell(tr, t, item, op, ns) : rc;
 }
@@ -628,24 +690,28 @@ static int tell_call(struct ms_translator *tr, struct ms_tenant *t, struct ms_it
 	enum begun begun = BEGUN_WHOLE;
 	unsigned op = item->kind;
 	bool is_failed = item->flags & MS_UF_FAILED;
-	if (op == MST_OP_REALLOC_BEGIN)
-		return begin_realloc(proc, t, item);
+	uint32_t pool = pool_of(tr, item);
+	if (mst_op_pools(op) && !pool)
+		return 0; /* the program has scribbled */
+	if (op == MST_OP_REALLOC_BEGIN || op == MS_POOL_REALLOC_BEGIN)
+		return begin_realloc(proc, t, item, pool);
 	if (item->flags & MS_UF_OLD) {
-		begun = end_pending(proc, t, item->old_addr);
-		if (begun != BEGUN_WHOLE && op == MST_OP_REALLOC_FREE)
+		bool is_free = op == MST_OP_REALLOC_FREE || op == MST_OP_POOL_REALLOC_FREE;
+		begun = end_pending(proc, t, pool, item->old_addr);
+		if (begun != BEGUN_WHOLE && is_free)
 			return 0; /* all of it has been told */
 		if (begun != BEGUN_WHOLE && !is_failed)
-			op = MST_OP_REALLOC_END;
-		if (op == MST_OP_REALLOC_FREE)
+			op = pool ? MST_OP_POOL_ALLOC : MST_OP_REALLOC_END;
+		if (is_free)
 			item->addr = item->old_addr;
 	}
-	if (proc->n_pending && !is_failed && (mst_op_acquires(op) || has_paused(proc))) {
-		int rc = split_reallocs(tr, proc, item->addr, ns);
+	if (proc->n_pending && !is_failed && (acquires(op) || has_paused(proc))) {
+		int rc = split_reallocs(tr, proc, pool, item->addr, ns);
 		if (rc < 0)
 			return rc;
 	}
 	if (is_in_pause(proc, MS_ITEM_STAMP(item->key)))
-		return tell_paused(tr, t, item, op, begun, ns);
+		return tell_paused(tr, t, item, op, pool, begun, ns);
 	return tell(tr, t, item, op, ns);
 }
 
@@ -675,12 +741,14 @@ int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item)
 	uint64_t stamp = MS_ITEM_STAMP(item->key);
 	uint64_t ns = ms_clock_ns(tr->clock, stamp);
 	int rc = t->thread ? 0 : introduce(tr, t);
-	if (rc >= 0 && item->kind < MST_OP_MMAP)
+	if (rc >= 0 && (item->kind < MST_OP_MMAP || mst_op_pools(item->kind)))
 		rc = tell_call(tr, t, item, ns);
 	else if (rc >= 0)
-		rc = item->kind < MS_U_MODULE ? tell_mapping(tr, t, item, ns) : tell_note(tr, t, item, ns);
-	if (item->kind >= MST_OP_MMAP)
-		free(item->kind < MS_U_MODULE ? item->more : item->note);
+		rc = mst_op_maps(item->kind) ? tell_mapping(tr, t, item, ns) : tell_note(tr, t, item, ns);
+	if (mst_op_maps(item->kind))
+		free(item->more);
+	else if (item->kind >= MS_U_MODULE)
+		free(item->note);
 	if (stamp > tr->last_stamp)
 		tr->last_stamp = stamp;
 	tr->error = rc < 0 ? rc : 0;

@@ -3,7 +3,8 @@
  * What it does on the way: introduces processes and threads when their first item comes; turns raw return
  * addresses into (module, offset) by the map of that moment; makes one event of a realloc's two units unless
  * another thread took the old block's address in between; remembers fork points until a child claims them; leaves
- * out what is acquired during a pause (FORMAT.md "API"). */
+ * out what is acquired during a pause (FORMAT.md "API"). Calls of pools take the same way as those of the heap, each pool
+ * for itself. */
 #ifndef MS_TRANSLATE_H
 #define MS_TRANSLATE_H
 
@@ -11,6 +12,7 @@
 #include "process.h"
 #include "sampler.h"
 #include "timebase.h"
+#include "wraps.h"
 
 struct ms_fork_point;
 
@@ -27,6 +29,7 @@ struct ms_translator {
 	uint64_t sampled_ns;	      /* time of the last sample */
 	uint64_t n_late;
 	uint64_t n_confined; /* forks in a sandbox */
+	struct ms_wraps *wraps; /* pools that are recorded; NULL: none. Set after the init, borrowed */
 	uint32_t climb[MS_UNIT_DEPTH_MAX + 1]; /* scratch: a path to the root */
 	int error;			       /* the writer's code that stopped us */
 };

@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #define MS_WIRE_MAGIC 0x31455249574d534dull /* "MSMWIRE1" */
-#define MS_WIRE_ABI 2u                      /* raise with every change of this file */
+#define MS_WIRE_ABI 3u                      /* raise with every change of this file */
 
 #define MS_PAGE 4096u
 #define MS_MAX_SLOTS 8192u      /* threads alive at once */
@@ -45,7 +45,8 @@
  *   [size]                  if MS_UF_BIG_SIZE (then the size above is 0); at most INT64_MAX, which also stands
  *                           for a product that overflowed
  *   [old address]           if MS_UF_OLD: the pointer passed to realloc
- *   [alignment]             if MS_UF_ALIGN; of kinds 32..47, which always have it: the number of words in [more]
+ *   [alignment]             if MS_UF_ALIGN; of kinds 32..47, which always have it: the number of words in [more]; of
+ *                           kinds 48..63, the same: the function that was called (struct ms_wrapped)
  *   [more]                  kinds 32..47, calls of the mapping layer: enum ms_map_word, then the path of a mapped file
  *   [n_push words]          return addresses, outermost first
  * Stack of the call = the first `keep` (outer) frames of this slot's previous stack, then the pushed ones. A
@@ -76,6 +77,9 @@ enum ms_map_word {
  * NO_STACK) stamped and published before the real call, then its outcome, kind REALLOC (REALLOCARRAY, or
  * REALLOC_FREE for a call that released and returned NULL) with MS_UF_OLD, stamped after it. Events of a
  * signal handler may stand between the two. FAILED outcome: the old block lives on. */
+
+/* A pool's realloc in the same way: BEGIN is this kind, its outcome the trace's pool_realloc or pool_realloc_free. */
+#define MS_POOL_REALLOC_BEGIN 52u
 
 enum ms_unit_kind {
 	MS_U_MODULE = 65,   /* struct ms_unit_module: first sight of a module by this process */
@@ -200,6 +204,26 @@ _Static_assert(sizeof(struct ms_control) == MS_PAGE, "one page");
 _Static_assert(MS_BITMAP_WORDS * 8 <= MS_PAGE, "bitmap fits its page");
 _Static_assert(MS_OFF_CHUNKS % MS_PAGE == 0, "chunks start on a page");
 _Static_assert(MS_OFF_SLOTS % sizeof(struct ms_slot) == 0, "no two slots share a cache line");
+
+/* ---- the wrapper library ---------------------------------------------------------------------------------- */
+
+/* msrecord --wrap: a shared object that msrecord writes (record/wrapper.c) and that is preloaded in front of
+ * libmscapture.so. It exports the functions to be wrapped; each puts the address of its own struct ms_wrapped, in the
+ * wrapper, into r11 and jumps to MS_WRAP_ENTRY of libmscapture.so, everything else being as its caller left it. */
+#define MS_WRAP_FILE "libmswrap.so"
+#define MS_WRAP_ENTRY "ms_wrapped_call"
+#define MS_WRAPS_MAX 64u /* functions */
+
+enum ms_wrap_role { MS_WRAP_ALLOC = 1, MS_WRAP_FREE = 2, MS_WRAP_REALLOC = 3 };
+
+struct ms_wrapped {
+	uint32_t number;      /* of the function, 0..MS_WRAPS_MAX-1 */
+	uint32_t pool;        /* its pool, from 0 */
+	uint8_t role;         /* enum ms_wrap_role */
+	uint8_t block;        /* which argument is the block given, 1..6; 0 = none */
+	uint8_t size, count;  /* which arguments multiply to the size; 0 = none */
+	uint32_t name_off;    /* from this struct to the function's name, NUL-terminated */
+};
 
 /* ---- handshake ------------------------------------------------------------------------------------------- */
 

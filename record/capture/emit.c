@@ -659,6 +659,13 @@ void ms_emit_begin(const struct ms_call *call, const void *p)
 		record_released(call->thread, call->mine, MS_CALL_REALLOC_BEGIN, ev.addr, 0, false);
 }
 
+void ms_emit_pool_begin(const struct ms_call *call, uint64_t addr, uint32_t number)
+{
+	struct ms_event ev = {.kind = MS_POOL_REALLOC_BEGIN, .flags = MS_UF_ALIGN, .addr = addr & MS_ADDR_MASK,
+		.align = number};
+	record_any(call, &ev, false, MS_RELEASING);
+}
+
 bool ms_emit_note(const struct ms_call *call, enum ms_unit_kind kind, const uint64_t *words, size_t n)
 {
 	guard_record(call->mine);

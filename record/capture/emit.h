@@ -16,7 +16,7 @@ struct ms_event {
 	uint64_t addr;	/* acquired, or released; errno if FAILED */
 	uint64_t size;	/* asked for */
 	uint64_t old;	/* with MS_UF_OLD */
-	uint64_t align; /* with MS_UF_ALIGN; calls of the mapping layer: words at `more` */
+	uint64_t align; /* with MS_UF_ALIGN; calls of the mapping layer: words at `more`; of pools: ms_wrapped.number */
 	const uint64_t *more; /* of calls of the mapping layer, as in wire.h */
 };
 
@@ -52,6 +52,10 @@ enum ms_call_kind {
 	MS_CALL_SBRK = 36,
 	MS_CALL_MADVISE = 37,
 	MS_CALL_MPROTECT = 38,
+	MS_CALL_POOL_ALLOC = 48,
+	MS_CALL_POOL_FREE = 49,
+	MS_CALL_POOL_REALLOC = 50,
+	MS_CALL_POOL_REALLOC_FREE = 51,
 };
 
 /* The real call has returned: tell of it. The stack is that of the hook's caller, as for all events. */
@@ -70,6 +74,8 @@ void ms_emit_release(
 
 /* realloc(p) is about to begin. */
 void ms_emit_begin(const struct ms_call *call, const void *p);
+/* The same of the realloc of a pool, function `number`. */
+void ms_emit_pool_begin(const struct ms_call *call, uint64_t addr, uint32_t number);
 
 /* Units that are no heap calls, for a hook that is at rest (the first three) or inside an unwind (a module
  * that was just met). What can not be sent is dropped: a module is sent again later. */

@@ -4,7 +4,7 @@
  * start when it is not first, a loader of another ABI complains on stderr. Others can not be followed at all, and
  * nobody would ever know that they ran. So each hook looks at the program (program.c) and
  *
- *	takes our name out of LD_PRELOAD, if it would do harm there, or is not to be found (after chroot),
+ *	takes our name, with that of the wrapper library before it if there is one, out of LD_PRELOAD, if it would do harm there, or is not to be found (after chroot),
  *	puts it back in front, if the caller has set LD_PRELOAD to something else (env LD_PRELOAD=libjemalloc.so ...),
  *	tells the recorder of a program that will go unrecorded; and again, should the exec fail.
  *
@@ -16,6 +16,7 @@
  * within its own start); watching /proc for children (what lives for a millisecond is missed). */
 #include "hook.h"
 #include "libc_needs.h"
+#include "pools.h"
 #include "program.h"
 #include "rawcall.h"
 #include "real.h"
@@ -23,6 +24,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -37,7 +39,7 @@
 /* What is to be done about one exec. */
 struct plan {
 	enum ms_obstacle obstacle;
-	const char *ours;	   /* our name in LD_PRELOAD; NULL if not known */
+	const char *ours;	   /* our name in LD_PRELOAD, "wrapper:name" if there is a wrapper; NULL if not known */
 	const char *recorder;	   /* NULL: this process is not recorded */
 	size_t n_env;		   /* entries */
 	size_t preload_at;	   /* LD_PRELOAD's; n_env if there is none */
@@ -46,7 +48,7 @@ struct plan {
 	bool is_told;
 };
 
-static const char *own_name(void)
+static const char *library_name(void)
 {
 	static const char here;
 	struct dl_find_object us;
@@ -55,7 +57,22 @@ static const char *own_name(void)
 	return _dl_find_object((void *)(uintptr_t)&here, &us) == 0 ? us.dlfo_link_map->l_name : NULL;
 }
 
-/* The element `name` of the list in an LD_PRELOAD=... */
+/* "wrapper:library", which stand side by side as msrecord has put them; "" without a wrapper. */
+static char both_names[2 * PATH_MAX];
+
+__attribute__((constructor)) static void join_names(void)
+{
+	const char *library = library_name(), *wrapper = ms_pools_wrapper_path();
+	if (library && wrapper && strlen(library) + strlen(wrapper) + 2 <= sizeof(both_names))
+		stpcpy(stpcpy(stpcpy(both_names, wrapper), ":"), library);
+}
+
+static const char *own_names(void)
+{
+	return both_names[0] ? both_names : library_name();
+}
+
+/* The element `name`, or elements, of the list in an LD_PRELOAD=... */
 static const char *find_element(const char *list, const char *name)
 {
 	size_t len = strlen(name);
@@ -64,7 +81,7 @@ static const char *find_element(const char *list, const char *name)
 		size_t n = strcspn(list, SEPARATORS);
 		if (n == 0)
 			return NULL;
-		if (n == len && memcmp(list, name, n) == 0)
+		if (strncmp(list, name, len) == 0 && (!list[len] || strchr(SEPARATORS, list[len])))
 			return list;
 		list += n;
 	}
@@ -82,6 +99,13 @@ static bool is_reachable(const char *path)
 	return ms_rawcall(SYS_faccessat, AT_FDCWD, (long)path, R_OK, 0, 0, 0) == 0;
 }
 
+/* Nor is the wrapper to be found when the recording is over. */
+static bool are_reachable(void)
+{
+	const char *wrapper = ms_pools_wrapper_path();
+	return is_reachable(library_name()) && (!wrapper || is_reachable(wrapper));
+}
+
 /* `path` is NULL when it could not be found. */
 static struct plan make_plan(int dirfd, const char *path, char *const env[])
 {
@@ -89,7 +113,7 @@ static struct plan make_plan(int dirfd, const char *path, char *const env[])
 	bool is_known = false;
 	if (!ms_may_ask())
 		return p;
-	p.ours = own_name();
+	p.ours = own_names();
 	p.recorder = ms_recorder_path();
 	for (; env && env[p.n_env]; p.n_env++)
 		is_known = is_known || (p.recorder && names_recorder(env[p.n_env], p.recorder));
@@ -104,10 +128,10 @@ static struct plan make_plan(int dirfd, const char *path, char *const env[])
 		return p;
 	p.obstacle = ms_program_obstacle(dirfd, path);
 	p.strips = p.found && (p.obstacle == MS_OBSTACLE_SANITIZER || p.obstacle == MS_OBSTACLE_ABI ||
-				      !is_reachable(p.ours));
+				      !are_reachable());
 	if (!p.obstacle && p.recorder && !is_known)
 		p.obstacle = MS_OBSTACLE_ENVIRONMENT;
-	p.adds = !p.obstacle && p.recorder && !p.found && is_reachable(p.ours);
+	p.adds = !p.obstacle && p.recorder && !p.found && are_reachable();
 	return p;
 }
 

@@ -9,6 +9,7 @@
 #include "mappings.h"
 #include "operators.h"
 #include "operators_real.h"
+#include "pools.h"
 #include "rawcall.h"
 #include "real.h"
 
@@ -361,6 +362,7 @@ HOOK int dlclose(void *handle)
 	int rc = real(handle);
 	ms_unwind_dlclose_end();
 	ms_operators_check_loaded();
+	ms_pools_forget();
 	if (ENTER_FOR(&call, MS_NEED_NOTHING)) {
 		ms_emit_unloaded_modules(&call);
 		ms_leave(&call);

@@ -11,8 +11,10 @@
  * Rejected: attaching from a constructor (calls come before it), pthread_atfork for the child's attachment
  * (raw clone and _Fork do not run it; and most children exec at once). */
 #include "emit.h"
+#include "definition.h"
 #include "libc_needs.h"
 #include "operators.h"
+#include "pools.h"
 #include "rawcall.h"
 #include "real.h"
 #include "sigmask.h"
@@ -256,7 +258,7 @@ enum ms_met ms_meet_guard(uintptr_t frame)
 		return MS_MET_CALLER;
 	if (is_operator && ms_operator_surrounds(t, frame))
 		return MS_MET_OTHER;
-	enum ms_nesting nesting = ms_thread_nesting(guard, frame);
+	enum ms_nesting nesting = ms_thread_nesting(guard, frame, ms_thread_is_hook);
 	if (nesting == MS_NEST_LEFTOVER) {
 		ms_tls.guard = frame | MS_GUARD_RECORDING;
 		if (is_ours)
@@ -426,6 +428,8 @@ static void tell_of_other_malloc(void)
 __attribute__((constructor)) static void begin(void)
 {
 	tell_of_other_malloc();
+	if (ms_pools_wrapper_path())
+		ms_definition_note_start();
 	if (__register_atfork)
 		__register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, __dso_handle);
 }

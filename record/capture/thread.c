@@ -2,6 +2,7 @@
 #include "thread.h"
 
 #include "libc_needs.h"
+#include "pools.h"
 #include "rawcall.h"
 
 #include <dlfcn.h>
@@ -63,7 +64,7 @@ static bool find_libc_code(uintptr_t *start, uintptr_t *end)
 /* Copies words of the stack. The thread's own is there for sure; what lies between two places on another may
  * have been unmapped, or never was one stack: that is asked of the kernel, which fails where a load would
  * crash. */
-static size_t copy_stack(uintptr_t from, uintptr_t *to, size_t n)
+size_t ms_thread_copy_stack(uintptr_t from, uintptr_t *to, size_t n)
 {
 	const struct ms_thread *t = ms_tls.thread;
 	struct iovec local = {to, n * sizeof(*to)}, remote = {(void *)from, n * sizeof(*to)};
@@ -90,7 +91,7 @@ static bool has_signal_frame(uintptr_t from, uintptr_t to)
 		return false;
 	for (from &= ~(uintptr_t)7; from < to; from += sizeof(words)) {
 		size_t left = (to - from) / sizeof(*words),
-		       n = copy_stack(from, words, left < PIECE ? left : PIECE);
+		       n = ms_thread_copy_stack(from, words, left < PIECE ? left : PIECE);
 		for (size_t i = 0; i < n; i++) {
 			if (words[i] >= start && words[i] < end - sizeof(restorer) &&
 				memcmp((const void *)words[i], restorer, sizeof(restorer)) == 0)
@@ -102,41 +103,55 @@ static bool has_signal_frame(uintptr_t from, uintptr_t to)
 	return false;
 }
 
+bool ms_thread_is_hook(uintptr_t ip)
+{
+	static const char here;
+	static _Atomic uintptr_t known_start, known_end;
+	struct dl_find_object us;
+	uintptr_t end = atomic_load(&known_end), start = atomic_load(&known_start);
+	if (!end) {
+		if (_dl_find_object((void *)(uintptr_t)&here, &us) < 0)
+			return true; /* proves nothing */
+		start = (uintptr_t)us.dlfo_map_start;
+		end = (uintptr_t)us.dlfo_map_end;
+		atomic_store(&known_start, start);
+		atomic_store(&known_end, end);
+	}
+	return ip >= start && ip < end && !ms_pools_is_return(ip);
+}
+
 /* Is there no hook any more on the way out from the one at `frame`? A stack that can not be followed to its
  * end proves nothing. */
-static bool is_abandoned(uintptr_t frame)
+static bool is_abandoned(uintptr_t frame, bool (*is_hook)(uintptr_t ip))
 {
 	enum { NEAR = 8, FAR = 48 };
-	static const char here;
-	struct dl_find_object us;
 	struct ms_thread *t = ms_tls.thread;
 	const uintptr_t *words = (const uintptr_t *)frame;
 	struct ms_unwind_regs at = {words[1], frame + 16, words[0]};
 	uintptr_t ips[FAR], guard = ms_tls.guard;
 	unsigned flags = 0;
 	bool is_met = false;
-	if (!t || _dl_find_object((void *)(uintptr_t)&here, &us) < 0)
+	if (!t)
 		return false;
 	ms_tls.guard =
 		frame | MS_GUARD_ASIDE | MS_GUARD_RECORDING; /* a module met now goes to the side buffer */
 	for (uint32_t depth = NEAR; !is_met && depth <= FAR; depth += FAR - NEAR) {
 		uint32_t n = ms_unwind_fresh(&t->unwind, &at, ips, depth, &flags);
 		for (uint32_t i = 0; i < n && !is_met; i++)
-			is_met =
-				ips[i] >= (uintptr_t)us.dlfo_map_start && ips[i] < (uintptr_t)us.dlfo_map_end;
+			is_met = is_hook(ips[i]);
 	}
 	ms_tls.guard = guard;
 	return !is_met && flags == 0;
 }
 
-enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame)
+enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame, bool (*is_hook)(uintptr_t ip))
 {
 	enum { SCAN_MAX = 256 * 1024 };
 	uintptr_t outer = MS_GUARD_FRAME(guard);
 	bool is_alternate = on_alternate_stack(frame);
 	if (frame >= outer && !is_alternate)
 		return MS_NEST_LEFTOVER;
-	if (is_abandoned(frame))
+	if (is_abandoned(frame, is_hook))
 		return MS_NEST_LEFTOVER;
 	if (guard & MS_GUARD_RECORDING)
 		return MS_NEST_SIGNAL; /* nothing that we call while recording calls a hook */
@@ -213,6 +228,7 @@ struct ms_thread *ms_thread_claim(uintptr_t frame)
 	t->is_cut = false;
 	t->depth = 0;
 	t->lost = (struct ms_lost){0};
+	t->n_pools = 0;
 	atomic_store(&t->side.n, 0);
 	atomic_store(&t->side.n_dropped, 0);
 	t->side.start[0] = 0;

@@ -41,6 +41,9 @@ enum ms_attention {
 	MS_ATTEND_TIME = 4,    /* measure how long the next call takes to be recorded */
 };
 
+/* Calls of pools within each other. */
+enum { MS_POOLS_NESTED = 8 };
+
 enum { MS_SIDE_WORDS = 1024, MS_SIDE_UNITS = 16, MS_SIDE_DEPTH = 48 };
 
 /* Units of signal handlers that interrupted this thread's hook: each with its whole stack (keep == 0), in
@@ -92,6 +95,11 @@ struct ms_thread {
 	struct ms_lost lost;
 	struct ms_operator op; /* if the guard says so */
 	struct ms_operator_place op_place;
+	struct {
+		uintptr_t frame; /* of the call (pools.c) */
+		uint32_t pool;
+	} pools[MS_POOLS_NESTED]; /* under way, outermost first */
+	uint32_t n_pools;
 	struct ms_side side;
 };
 
@@ -194,9 +202,14 @@ static inline bool ms_call_is_aside(const struct ms_call *call)
 	return call->mine & MS_GUARD_ASIDE;
 }
 
-/* What a guard met by a hook at `frame` means. */
+/* What a guard met by a hook at `frame` means, where is_hook tells return addresses in hooks from others. */
 enum ms_nesting { MS_NEST_LEFTOVER, MS_NEST_ALLOCATOR, MS_NEST_SIGNAL };
-enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame);
+enum ms_nesting ms_thread_nesting(uintptr_t guard, uintptr_t frame, bool (*is_hook)(uintptr_t ip));
+/* Is it in a hook of the heap's or of the mapping layer's? */
+bool ms_thread_is_hook(uintptr_t ip);
+
+/* Copies n words of a stack that may end sooner; returns how many there were. */
+size_t ms_thread_copy_stack(uintptr_t from, uintptr_t *to, size_t n);
 
 /* What a hook at `frame` that has met a guard is to do. (lifecycle.c) */
 enum ms_met {

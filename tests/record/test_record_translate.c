@@ -390,6 +390,69 @@ static void realloc_within_a_realloc_of_one_thread_keeps_them_apart(void **state
 }
 
 /* A module unit for [start, start + 0x1000) with the path. */
+/* Function 0 allocates, 1 reallocates, both of pool "a"; function 2 allocates in pool "b". */
+static void wrap(struct fixture *f, struct ms_wraps *wraps)
+{
+	char why[512];
+	memset(wraps, 0, sizeof *wraps);
+	assert_int_equal(ms_wraps_add(wraps, "alloc=a,realloc=a_re", why), 0);
+	assert_int_equal(ms_wraps_add(wraps, "alloc=b", why), 0);
+	f->tr.wraps = wraps;
+}
+
+static void put_pool(struct fixture *f, int thread, unsigned kind, uint32_t function, uint64_t addr, uint64_t old)
+{
+	put(f, thread,
+		(struct ms_item){.kind = (uint8_t)kind,
+			.addr = addr,
+			.size = 20,
+			.old_addr = old,
+			.align = function,
+			.flags = old ? MS_UF_OLD : 0});
+}
+
+static void reallocs_of_a_pool_are_split_by_calls_of_that_pool_alone(void **state)
+{
+	static const unsigned ops[] = {MST_OP_POOL_ALLOC, MST_OP_POOL_ALLOC, MST_OP_MALLOC, MST_OP_POOL_REALLOC,
+		MST_OP_POOL_FREE, MST_OP_POOL_ALLOC, MST_OP_POOL_ALLOC};
+	struct ms_wraps wraps;
+	struct fixture *f = *state;
+	wrap(f, &wraps);
+	put_pool(f, 0, MST_OP_POOL_ALLOC, 0, 0x1000, 0);
+	put_pool(f, 0, MS_POOL_REALLOC_BEGIN, 1, 0x1000, 0);
+	put_pool(f, 1, MST_OP_POOL_ALLOC, 2, 0x1000, 0); /* the other pool's */
+	put_malloc(f, 1, 0x1000);			    /* the heap's */
+	put_pool(f, 0, MST_OP_POOL_REALLOC, 1, 0x2000, 0x1000);
+	put_pool(f, 0, MS_POOL_REALLOC_BEGIN, 1, 0x2000, 0);
+	put_pool(f, 1, MST_OP_POOL_ALLOC, 0, 0x2000, 0);
+	put_pool(f, 0, MST_OP_POOL_REALLOC, 1, 0x3000, 0x2000);
+	finish(f);
+	assert_int_equal(f->n, 7);
+	for (size_t i = 0; i < f->n; i++)
+		assert_int_equal(f->ev[i].op, ops[i]);
+	assert_int_equal(f->ev[4].addr, 0x2000);
+	assert_int_equal(wraps.functions[0].n_calls, 2);
+	assert_int_equal(wraps.functions[1].n_calls, 3); /* the split one counts twice */
+	assert_int_equal(wraps.pools[1].n_calls, 1);
+	assert_int_equal(mst_replay_totals(f->replay)->allocs, 1);
+	ms_wraps_release(&wraps);
+}
+
+static void calls_of_functions_that_nobody_wraps_are_left_out(void **state)
+{
+	struct ms_wraps wraps;
+	struct fixture *f = *state;
+	put_pool(f, 0, MST_OP_POOL_ALLOC, 0, 0x1000, 0); /* nothing is wrapped at all */
+	wrap(f, &wraps);
+	put_pool(f, 0, MST_OP_POOL_ALLOC, 3, 0x1000, 0);
+	put_pool(f, 0, MST_OP_POOL_FREE, UINT32_MAX, 0x1000, 0);
+	put_pool(f, 0, MST_OP_POOL_ALLOC, 2, 0x1000, 0);
+	finish(f);
+	assert_int_equal(f->n, 1);
+	assert_int_equal(f->ev[0].op, MST_OP_POOL_ALLOC);
+	ms_wraps_release(&wraps);
+}
+
 static void put_module(struct fixture *f, int thread, uint64_t start, const char *path)
 {
 	struct {
@@ -540,6 +603,8 @@ int main(void)
 		FAMILY(child_of_a_paused_process_is_paused_and_frees_what_it_inherits),
 		STRANGERS(failed_or_unfinished_realloc_leaves_its_block),
 		STRANGERS(realloc_within_a_realloc_of_one_thread_keeps_them_apart),
+		STRANGERS(reallocs_of_a_pool_are_split_by_calls_of_that_pool_alone),
+		STRANGERS(calls_of_functions_that_nobody_wraps_are_left_out),
 		STRANGERS(same_address_belongs_to_the_module_loaded_at_that_time),
 		FAMILY(forked_child_has_blocks_and_modules_of_the_fork_point),
 		STRANGERS(earlier_stamp_than_what_was_told_is_marked_late),

@@ -4,7 +4,7 @@
   agree.py corpus MSDUMP DATA_DIR              all good, bad and unsupported files of tests/data
   agree.py damage MSDUMP DATA_DIR WORK_DIR     seeded flips, cuts, removals and insertions of a small trace
   agree.py smallest DATA_DIR FORMAT.md         the dump in FORMAT.md §14 is the file it claims to be
-  agree.py recorded BIN_DIR WORK_DIR COMMAND…  what msrecord writes of a command
+  agree.py recorded BIN_DIR WORK_DIR [OPTION… --] COMMAND…  what msrecord writes of a command
 
 Compared are: every event, with --stacks every stack frame (as parsed JSON); the exit status; of --verify the
 verdict, frames, events and losses; of --info the facts and the sizes of dictionaries.
@@ -314,8 +314,9 @@ def smallest(data_dir, format_md):
 def recorded(bin_dir, work_dir, *command):
     msdump, path = os.path.join(bin_dir, "msdump"), os.path.join(work_dir, "recorded.mst")
     os.makedirs(work_dir, exist_ok=True)
+    options = ["--sample=10ms"] if "--" in command else ["--sample=10ms", "--"]
     subprocess.run(
-        [os.path.join(bin_dir, "msrecord"), "-q", "-f", "-o", path, "--sample=10ms", "--", *command],
+        [os.path.join(bin_dir, "msrecord"), "-q", "-f", "-o", path, *options, *command],
         stdout=subprocess.DEVNULL,
         check=True,
     )
