@@ -11,7 +11,7 @@
  *   key before and after, so a replaced entry is at worst a miss. Nobody ever waits: an entry whose writer
  * was killed half-way stays busy and is passed over.
  *
- * Rejected: per-thread tables (each thread pays each miss, megabytes per thread); marking return addresses on
+ * Rejected: per-thread tables without one for all (each thread pays each miss, megabytes per thread); marking return addresses on
  * the program's stack to skip verification (exceptions and longjmp break, and it writes to memory that is not
  * ours); hashing the stack region (reads more than the slots do).
  */
@@ -776,27 +776,25 @@ static inline bool has_rule(uintptr_t pc, uintptr_t generation, ms_cfi_rule *rul
  * thread has a few steps of its own, and each of them knows which one came next last time. While that guess holds, the
  * processor goes on before the ip is there to compare.
  */
-enum { STEPS = 1024 };
-
 static inline struct ms_unwind_step *place_of_step(const struct ms_unwind *u, uintptr_t ip)
 {
-	return &u->steps[(ip ^ ip >> 11) % STEPS];
+	return &u->steps->step[(ip ^ ip >> 11) % MS_UNWIND_STEPS];
 }
 
-/* The step out of IP, from the table if need be; NULL: it is not there. At any moment a step has the rule of its ip, or
+/* The step out of IP, from the table if need be; NULL: it is not there. At any moment a step has the rule of its key, or
  * none: a signal may end this. */
 static struct ms_unwind_step *find_step(const struct ms_unwind *u, uintptr_t ip, uintptr_t generation)
 {
 	struct ms_unwind_step *s = place_of_step(u, ip);
 	ms_cfi_rule rule;
 
-	if (likely(s->ip == ip))
+	if (likely(s->key == ip + u->steps->age))
 		return s;
 	if (!has_rule(ip - 1, generation, &rule))
 		return NULL;
 	s->rule = ms_cfi_make(MS_CFI_NONE, 0, 0, 0);
 	atomic_signal_fence(memory_order_release);
-	s->ip = ip;
+	s->key = ip + u->steps->age;
 	s->outer = s;
 	atomic_signal_fence(memory_order_release);
 	s->rule = rule;
@@ -860,6 +858,7 @@ uint64_t ms_unwind_quick(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintpt
 	struct ms_unwind_frame *outermost = u->frame, *in = outermost + u->n; /* in[-1]: the innermost that may still hold */
 	struct ms_unwind_frame *fresh = u->fresh, *no_room = fresh + u->limit;
 	struct ms_unwind_step *step = place_of_step(u, ip), *first = step, **guess = &first;
+	uintptr_t age = u->steps->age;
 	uint32_t n = u->n, kept, k, keep;
 
 	if (unlikely(epoch != u->epoch || !u->reusable || u->recheck || sp < u->stack.lo || sp > last))
@@ -882,7 +881,7 @@ uint64_t ms_unwind_quick(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintpt
 		if (unlikely(fresh == no_room))
 			return MS_UNWIND_NOT_QUICK;
 		*fresh++ = f;
-		if (unlikely(step->ip != f.ip)) {
+		if (unlikely(step->key != f.ip + age)) {
 			step = find_step(u, f.ip, generation);
 			if (unlikely(!step))
 				return MS_UNWIND_NOT_QUICK;
@@ -919,10 +918,14 @@ static cold void find_own_stack(struct ms_unwind *u, uintptr_t sp)
 
 static cold void start_epoch(struct ms_unwind *u, uint64_t epoch)
 {
+	uintptr_t age = u->steps->age + (UINT64_C(1) << MS_UNWIND_AGE_SHIFT);
+
 	u->epoch = EPOCH_NONE;
 	atomic_signal_fence(memory_order_release);
-	for (unsigned i = 0; i < STEPS; i++)
-		u->steps[i] = (struct ms_unwind_step){0};
+	if (age == 0) /* they start over: what is left of the first time must go */
+		for (unsigned i = 0; i < MS_UNWIND_STEPS; i++)
+			u->steps->step[i] = (struct ms_unwind_step){0};
+	u->steps->age = age;
 	atomic_signal_fence(memory_order_release);
 	u->epoch = epoch;
 }
@@ -1016,13 +1019,14 @@ bool ms_unwind_out_to(
 
 size_t ms_unwind_storage_size(uint32_t limit)
 {
-	return (2 * (size_t)limit + 3 * BLOCK) * sizeof(struct ms_unwind_frame) +
-	       STEPS * sizeof(struct ms_unwind_step) + MS_UNWIND_WINDOW;
+	return sizeof(struct ms_unwind_steps) + (2 * (size_t)limit + 3 * BLOCK) * sizeof(struct ms_unwind_frame) +
+	       MS_UNWIND_WINDOW;
 }
 
 void ms_unwind_init(struct ms_unwind *u, void *storage, uint32_t limit, struct ms_unwind_bounds stack)
 {
-	struct ms_unwind_frame *frames = storage;
+	struct ms_unwind_steps *steps = storage; /* first, as they are kept from one use of the storage to the next */
+	struct ms_unwind_frame *frames = (struct ms_unwind_frame *)(steps + 1);
 
 	for (struct ms_unwind_frame *f = frames; f < frames + BLOCK; f++)
 		*f = (struct ms_unwind_frame){.sp = (uintptr_t)&f->ip + 8, .bp_slot = (uintptr_t)&f->bp};
@@ -1031,8 +1035,8 @@ void ms_unwind_init(struct ms_unwind *u, void *storage, uint32_t limit, struct m
 		.limit = limit,
 		.epoch = EPOCH_NONE,
 		.stack = stack,
+		.steps = steps,
 		.fresh = frames + limit + 3 * (size_t)BLOCK,
 	};
-	u->steps = (struct ms_unwind_step *)(u->fresh + limit);
-	u->window = (unsigned char *)(u->steps + STEPS);
+	u->window = (unsigned char *)(u->fresh + limit);
 }

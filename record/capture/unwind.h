@@ -1,13 +1,14 @@
 /*
  * The call stack of the calling thread, many times a second, for the price of looking at it.
  *
- * Two memories make it cheap. Rules (cfi.h) are found once per program counter and kept in a table for the
- * whole process. And each thread keeps the stack it unwound last, frame by frame, with the addresses that
- *each caller's ip and rbp were loaded from. A new unwind steps from the innermost frame; as soon as a
- *computed (ip, sp, rbp) equals a remembered frame, the rest of the old stack holds if every remembered
- *address still contains the remembered value. Unwinding is a function of the registers and of those words
- *alone, so this is exact: it reads what a plain unwind would read, without finding and carrying out the
- *rules.
+ * Three memories make it cheap. Rules (cfi.h) are found once per program counter and kept in a table for the
+ * whole process. Each thread has the rules of the return addresses it met lately at hand, each with the one that
+ * followed last time. And each thread keeps the stack it unwound last, frame by frame, with the addresses that
+ * each caller's ip and rbp were loaded from. A new unwind steps from the innermost frame; as soon as a
+ * computed (ip, sp, rbp) equals a remembered frame, the rest of the old stack holds if every remembered
+ * address still contains the remembered value. Unwinding is a function of the registers and of those words
+ * alone, so this is exact: it reads what a plain unwind would read, without finding and carrying out the
+ * rules.
  *
  *	 index   0            keep-1 | keep             depth-1
  *	       main … the same as in  | ← pushed: the only part
@@ -20,7 +21,7 @@
  *
  * It runs inside foreign programs, also in signal handlers, on alternate stacks and coroutines, between vfork
  * and exec: it calls nothing but _dl_find_object (lock-free) and raw system calls, allocates nothing, takes
- *no lock, uses less than 1.5 KiB of stack, and loads only from [sp, end of the thread's stack). A stack
+ * no lock, uses less than 1.5 KiB of stack, and loads only from [sp, end of the thread's stack). A stack
  *pointer anywhere else is a foreign stack, which may vanish at any time: that is read through
  *process_vm_readv, which fails where a load would crash. A short stack, marked cut, is preferred to a wrong
  *one everywhere.
@@ -74,10 +75,18 @@ struct ms_stack_diff {
 
 /* What a thread has learnt of a return address: the rule of the call before it, and where that led to last time. Private. */
 struct ms_unwind_step {
-	uintptr_t ip;
+	uintptr_t key; /* the address and, above it, the age of what is known */
 	uint64_t rule; /* 0: none */
 	struct ms_unwind_step *outer;
 	uintptr_t pad; /* two to a cache line */
+};
+
+/* What is known of another epoch has another age, so that nothing has to be cleared, nor touched, for a new one. */
+enum { MS_UNWIND_STEPS = 2048, MS_UNWIND_AGE_SHIFT = 48 };
+
+struct ms_unwind_steps {
+	struct ms_unwind_step step[MS_UNWIND_STEPS];
+	uintptr_t age; /* at its place in a key */
 };
 
 /* Per thread. Private but for its size; any storage that lives as long as the thread will do. */
@@ -90,13 +99,13 @@ struct ms_unwind {
 	uint32_t n_stackless; /* events while `stack` was not known */
 	uint64_t epoch;
 	struct ms_unwind_bounds stack;
-	struct ms_unwind_step *steps;  /* of this epoch, by ip */
+	struct ms_unwind_steps *steps;
 	struct ms_unwind_frame *fresh; /* frames of the unwind under way, innermost first */
 	unsigned char *window;
 };
 
-/* Bytes of zeroed storage that a thread with this limit (1..MS_UNWIND_MAX_DEPTH) needs. Pages it never
- * reaches stay untouched. */
+/* Bytes of storage, zeroed before its first use, that a thread with this limit (1..MS_UNWIND_MAX_DEPTH) needs. Pages it
+ * never reaches stay untouched. */
 size_t ms_unwind_storage_size(uint32_t limit);
 
 /*
