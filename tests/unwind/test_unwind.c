@@ -884,6 +884,35 @@ static void agrees_after_as_many_dlcloses_as_can_be_counted(void **state)
 	assert_all_agree();
 }
 
+/* What a thread knows of an epoch has an age of 16 bits, which goes on with the first event of the next epoch. */
+static void agrees_after_as_many_epochs_as_a_thread_can_count(void **state)
+{
+	static const char *const paths[] = {PLUGIN_A, PLUGIN_B};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		void *handle = open_plugin(paths[i]);
+		uintptr_t age;
+
+		plugin_symbol(handle, "plugin_call")(event);
+		age = probe->u.steps->age;
+		close_plugin(handle);
+		for (unsigned n = 1; n < 1u << (64 - MS_UNWIND_AGE_SHIFT); n++) {
+			struct ms_unwind_regs at = MS_UNWIND_CALLER();
+
+			ms_unwind_dlclose_begin();
+			ms_unwind_dlclose_end();
+			ms_unwind_from(&probe->u, at.ip, at.sp, at.bp, &probe->diff);
+		}
+		ref_apply(&probe->reported, &probe->diff);
+		ms_unwind_dlclose_begin();
+		ms_unwind_dlclose_end();
+		event();
+		assert_true(probe->u.steps->age == age); /* or this would prove nothing */
+	}
+	assert_all_agree();
+}
+
 /* libc unloads its own plugins unseen: the first unknown address in the new module gives it away. */
 static void agrees_after_another_module_took_the_address_unseen(void **state)
 {
@@ -1413,6 +1442,7 @@ int main(void)
 		CASE(needs_little_stack),
 		CASE(agrees_after_another_module_took_the_address),
 		CASE(agrees_after_as_many_dlcloses_as_can_be_counted),
+		CASE(agrees_after_as_many_epochs_as_a_thread_can_count),
 		CASE(agrees_after_another_module_took_the_address_unseen),
 		CASE(agrees_while_a_dlclose_is_under_way),
 		CASE(module_is_announced_before_its_frames),
