@@ -892,6 +892,15 @@ static bool knows_step_out_of(const struct ms_unwind_steps *steps, uintptr_t sta
 	return false;
 }
 
+static __attribute__((noinline)) void call_deeper(plugin_function *call)
+{
+	volatile char pad[256];
+
+	pad[0] = 1;
+	call(event);
+	pad[1] = pad[0];
+}
+
 /* What a thread knows of an epoch has an age of 16 bits, which goes on with the first event of the next epoch. */
 static void nothing_is_left_after_as_many_epochs_as_a_thread_can_count(void **state)
 {
@@ -900,8 +909,9 @@ static void nothing_is_left_after_as_many_epochs_as_a_thread_can_count(void **st
 	uintptr_t age, code = (uintptr_t)call;
 
 	(void)state;
-	for (int i = 0; i < 3; i++) /* the first finds the rule, the second the step */
-		call(event);
+	call(event); /* meets the module, */
+	call(event); /* keeps the rule, */
+	call_deeper(call); /* and steps out of it again */
 	assert_true(knows_step_out_of(probe->u.steps, code, code + 64));
 	age = probe->u.steps->age;
 	for (unsigned n = 0; n < 1u << (64 - MS_UNWIND_AGE_SHIFT); n++) {
