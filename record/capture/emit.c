@@ -67,6 +67,7 @@ static COLD bool make_room(struct ms_thread *t, size_t words)
 			return true;
 	}
 	_Atomic uint64_t *stall_ns = &t->writer.slot->stall_ns;
+	struct ms_waiter waiter = {0};
 	uint64_t start_ns = 0;
 	bool has_room = false;
 	ms_pause_notice();
@@ -81,7 +82,7 @@ static COLD bool make_room(struct ms_thread *t, size_t words)
 			break;
 		if (!start_ns)
 			start_ns = ms_clock_monotonic_ns();
-		if (ms_session_wait(start_ns) == MS_WAIT_GIVE_UP)
+		if (ms_session_wait(&waiter) == MS_WAIT_GIVE_UP)
 			break;
 	}
 	if (start_ns)

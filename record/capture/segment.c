@@ -188,14 +188,16 @@ static bool is_stale(uint64_t now_ns)
 	return now_ns > beat && now_ns - beat > STALE_NS;
 }
 
-enum ms_wait ms_session_wait(uint64_t start_ns)
+enum ms_wait ms_session_wait(struct ms_waiter *waiter)
 {
 	struct ms_control *ctl = ms_session.segment.control;
 	uint32_t gen = atomic_load(&ctl->free_gen);
 	uint64_t now = ms_clock_monotonic_ns();
+	if (!waiter->since_ns || waiter->gen != gen)
+		*waiter = (struct ms_waiter){now, gen};
 	if (is_stale(now) || atomic_load(&ms_session.stuck_at) == (uint64_t)gen + 1)
 		return MS_WAIT_GIVE_UP;
-	if (now - start_ns > STALE_NS) {
+	if (now - waiter->since_ns > STALE_NS) {
 		atomic_store(&ms_session.stuck_at, (uint64_t)gen + 1);
 		return MS_WAIT_GIVE_UP;
 	}
