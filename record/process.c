@@ -10,6 +10,8 @@
 #define NAME_AGAIN_NS 1000000000u /* ... and seldom later */
 #define REAP_NS 10000000u
 #define REAP_SHARE 20u /* at most 1/20 of the time goes into looking for ended threads */
+#define PATIENCE_TIMES 16u /* at most; less than the program waits for us */
+#define HAS_RUN_TICKS 3u /* of processor time: a unit takes less */
 
 struct ms_process *ms_process_new(struct ms_arrival *arrival)
 {
@@ -142,21 +144,46 @@ static int look_up_to(struct ms_process *proc, uint32_t high)
 
 /* ---- the scan --------------------------------------------------------------------------------------- */
 
+/* Is a thread that is in the middle of a unit still about to go on? Where more threads want to run than can, it may have
+ * been kept from it for as long as this lasts. If it has run since, or is at something else, it was torn out of its hook. */
+static bool is_kept_waiting(const struct ms_process *proc, struct ms_tenant *t)
+{
+	uint64_t before = t->cpu_ticks;
+	bool was_asked = t->was_asked;
+	char state;
+	if (proc->is_dead || !ms_procfs_thread_state((pid_t)proc->pid, (pid_t)t->outer_tid, &state, &t->cpu_ticks))
+		return false;
+	t->was_asked = true;
+	return (state == 'R' || state == 'D') && !(was_asked && t->cpu_ticks - before >= HAS_RUN_TICKS);
+}
+
+/* Is the unit that t has had on its way since busy_since to be waited for? */
+static bool is_waited_for(const struct ms_process *proc, struct ms_tenant *t, const struct ms_scan *scan)
+{
+	if (t->is_given_up || scan->now <= t->patient_until)
+		return !t->is_given_up;
+	t->is_given_up = scan->now - t->busy_since > PATIENCE_TIMES * scan->patience || !is_kept_waiting(proc, t);
+	t->patient_until = scan->now + scan->patience;
+	return !t->is_given_up;
+}
+
 /* Before which stamp nothing more comes from t, whose slot looked like this and has been drained up to it.
  * `has_moved`: something new had been published. */
-static uint64_t bound_of(struct ms_tenant *t, struct ms_look look, const struct ms_scan *scan, bool has_moved)
+static uint64_t bound_of(const struct ms_process *proc, struct ms_tenant *t, struct ms_look look, const struct ms_scan *scan,
+	bool has_moved)
 {
 	uint64_t idle = scan->now > scan->guard ? scan->now - scan->guard : 0;
 	if (!look.busy) {
 		t->busy_since = 0;
 		return idle;
 	}
-	if (!t->busy_since || has_moved)
+	if (!t->busy_since || has_moved) {
 		t->busy_since = scan->now;
-	/* Torn out of a hook, or not run for very long: if its unit comes after all, it comes late. */
-	if (scan->now - t->busy_since > scan->patience)
-		return idle;
-	return t->last_stamp;
+		t->patient_until = scan->now + scan->patience;
+		t->was_asked = t->is_given_up = false;
+	}
+	/* Not waited for: if its unit comes after all, it comes late. */
+	return is_waited_for(proc, t, scan) ? t->last_stamp : idle;
 }
 
 static int scan_tenant(struct ms_process *proc, struct ms_tenant *t, struct ms_scan *scan)
@@ -174,7 +201,7 @@ static int scan_tenant(struct ms_process *proc, struct ms_tenant *t, struct ms_s
 		if (rc < 0 || ms_merge_update(scan->merge, &t->queue))
 			return -1;
 	}
-	uint64_t bound = rc == 0 ? t->last_stamp : bound_of(t, look, scan, has_moved);
+	uint64_t bound = rc == 0 ? t->last_stamp : bound_of(proc, t, look, scan, has_moved);
 	scan->is_behind |= rc == 0;
 	if (rc > 0 && was_gone) {
 		t->is_over = true;

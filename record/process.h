@@ -95,7 +95,8 @@ struct ms_scan {
 	struct ms_merge *merge;
 	uint64_t now;	    /* stamp taken before the pass began */
 	uint64_t guard;	    /* ticks a store may linger unseen */
-	uint64_t patience;  /* ticks after which nobody is waited for */
+	uint64_t patience;  /* ticks for which a unit on its way is waited for, and a thread that has not run since
+			       for as long again, some times */
 	uint64_t horizon;   /* stamps beyond it are no clock's */
 	uint64_t max_items; /* about so many may wait per thread */
 	uint32_t stack_depth;

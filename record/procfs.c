@@ -112,6 +112,20 @@ ssize_t ms_procfs_thread_name(pid_t pid, pid_t tid, char *buf, size_t cap)
 	return n > 0 && buf[n - 1] == '\n' ? n - 1 : n;
 }
 
+bool ms_procfs_thread_state(pid_t pid, pid_t tid, char *state, uint64_t *cpu_ticks)
+{
+	char file[64], text[1024];
+	unsigned long long user, kernel;
+	snprintf(file, sizeof file, "task/%d/stat", (int)tid);
+	ssize_t n = ms_procfs_read(pid, file, text, sizeof text - 1);
+	text[n > 0 ? n : 0] = 0;
+	const char *name_end = strrchr(text, ')'); /* the name may be anything */
+	if (!name_end || sscanf(name_end, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu", state, &user, &kernel) != 3)
+		return false;
+	*cpu_ticks = user + kernel;
+	return true;
+}
+
 static int by_value(const void *a, const void *b)
 {
 	uint32_t x, y;

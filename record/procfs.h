@@ -41,6 +41,10 @@ ssize_t ms_procfs_threads(pid_t pid, uint32_t **tids, size_t *cap);
 /* Is there such a thread? True if that cannot be found out. */
 bool ms_procfs_has_thread(pid_t pid, pid_t tid);
 
+/* What a thread is at ('R' runs or waits for a processor, 'D' waits for the kernel, ...) and how much processor time it
+ * has had, in ticks of sysconf(_SC_CLK_TCK). False if it cannot be had. */
+bool ms_procfs_thread_state(pid_t pid, pid_t tid, char *state, uint64_t *cpu_ticks);
+
 /* The thread id that /proc uses for the thread which, in another pid namespace, sees itself as tid. 0 if it
  * was not found. */
 pid_t ms_procfs_outer_tid(pid_t pid, uint32_t tid);

@@ -25,7 +25,7 @@
 #define CLOCK_SAMPLE_NS (100u * MS)
 #define FLUSH_NS (1000u * MS)
 #define GUARD_NS 100000u		   /* a store leaves the store buffer sooner than this */
-#define PATIENCE_NS (250u * MS)		   /* nobody's unit is waited for longer */
+#define PATIENCE_NS (250u * MS)		   /* a unit is waited for, unless its thread did not get to run */
 #define HORIZON_NS (10000u * (uint64_t)MS) /* stamps further ahead of us are garbage */
 #define ARRIVAL_GRACE_NS (1000u * MS)
 #define LOOK_NS (20u * MS)

@@ -38,6 +38,11 @@ struct ms_tenant {
 	uint64_t given_up;     /* with is_lost: slot.committed when it was last found to make no sense */
 	uint64_t busy_since;   /* stamp at which it was first found with its present unit on its way; 0 = not
 				  busy */
+	uint64_t patient_until; /* while busy: the stamp at which it is to be asked (again) what it is at; 0 = not
+				   set */
+	uint64_t cpu_ticks;    /* processor time it had had when it was asked last */
+	bool was_asked;	       /* in its present unit */
+	bool is_given_up;      /* its present unit is not waited for any more */
 	uint64_t next_name_ns; /* when to ask for the thread's name again */
 	uint32_t *path; /* path[d] = node of the latest stack's d outermost frames; path[0] = NONE or CUT */
 	uint32_t depth; /* frames of the latest stack */

@@ -8,14 +8,17 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "merge.h"
 #include "mstrace.h"
 #include "process.h"
+#include "procfs.h"
 
 #define WORD1(addr, flags, n_push) ((uint64_t)(addr) | (uint64_t)(flags) << 48 | (uint64_t)(n_push) << 56)
 
@@ -175,7 +178,16 @@ static void chunk_filled_again_to_the_same_place_is_not_mistaken_for_the_old_one
 	tear_down(&f);
 }
 
-static void unit_on_its_way_holds_the_bound_until_patience_ends(void **state)
+static void use_the_processor(void)
+{
+	struct timespec first, now;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &first);
+	do
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	while ((now.tv_sec - first.tv_sec) * 1000 + (now.tv_nsec - first.tv_nsec) / 1000000 < 100);
+}
+
+static void unit_on_its_way_holds_the_bound_until_its_thread_does_something_else(void **state)
 {
 	struct fixture f;
 	struct ms_writer w;
@@ -188,10 +200,76 @@ static void unit_on_its_way_holds_the_bound_until_patience_ends(void **state)
 	ms_writer_intend(&w);
 	assert_int_equal(scan_at(&f, 6000).bound, 4990); /* the last look that found it idle */
 	assert_int_equal(scan_at(&f, 6900).bound, 4990);
-	assert_int_equal(scan_at(&f, 7100).bound, 7090); /* it must have been torn out of its hook */
-	put_malloc(seg, &w, 7095, 32, 0, 1);
+	assert_int_equal(scan_at(&f, 7100).bound, 4990); /* patience has ended; but it is ready to run ... */
+	assert_int_equal(scan_at(&f, 8200).bound, 4990); /* ... and has not run since */
+	use_the_processor();
+	assert_int_equal(scan_at(&f, 8300).bound, 4990); /* asked once in a while */
+	assert_int_equal(scan_at(&f, 9300).bound, 9290); /* it must have been torn out of its hook */
+	assert_int_equal(scan_at(&f, 9400).bound, 9390);
+	put_malloc(seg, &w, 9395, 32, 0, 1);
 	ms_writer_idle(&w);
-	assert_int_equal(scan_at(&f, 8000).bound, 7990);
+	assert_int_equal(scan_at(&f, 10000).bound, 9990);
+	ms_writer_intend(&w); /* and the next one is waited for again */
+	assert_int_equal(scan_at(&f, 11000).bound, 9990);
+	assert_int_equal(scan_at(&f, 12100).bound, 9990);
+	tear_down(&f);
+}
+
+static void unit_is_waited_for_only_so_long(void **state)
+{
+	struct fixture f;
+	struct ms_writer w;
+	(void)state;
+	set_up(&f, 100);
+	claim(ms_process_segment(f.proc), &w);
+	assert_int_equal(scan_at(&f, 5000).bound, 4990);
+	ms_writer_intend(&w);
+	for (uint64_t now = 6000; now <= 22000; now += 2000)
+		assert_int_equal(scan_at(&f, now).bound, 4990);
+	assert_int_equal(scan_at(&f, 24000).bound, 23990);
+	tear_down(&f);
+}
+
+struct sleeper {
+	struct ms_segment *seg;
+	pid_t tid;
+	sem_t is_in_unit, may_end;
+};
+
+static void *sleep_in_a_unit(void *arg)
+{
+	struct sleeper *s = arg;
+	struct ms_writer w;
+	claim(s->seg, &w);
+	ms_writer_intend(&w);
+	s->tid = (pid_t)syscall(SYS_gettid);
+	sem_post(&s->is_in_unit);
+	sem_wait(&s->may_end);
+	return NULL;
+}
+
+static void thread_that_sleeps_in_a_unit_is_not_waited_for(void **state)
+{
+	struct fixture f;
+	struct sleeper s = {0};
+	pthread_t thread;
+	uint64_t cpu_ticks;
+	char at = 0;
+	(void)state;
+	set_up(&f, 100);
+	s.seg = ms_process_segment(f.proc);
+	sem_init(&s.is_in_unit, 0, 0);
+	sem_init(&s.may_end, 0, 0);
+	assert_int_equal(pthread_create(&thread, NULL, sleep_in_a_unit, &s), 0);
+	sem_wait(&s.is_in_unit);
+	while (at != 'S') {
+		assert_true(ms_procfs_thread_state(getpid(), s.tid, &at, &cpu_ticks));
+		sched_yield();
+	}
+	assert_true(scan_at(&f, 6000).bound < 5990);
+	assert_int_equal(scan_at(&f, 7100).bound, 7090);
+	sem_post(&s.may_end);
+	pthread_join(thread, NULL);
 	tear_down(&f);
 }
 
@@ -424,7 +502,9 @@ int main(void)
 		cmocka_unit_test(units_over_many_chunks_come_out_in_order_with_their_stacks),
 		cmocka_unit_test(queue_that_is_full_leaves_the_rest_for_later),
 		cmocka_unit_test(chunk_filled_again_to_the_same_place_is_not_mistaken_for_the_old_one),
-		cmocka_unit_test(unit_on_its_way_holds_the_bound_until_patience_ends),
+		cmocka_unit_test(unit_on_its_way_holds_the_bound_until_its_thread_does_something_else),
+		cmocka_unit_test(unit_is_waited_for_only_so_long),
+		cmocka_unit_test(thread_that_sleeps_in_a_unit_is_not_waited_for),
 		cmocka_unit_test(stamp_from_the_future_is_a_fault_and_later_units_still_come),
 		cmocka_unit_test(kept_frames_that_were_never_sent_are_a_fault),
 		cmocka_unit_test(threads_that_write_together_are_merged_without_loss_or_lateness),
