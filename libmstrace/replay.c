@@ -26,6 +26,7 @@
 #include "mstrace.h"
 
 #include "account.h"
+#include "copies.h"
 #include "grow.h"
 #include "lifetimes.h"
 #include "liveset.h"
@@ -61,6 +62,7 @@ struct mst_replay {
 
 	struct mst_liveset live; /* site: index of a stack account; the stack id itself without by_stack */
 	uint64_t last_alloc;	 /* greatest ordinal acquired so far */
+	struct mst_copies copies; /* empty without keep_copies */
 
 	struct mst_account total;
 	struct mst_account_rest total_rest;
@@ -179,15 +181,24 @@ static int end_process(struct mst_replay *p, uint32_t id)
 	return m->is_settled ? 0 : remember_unsettled(p, id);
 }
 
+static int start_process(struct mst_replay *p, uint32_t id, uint64_t event)
+{
+	struct image *m = &p->images[id];
+	m->base = p->last_alloc + 1;
+	return p->opt.keep_copies && m->is_forked ? mst_copies_fork(&p->copies, id, event, m->base) : 0;
+}
+
 static int pass_lifetimes(struct mst_replay *p, uint64_t event)
 {
 	struct mst_lifetime change;
 	int rc = 0;
 	while (rc == 0 && mst_lifetimes_next(&p->lifetimes, event, &change) > 0) {
-		if (change.is_end)
+		if (change.is_end) {
+			mst_copies_end(&p->copies, change.process);
 			rc = end_process(p, change.process);
-		else
-			p->images[change.process].base = p->last_alloc + 1;
+		} else {
+			rc = start_process(p, change.process, change.event);
+		}
 	}
 	return rc;
 }
@@ -322,7 +333,13 @@ static int release_stray(
 	struct mst_replay *p, const struct mst_event *ev, struct image *m, struct outcome *out)
 {
 	bool is_inherited = m->is_forked && ev->freed && ev->freed < m->base;
+	const struct mst_live *copy = is_inherited && !out->freed ? mst_copies_find(&p->copies, ev->freed) : NULL;
 	out->flags |= is_inherited ? MST_EV_INHERITED : MST_EV_FOREIGN;
+	if (copy) {
+		out->addr = copy->addr;
+		out->size = copy->size;
+		out->freed = copy->alloc;
+	}
 	if (!m->is_counted)
 		return 0;
 	struct mst_account_rest *rests[3];
@@ -353,8 +370,9 @@ static inline int release(
 		describe_block(p, b, &block);
 		p->opt.released(p->opt.released_ctx, ev, &block);
 	}
+	int rc = b->alloc < p->copies.below ? mst_copies_keep(&p->copies, b, ev->number) : 0;
 	drop_block(p, link, p->runners[thread].last_alloc == ev->freed);
-	return 0;
+	return rc;
 }
 
 /* Ordinals only rise: a repeated one is a finding, and its block replaces the earlier. */
@@ -650,6 +668,7 @@ void mst_replay_free(struct mst_replay *p)
 	if (!p)
 		return;
 	mst_liveset_release(&p->live);
+	mst_copies_release(&p->copies);
 	mst_stack_accounts_release(&p->stacks);
 	mst_lifetimes_release(&p->lifetimes);
 	free(p->images);

@@ -157,7 +157,7 @@ int dump_events(const char *path, const struct options *options)
 	if (!ms_trace_load_tables(r, path) && options->with_stacks)
 		ms_info("'%s' is a pipe: the names of functions come at its end, until then stacks are printed as module "
 			"and offset", path);
-	if (mst_replay_new(r, NULL, &replay) < 0)
+	if (mst_replay_new(r, &(struct mst_replay_options){.keep_copies = true}, &replay) < 0)
 		ms_die("out of memory");
 	p.format = options->format == FORMAT_TEXT || options->format == FORMAT_CSV
 			   ? (enum dump_format)options->format

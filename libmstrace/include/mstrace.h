@@ -732,6 +732,8 @@ struct mst_replay_options {
 	uint32_t only_process;  /* process id to count; 0 = all */
 	uint32_t only_pid;      /* kernel pid to count (all its images); 0 = all */
 	bool by_stack;          /* keep counters per stack */
+	bool keep_copies;       /* know what an inherited block was, though its owner has released it meanwhile: costs memory
+				 * for those, while a child runs that was forked before */
 	/* The pool of that name instead of the heap, in all that this replay counts and tells; ordinals are then those of
 	 * pools. NULL: the heap. Needs MST_COL_POOLS. Lives as long as the replay. The blocks of a checkpoint are the
 	 * heap's: what a pool had acquired before it is not known, and its release foreign. */
@@ -746,7 +748,8 @@ struct mst_replay_options {
 int mst_replay_new(const struct mst_reader *r, const struct mst_replay_options *opt, struct mst_replay **out);
 void mst_replay_free(struct mst_replay *p); /* NULL is fine */
 /* Takes the next event, in order, and completes *ev: size and addr of what is released, if known, and the
- * FOREIGN / INHERITED flags. Only the flags where a pool is counted (only_pool). MST_ENOMEM is the only failure. */
+ * FOREIGN / INHERITED flags. Of an inherited block that its owner has released they are known with keep_copies, as far as
+ * the reader knew of the fork by then (on a pipe: mostly not). Only the flags where a pool is counted (only_pool). MST_ENOMEM is the only failure. */
 int mst_replay_apply(struct mst_replay *p, struct mst_event *ev);
 /* The same, faster, for the n events of one mst_reader_next_batch, when nobody needs them completed. */
 int mst_replay_apply_batch(struct mst_replay *p, const struct mst_event *events, size_t n);

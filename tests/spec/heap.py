@@ -29,12 +29,12 @@ Block = collections.namedtuple("Block", "addr size process")
 class Heap:
     """The blocks that have been acquired and not released by the process that acquired them, by ordinal.
 
-    Of a block that a forked child inherits no more is kept than its parent keeps: when the parent has released it, the
-    child's release tells the ordinal alone (§7).
+    What a forked child inherits stays known when its owner has released it (§7).
     """
 
     def __init__(self, tables):
         self.blocks, self.last_alloc, self.inherits_below = {}, 0, {}
+        self.copies = {}  # released by their owners when there had been forks
         self.forks = collections.deque(
             sorted((p.start_event, p.id) for p in tables.processes.values() if p.origin == 2)
         )
@@ -51,8 +51,12 @@ class Heap:
         block = self.blocks.get(ordinal)
         if block and (block.process == process or 0 in (block.process, process)):
             del self.blocks[ordinal]  # what a lost table does not tell is taken for the owner
+            if self.inherits_below:
+                self.copies[ordinal] = block
             return block, "own"
-        return block, "inherited" if ordinal < self.inherits_below.get(process, 0) else "foreign"
+        if ordinal < self.inherits_below.get(process, 0):
+            return block or self.copies.get(ordinal), "inherited"
+        return block, "foreign"
 
 
 class Player:

@@ -625,15 +625,20 @@ static void a_pool_is_counted_as_the_heap_would_be(void **state)
 
 /* ---- single behaviours --------------------------------------------------------------------------------- */
 
-static struct mst_replay *fresh_replay(void)
+static struct mst_replay *fresh_replay_as(const struct mst_replay_options *opt)
 {
 	struct mst_replay *p = NULL;
 	memset(&fake, 0, sizeof fake);
 	memset(&past, 0, sizeof past);
 	fake.revealed = UINT64_MAX;
 	start_process(0, MST_ORIGIN_START, 1000);
-	assert_int_equal(mst_replay_new(&fake, &(struct mst_replay_options){.by_stack = true}, &p), 0);
+	assert_int_equal(mst_replay_new(&fake, opt, &p), 0);
 	return p;
+}
+
+static struct mst_replay *fresh_replay(void)
+{
+	return fresh_replay_as(&(struct mst_replay_options){.by_stack = true});
 }
 
 static struct mst_event applied(struct mst_replay *p, struct mst_event ev)
@@ -698,6 +703,36 @@ static void marks_foreign_and_inherited_releases(void **state)
 	assert_int_equal(ev.addr, 0x77);
 	assert_int_equal(mst_replay_foreign_frees(p), 3);
 	mst_replay_free(p);
+}
+
+/* A release of the block by the first thread of the process. */
+static struct mst_event released_by(struct mst_replay *p, uint32_t process, uint64_t alloc)
+{
+	return applied(p,
+		(struct mst_event){.thread = (process - 1) * THREADS_EACH + 1, .op = MST_OP_FREE, .freed = alloc});
+}
+
+static void knows_what_a_child_inherited_after_its_owner_has_released_it(void **state)
+{
+	(void)state;
+	for (int keep = 0; keep < 2; keep++) {
+		struct mst_replay *p = fresh_replay_as(&(struct mst_replay_options){.keep_copies = keep});
+		for (uint64_t i = 1; i <= 3; i++)
+			applied(p, (struct mst_event){
+					   .thread = 1, .op = MST_OP_MALLOC, .alloc = i, .size = 10 * i, .addr = 0xa0 + i});
+		released_by(p, 1, 1); /* before the fork: nobody inherits it */
+		uint32_t child = start_process(1, MST_ORIGIN_FORK, 5);
+		released_by(p, 1, 2);
+		struct mst_event ev = released_by(p, child, 2);
+		assert_int_equal(ev.flags, MST_EV_INHERITED);
+		assert_int_equal(ev.size, keep ? 20 : 0);
+		assert_int_equal(ev.addr, keep ? 0xa2 : 0);
+		ev = released_by(p, child, 3);
+		assert_int_equal(ev.size, 30); /* still its owner's */
+		ev = released_by(p, child, 1);
+		assert_int_equal(ev.size, 0);
+		mst_replay_free(p);
+	}
 }
 
 static void replaces_a_block_whose_ordinal_repeats(void **state)
@@ -791,6 +826,7 @@ int main(void)
 		cmocka_unit_test(a_pool_is_counted_as_the_heap_would_be),
 		cmocka_unit_test(completes_releases),
 		cmocka_unit_test(marks_foreign_and_inherited_releases),
+		cmocka_unit_test(knows_what_a_child_inherited_after_its_owner_has_released_it),
 		cmocka_unit_test(replaces_a_block_whose_ordinal_repeats),
 		cmocka_unit_test(adds_up_whatever_the_events),
 		cmocka_unit_test(stops_visiting_when_told),
