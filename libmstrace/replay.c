@@ -599,7 +599,7 @@ static inline void look_ahead(const struct mst_replay *p, const struct mst_event
 	const struct mst_event *far = &events[i + 3 * LOOK_AHEAD];
 	if (far->freed)
 		__builtin_prefetch(&s->heads[mst_liveset_home(s, far->freed)], 1);
-	if (far->alloc && far->stack < a->n_stacks)
+	if (far->alloc && far->stack && far->stack < a->n_stacks)
 		__builtin_prefetch(&a->index_of[far->stack]);
 
 	const struct mst_event *mid = &events[i + 2 * LOOK_AHEAD];
