@@ -225,12 +225,15 @@ static void check_options(const struct options *o)
 		ms_die("--stack-depth must be between 0 and %u", MS_MAX_STACK_DEPTH);
 }
 
-static void check_wraps(const struct options *o, struct ms_wraps *wraps)
+static void take_wraps(struct options *o, struct ms_wraps *wraps)
 {
 	char why[512];
 	for (size_t i = 0; i < o->wraps.n; i++)
 		if (ms_wraps_add(wraps, o->wraps.items[i], why) < 0)
 			ms_die("--wrap: %s", why);
+	free(o->wraps.items);
+	o->wraps.items = NULL;
+	o->wraps.n = 0;
 }
 
 /* 0, or the status to exit with. */
@@ -778,7 +781,7 @@ int main(int argc, char **argv)
 	ms_report_quiet(options.is_quiet);
 	check_options(&options);
 	check_bounds(&options, &recording.bounds);
-	check_wraps(&options, &recording.wraps);
+	take_wraps(&options, &recording.wraps);
 	options.starts_paused |= options.delay_ns > 0;
 	if (options.controlled)
 		return control(&options, parsed.operands, parsed.n_operands);
