@@ -3,10 +3,10 @@
 
 The shim stands between the capture library and the allocator, so that it sees the very calls that are recorded.
 """
-import glob, os, shutil, sys
+import glob, json, os, shutil, sys
 
 import recordings
-from recordings import MSRECORD, SHIM, Skip, check, compile_c, equal, facts, oracle, record, run, sound, target
+from recordings import MSRECORD, PROGRAMS, SHIM, Skip, check, compile_c, equal, facts, oracle, record, run, sound, target
 
 LIBRARIES = ("libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0")
 
@@ -108,7 +108,7 @@ def operators_of_an_allocator_are_recorded():
     if not shutil.which("g++"):
         raise Skip("no g++")
     open("operators.cc", "w").write("#include <map>\n#include <string>\nint main() {\n\tstd::map<int, std::string> m;\n"
-                                    "\tfor (int i = 0; i < 5000; i++)\n\t\tm[i] = std::string(40, 'x');\n\treturn 3;\n}\n")
+                                    "\tfor (int i = 0; i < 5000; i++)\n\t\tm[i] = std::string(4001, 'x');\n\treturn 3;\n}\n")
     equal(run(["g++", "-O1", "-o", "operators", "operators.cc"]).returncode, 0, "g++")
     for name, path in libraries():
         r = record(["env", "LD_PRELOAD=" + path, "./operators"], "--quiet", "--no-symbols")
@@ -116,6 +116,8 @@ def operators_of_an_allocator_are_recorded():
         f = facts()
         sound(f)
         p = f["processes"][-1]
+        counted = json.loads(run([os.path.join(PROGRAMS, "trace_facts"), "t.mst", "4002"]).stdout)
+        equal(counted["sizes"]["4002"], [5000, 5000, 0], name + ": strings acquired, released, failed")
         # a few of the library's own may stay
         check(10000 <= f["ops"]["new"] < 10010 and f["ops"]["delete_sized"] + f["ops"].get("delete", 0) == 10000, "%s: %r" % (name, f["ops"]))
         check(p["foreign"] == 0 and p["live_blocks"] < 10, "%s: %r" % (name, p))
