@@ -62,6 +62,13 @@ def cc1plus():
     return next((shlex.split(l) for l in r.stderr.splitlines() if "cc1plus" in l and l.startswith(" ")), ["cc1plus"])
 
 
+def own_cxx():
+    """A program of C++ built here: the input of the compilers, called with arguments enough to have work."""
+    if shutil.which("g++"):
+        subprocess.run(["g++", "-O1", "-o", path("light"), path("light.cpp")], check=True, capture_output=True)
+    return [path("light"), *map(str, range(2000))]
+
+
 def python():
     return "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 
@@ -73,6 +80,7 @@ PROGRAMS = {
     "perl": dict(argv=lambda: ["perl", path("wl.pl")], env={"PERL_HASH_SEED": "0"}),     # perl copies the environment, so valgrind's count differs
     "git": dict(argv=lambda: ["git", "-C", path("repo"), "--no-pager", "log", "-p", "--stat", "--no-color"]),
     "cc1plus": dict(argv=cc1plus),
+    "own_cxx": dict(argv=own_cxx, valgrind=True),
     "g++": dict(argv=lambda: ["g++", "-O1", "-c", "-o", path("light.o"), path("light.cpp")]),
     "node": dict(argv=lambda: ["node", path("wl.js"), path("records.json")]),
     "redis-server": dict(argv=lambda: ["redis-server", "--port", "0", "--unixsocket", path("redis.sock"), "--save", "", "--dir", WORK,
