@@ -2,6 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "format.h"
 #include "mstrace.h"
@@ -12,17 +15,26 @@
 #define REACH_MAX 6u  /* a block that would stand more lines behind its own makes the segment split */
 #define DEPTH_MAX 28u /* more bits of the hash than this are never used for the directory */
 
-#define ADDR_BITS 48
-#define ADDR_MASK (((uint64_t)1 << ADDR_BITS) - 1)
-#define SIZE_LO_BITS 23
+#define ADDR_MASK (((uint64_t)1 << 48) - 1)
+#define SIZE_LO_BITS 24
 #define SIZE_LO_MASK (((uint64_t)1 << SIZE_LO_BITS) - 1)
 #define SIZE_BIG (((uint64_t)1 << 39) - 1) /* in a slot: the size stands in the side list */
-#define STRAY_BIT ((uint64_t)1 << SIZE_LO_BITS)
-#define STRAYS_MAX 15u /* what four bits count; then they stay so */
+#define STRAY_BIT 0x8000u		   /* of size_hi */
+#define STRAYS_MAX 15u			   /* what four bits count; then they stay so */
 
-struct slot {
-	uint64_t addr_size;    /* address in the low 48 bits, size bits 23..38 above; 0 = empty */
-	uint64_t ordinal_size; /* ordinal in the high 40 bits, a bit of the line's strays, size bits 0..22 */
+/* Four slots, side by side, so that one instruction compares four addresses by their low halves. */
+struct line {
+	uint32_t addr_lo[LINE]; /* 0 = empty */
+	uint16_t addr_hi[LINE];
+	uint16_t size_hi[LINE]; /* bits 24..38 of the size, above them a bit of the line's strays */
+	uint64_t ordinal_size[LINE]; /* ordinal in the high 40 bits, size bits 0..23 */
+};
+_Static_assert(sizeof(struct line) == 64, "a line is a cache line");
+
+/* A slot: a line and a place in it; line NULL = none. */
+struct place {
+	struct line *line;
+	unsigned i;
 };
 
 struct segment {
@@ -30,7 +42,7 @@ struct segment {
 	uint32_t depth; /* bits of the hash that all its addresses share, <= the directory's */
 	uint32_t reach; /* no block stands more lines behind its own */
 	uint32_t unused[13];
-	struct slot slots[LINES * LINE];
+	struct line lines[LINES];
 };
 _Static_assert(sizeof(struct segment) == 4096, "a segment is a page");
 
@@ -70,28 +82,36 @@ static unsigned home_of(uint64_t addr)
 
 static size_t directory_index(const struct mst_addrmap *m, uint64_t hash)
 {
-	return m->depth == 0 ? 0 : (size_t)(hash >> (64 - m->depth));
+	return (size_t)(hash >> 1 >> (63 - m->depth)); /* in two steps, for no shift may be by 64 */
+}
+
+/* Does it fit a slot? What does not stands in the side list alone. */
+static inline bool is_odd(uint64_t addr)
+{
+	return addr > ADDR_MASK || (uint32_t)addr == 0;
 }
 
 /* Fills a slot, or empties it (all zero); the line's strays stay as they are. */
-static void slot_set(struct slot *s, uint64_t addr, uint64_t ordinal, uint64_t size)
+static inline void slot_set(struct line *l, unsigned i, uint64_t addr, uint64_t ordinal, uint64_t size)
 {
 	if (size > SIZE_BIG)
 		size = SIZE_BIG;
-	s->addr_size = addr | (size >> SIZE_LO_BITS) << ADDR_BITS;
-	s->ordinal_size = ordinal << (SIZE_LO_BITS + 1) | (s->ordinal_size & STRAY_BIT) | (size & SIZE_LO_MASK);
+	l->addr_lo[i] = (uint32_t)addr;
+	l->addr_hi[i] = (uint16_t)(addr >> 32);
+	l->size_hi[i] = (uint16_t)((l->size_hi[i] & STRAY_BIT) | size >> SIZE_LO_BITS);
+	l->ordinal_size[i] = ordinal << SIZE_LO_BITS | (size & SIZE_LO_MASK);
 }
 
-static uint64_t slot_addr(const struct slot *s)
+static inline uint64_t slot_addr(const struct line *l, unsigned i)
 {
-	return s->addr_size & ADDR_MASK;
+	return (uint64_t)l->addr_hi[i] << 32 | l->addr_lo[i];
 }
 
-static struct mst_live slot_block(const struct slot *s)
+static inline struct mst_live slot_block(const struct line *l, unsigned i)
 {
 	return (struct mst_live){
-		.ordinal = s->ordinal_size >> (SIZE_LO_BITS + 1),
-		.size = (s->addr_size >> ADDR_BITS) << SIZE_LO_BITS | (s->ordinal_size & SIZE_LO_MASK),
+		.ordinal = l->ordinal_size[i] >> SIZE_LO_BITS,
+		.size = (uint64_t)(l->size_hi[i] & ~STRAY_BIT) << SIZE_LO_BITS | (l->ordinal_size[i] & SIZE_LO_MASK),
 	};
 }
 
@@ -145,83 +165,121 @@ static void segment_unref(struct mst_addrmap *m, struct segment *s)
 		mst_pagepool_give(m->pool, s);
 }
 
-/* Which slots of a line hold addr (0: which are empty), as a mask. No branches, they would not be foreseen, and no
- * loop, which gcc -O2 would keep. */
-static inline unsigned line_match(const struct slot *line, uint64_t addr)
+/* Which slots of a line have that low half of an address (0: which are empty), as a mask. No branches, they would not be
+ * foreseen. */
+static inline unsigned line_like(const struct line *l, uint32_t addr_lo)
 {
-	return (unsigned)(slot_addr(&line[0]) == addr) | (unsigned)(slot_addr(&line[1]) == addr) << 1 |
-		(unsigned)(slot_addr(&line[2]) == addr) << 2 | (unsigned)(slot_addr(&line[3]) == addr) << 3;
-}
+#ifdef __SSE2__
+	__m128i like = _mm_cmpeq_epi32(_mm_load_si128((const __m128i *)(const void *)l->addr_lo), _mm_set1_epi32((int)addr_lo));
 
-static inline unsigned stray_bit(const struct slot *s)
-{
-	return (unsigned)(s->ordinal_size >> SIZE_LO_BITS & 1);
-}
-
-/* Strays: blocks that belong to this line and stand in a later one. */
-static inline unsigned line_strays(const struct slot *line)
-{
-	return stray_bit(&line[0]) | stray_bit(&line[1]) << 1 | stray_bit(&line[2]) << 2 | stray_bit(&line[3]) << 3;
+	return (unsigned)_mm_movemask_ps(_mm_castsi128_ps(like));
+#else
+	return (unsigned)(l->addr_lo[0] == addr_lo) | (unsigned)(l->addr_lo[1] == addr_lo) << 1 |
+		(unsigned)(l->addr_lo[2] == addr_lo) << 2 | (unsigned)(l->addr_lo[3] == addr_lo) << 3;
+#endif
 }
 _Static_assert(LINE == 4, "lines are written out");
 
-static void line_set_strays(struct slot *line, unsigned n)
+/* The slot of a line that holds addr, which is not odd; LINE if none does. */
+static inline unsigned line_find(const struct line *l, uint64_t addr)
 {
-	for (unsigned i = 0; i < LINE; i++)
-		line[i].ordinal_size = (line[i].ordinal_size & ~STRAY_BIT) | (n >> i & 1 ? STRAY_BIT : 0);
+	unsigned mask = line_like(l, (uint32_t)addr);
+
+	while (mask != 0 && l->addr_hi[__builtin_ctz(mask)] != addr >> 32)
+		mask &= mask - 1;
+	return mask ? (unsigned)__builtin_ctz(mask) : LINE;
 }
 
-static struct slot *line_behind(struct segment *s, unsigned home, unsigned distance)
+/* Strays: blocks that belong to this line and stand in a later one. Are there any? */
+static inline bool line_has_strays(const struct line *l)
+{
+	uint64_t all;
+
+	memcpy(&all, l->size_hi, sizeof(all));
+	return (all & STRAY_BIT * UINT64_C(0x0001000100010001)) != 0;
+}
+
+static unsigned line_strays(const struct line *l)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < LINE; i++)
+		n |= (unsigned)(l->size_hi[i] / STRAY_BIT) << i;
+	return n;
+}
+
+static void line_set_strays(struct line *l, unsigned n)
+{
+	for (unsigned i = 0; i < LINE; i++)
+		l->size_hi[i] = (uint16_t)((l->size_hi[i] & ~STRAY_BIT) | (n >> i & 1 ? STRAY_BIT : 0));
+}
+
+static inline struct line *line_behind(struct segment *s, unsigned home, unsigned distance)
 {
 	unsigned line = home + distance;
 
-	return &s->slots[LINE * (line < LINES ? line : line - LINES)];
+	return &s->lines[line < LINES ? line : line - LINES];
 }
 
-/* The slot that holds addr, NULL if none does. */
-static struct slot *segment_find(struct segment *s, uint64_t addr)
+/* The slot behind its own line that holds addr. */
+static struct place find_stray(struct segment *s, uint64_t addr)
 {
 	unsigned home = home_of(addr);
-	struct slot *line = &s->slots[LINE * home];
-	unsigned mask = line_match(line, addr);
 
-	if (mask == 0 && line_strays(line) != 0)
-		for (unsigned d = 1; d <= s->reach && mask == 0; d++) {
-			line = line_behind(s, home, d);
-			mask = line_match(line, addr);
-		}
-	return mask ? &line[__builtin_ctz(mask)] : NULL;
+	for (unsigned d = 1; d <= s->reach; d++) {
+		struct line *l = line_behind(s, home, d);
+		unsigned i = line_find(l, addr);
+
+		if (i != LINE)
+			return (struct place){l, i};
+	}
+	return (struct place){NULL, 0};
 }
 
-/* An empty slot for addr at most `reach` lines behind its own, where it is noted as a stray; NULL if there is none. */
-static struct slot *segment_room(struct segment *s, uint64_t addr, unsigned reach)
+/* The slot that holds addr. */
+static struct place segment_find(struct segment *s, uint64_t addr)
+{
+	struct line *l = &s->lines[home_of(addr)];
+	unsigned i = line_find(l, addr);
+
+	if (i != LINE)
+		return (struct place){l, i};
+	return line_has_strays(l) ? find_stray(s, addr) : (struct place){NULL, 0};
+}
+
+/* An empty slot for addr at most `reach` lines behind its own, where it is noted as a stray. */
+static struct place segment_room(struct segment *s, uint64_t addr, unsigned reach)
 {
 	unsigned home = home_of(addr);
 
 	for (unsigned d = 0; d <= reach; d++) {
-		struct slot *line = line_behind(s, home, d), *own = &s->slots[LINE * home];
-		unsigned mask = line_match(line, 0), strays = line_strays(own);
+		struct line *l = line_behind(s, home, d), *own = &s->lines[home];
+		unsigned empty = line_like(l, 0), strays;
 
-		if (mask == 0)
+		if (empty == 0)
 			continue;
 		if (d != 0) {
+			strays = line_strays(own);
 			if (strays < STRAYS_MAX)
 				line_set_strays(own, strays + 1);
 			if (d > s->reach) /* the head is a cache line that nothing else here needs */
 				s->reach = d;
 		}
-		return &line[__builtin_ctz(mask)];
+		return (struct place){l, (unsigned)__builtin_ctz(empty)};
 	}
-	return NULL;
+	return (struct place){NULL, 0};
 }
 
-static void segment_erase(struct segment *s, struct slot *gone, uint64_t addr)
+static void segment_erase(struct segment *s, struct place gone, uint64_t addr)
 {
-	struct slot *own = &s->slots[LINE * home_of(addr)];
-	unsigned strays = line_strays(own);
+	struct line *own = &s->lines[home_of(addr)];
+	unsigned strays;
 
-	slot_set(gone, 0, 0, 0);
-	if ((gone < own || gone >= own + LINE) && strays < STRAYS_MAX)
+	slot_set(gone.line, gone.i, 0, 0, 0);
+	if (gone.line == own)
+		return;
+	strays = line_strays(own);
+	if (strays < STRAYS_MAX)
 		line_set_strays(own, strays - 1);
 }
 
@@ -286,13 +344,17 @@ static bool segment_split(struct mst_addrmap *m, struct segment *s, uint64_t has
 	memset(s, 0, sizeof(*s));
 	s->refs = 1;
 	s->depth = depth;
-	for (unsigned i = 0; i < LINES * LINE; i++) {
-		uint64_t addr = slot_addr(&full.slots[i]);
+	for (unsigned n = 0; n < LINES * LINE; n++) {
+		const struct line *l = &full.lines[n / LINE];
+		uint64_t addr = slot_addr(l, n % LINE);
 		struct segment *half = hash_of(addr) >> (64 - depth) & 1 ? one : s;
-		struct mst_live b = slot_block(&full.slots[i]);
+		struct mst_live b = slot_block(l, n % LINE);
 
-		if (addr != 0)
-			slot_set(segment_room(half, addr, LINES - 1), addr, b.ordinal, b.size);
+		if (addr != 0) {
+			struct place p = segment_room(half, addr, LINES - 1);
+
+			slot_set(p.line, p.i, addr, b.ordinal, b.size);
+		}
 	}
 	directory_set(m, hash | (uint64_t)1 << (64 - depth), one);
 	m->n_segments++;
@@ -380,14 +442,16 @@ void mst_addrmap_free(struct mst_addrmap *m)
 	free(m);
 }
 
-void mst_addrmap_prefetch(const struct mst_addrmap *m, uint64_t addr)
+void mst_addrmap_prefetch(const struct mst_addrmap *m, const uint64_t *addrs, size_t n)
 {
-	const struct segment *s = m->directory[directory_index(m, hash_of(addr))];
+	for (size_t i = 0; i < n; i++) {
+		const struct segment *s = m->directory[directory_index(m, hash_of(addrs[i]))];
 
-	__builtin_prefetch(&s->slots[LINE * home_of(addr)], 1);
+		__builtin_prefetch(&s->lines[home_of(addrs[i])], 1);
+	}
 }
 
-static int insert_high(struct mst_addrmap *m, uint64_t addr, struct mst_live block, struct mst_live *old)
+static int insert_odd(struct mst_addrmap *m, uint64_t addr, struct mst_live block, struct mst_live *old)
 {
 	struct odd *o = odd_find(m, addr);
 
@@ -404,54 +468,69 @@ static int insert_high(struct mst_addrmap *m, uint64_t addr, struct mst_live blo
 }
 
 /* What a slot holds, its true size looked up in the side list if need be, where its entry is then taken out. */
-static struct mst_live take_block(struct mst_addrmap *m, const struct slot *s)
+static struct mst_live take_block(struct mst_addrmap *m, struct place p)
 {
-	struct mst_live b = slot_block(s);
+	struct mst_live b = slot_block(p.line, p.i);
 
 	if (b.size == SIZE_BIG) {
-		struct odd *o = odd_find(m, slot_addr(s));
+		struct odd *o = odd_find(m, slot_addr(p.line, p.i));
 		b = o->block;
 		odd_remove(m, o);
 	}
 	return b;
 }
 
-int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old)
+/* Any insertion. Apart, or its registers would have to be saved for the short way, too. */
+static __attribute__((noinline)) int insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old)
 {
 	uint64_t hash = hash_of(addr);
 	struct segment *s;
-	struct slot *slot;
+	struct place p;
 	int had_one = 0;
 
-	if (addr > ADDR_MASK)
-		return insert_high(m, addr, (struct mst_live){ordinal, size}, old);
+	if (is_odd(addr))
+		return insert_odd(m, addr, (struct mst_live){ordinal, size}, old);
 	if (size >= SIZE_BIG && !odd_reserve(m))
 		return MST_ENOMEM;
 	for (;;) {
 		s = own_segment(m, hash);
 		if (!s)
 			return MST_ENOMEM;
-		slot = segment_find(s, addr);
-		if (slot) {
-			*old = take_block(m, slot);
+		p = segment_find(s, addr);
+		if (p.line) {
+			*old = take_block(m, p);
 			had_one = 1;
 			break;
 		}
-		slot = segment_room(s, addr, REACH_MAX);
-		if (slot) {
+		p = segment_room(s, addr, REACH_MAX);
+		if (p.line) {
 			m->count++;
 			break;
 		}
 		if (!segment_split(m, s, hash))
 			return MST_ENOMEM;
 	}
-	slot_set(slot, addr, ordinal, size);
+	slot_set(p.line, p.i, addr, ordinal, size);
 	if (size >= SIZE_BIG)
 		m->odd[m->n_odd++] = (struct odd){addr, {ordinal, size}};
 	return had_one;
 }
 
-static int remove_high(struct mst_addrmap *m, uint64_t addr, struct mst_live *block)
+/* Most blocks are ordinary ones that find room in a line of their own that has no strays. */
+int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old)
+{
+	struct line *l = &m->directory[directory_index(m, hash_of(addr))]->lines[home_of(addr)];
+	unsigned empty = line_like(l, 0);
+
+	if (is_odd(addr) || size >= SIZE_BIG || m->has_shared || empty == 0 || line_find(l, addr) != LINE ||
+		line_has_strays(l))
+		return insert(m, addr, ordinal, size, old);
+	slot_set(l, (unsigned)__builtin_ctz(empty), addr, ordinal, size);
+	m->count++;
+	return 0;
+}
+
+static int remove_odd(struct mst_addrmap *m, uint64_t addr, struct mst_live *block)
 {
 	struct odd *o = odd_find(m, addr);
 
@@ -463,25 +542,42 @@ static int remove_high(struct mst_addrmap *m, uint64_t addr, struct mst_live *bl
 	return 1;
 }
 
-int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *block)
+/* Any removal. */
+static __attribute__((noinline)) int take_out(struct mst_addrmap *m, uint64_t addr, struct mst_live *block)
 {
 	uint64_t hash = hash_of(addr);
 	struct segment *s = m->directory[directory_index(m, hash)];
-	struct slot *slot;
+	struct place p;
 
-	if (addr > ADDR_MASK)
-		return remove_high(m, addr, block);
-	slot = segment_find(s, addr);
-	if (!slot)
+	if (is_odd(addr))
+		return remove_odd(m, addr, block);
+	p = segment_find(s, addr);
+	if (!p.line)
 		return 0;
 	if (m->has_shared && s->refs != 1) {
 		s = own_segment(m, hash);
 		if (!s)
 			return MST_ENOMEM;
-		slot = segment_find(s, addr);
+		p = segment_find(s, addr);
 	}
-	*block = take_block(m, slot);
-	segment_erase(s, slot, addr);
+	*block = take_block(m, p);
+	segment_erase(s, p, addr);
+	m->count--;
+	return 1;
+}
+
+/* Most blocks are ordinary ones in a line of their own. */
+int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *block)
+{
+	struct line *l = &m->directory[directory_index(m, hash_of(addr))]->lines[home_of(addr)];
+	unsigned i = line_find(l, addr);
+
+	if (is_odd(addr) || m->has_shared || i == LINE)
+		return take_out(m, addr, block);
+	*block = slot_block(l, i);
+	if (block->size == SIZE_BIG)
+		return take_out(m, addr, block);
+	slot_set(l, i, 0, 0, 0);
 	m->count--;
 	return 1;
 }
@@ -490,9 +586,9 @@ bool mst_addrmap_has(const struct mst_addrmap *m, uint64_t addr)
 {
 	uint64_t hash = hash_of(addr);
 
-	if (addr > ADDR_MASK)
+	if (is_odd(addr))
 		return odd_find(m, addr) != NULL;
-	return segment_find(m->directory[directory_index(m, hash)], addr) != NULL;
+	return segment_find(m->directory[directory_index(m, hash)], addr).line != NULL;
 }
 
 uint64_t mst_addrmap_count(const struct mst_addrmap *m)

@@ -11,14 +11,14 @@
  * and a clone shares all segments: they carry a reference count and are copied when first changed.
  *
  *     hash 0b 1011.... --top bits--> directory[0b1011] --> segment { refs depth reach | line line line ... }
- *     line = slot slot slot slot
- *     slot = { addr:48 | size_hi:16, ordinal:40 | stray:1 | size_lo:23 }   empty: zero but for `stray`, of which the four
- *                                                                          of a line make one number
+ *     line = 4 x { addr:48, ordinal:40, size:39 }, and one bit each that together count the line's strays
  *
- * What does not fit a slot (a size of 2^39 - 1 or more, an address of 2^48 or more) stands in a short side list.
+ * What does not fit a slot (a size of 2^39 - 1 or more, an address of 2^48 or more or with nothing but zeros in its low
+ * half) stands in a short side list.
  * Rejected: one big open-addressing table (a rehash stops the recorder for seconds at 100 M blocks, and a clone
- * copies everything), trees (3-4 dependent misses per lookup instead of 1-2), and linear probing slot by slot (at
- * this load a pair of insert and remove took twice the time). */
+ * copies everything), trees (3-4 dependent misses per lookup instead of 1-2), linear probing slot by slot (at this
+ * load a pair of insert and remove took twice the time), and lines of neighbouring addresses (fewer cache lines, but so many
+ * strays that CPython's events took a third more). */
 #ifndef MST_ADDRMAP_H
 #define MST_ADDRMAP_H
 
@@ -40,8 +40,8 @@ struct mst_addrmap *mst_addrmap_new(void);
 struct mst_addrmap *mst_addrmap_clone(struct mst_addrmap *m);
 void mst_addrmap_free(struct mst_addrmap *m); /* NULL is fine */
 
-/* Fetches the cache lines that an insert or remove of addr will touch; worth calling some events ahead. */
-void mst_addrmap_prefetch(const struct mst_addrmap *m, uint64_t addr);
+/* Fetches the cache lines that inserts or removals of n addresses will touch; worth calling some events ahead. */
+void mst_addrmap_prefetch(const struct mst_addrmap *m, const uint64_t *addrs, size_t n);
 
 /* Notes a block at addr (> 0) with its ordinal (<= MST_ORDINAL_MAX) and size. Returns 1 if there was one already: it is replaced and handed out in *old; 0 if
  * not; MST_ENOMEM with the map unchanged. */

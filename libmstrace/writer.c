@@ -1,6 +1,6 @@
 /* writer.c - events and dictionary entries in, file out.
  *
- *     mst_writer_event -> batch (arrays) --16 events later--> live map: what did this release end?
+ *     mst_writer_event, mst_writer_calls -> batch (arrays) --some events later--> live map: what did this release end?
  *     mst_writer_string, ... -> ledger                                            |
  *                                     batch full | one second | flush             v
  *     ledger's new entries + arrays --> output: columns, zstd, hashes, write(2)      (perhaps in a second thread)
@@ -9,9 +9,12 @@
  * ledger, the images and the totals; the other side owns the output; a batch belongs to one of them at a time, and the
  * hand-over under the mutex is all they share. Failures of the output latch there and surface at the next hand-over.
  *
- * An event is looked up in the live map LAG events after it came in: its cache lines were prefetched when it
+ * An event is looked up in the live map at least LAG events after it came in: its cache lines were prefetched when it
  * came, so the lookup does not wait for memory. Ordinals need no lookup (they count successful acquisitions), so
- * they are given out at once. */
+ * they are given out at once.
+ *
+ * Runs of ordinary calls (store_calls) are most of what is recorded, and there the instructions count: the arrays and
+ * counters stand in locals, since a store to the array of op bytes might, for all C knows, change any of the structs. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -31,6 +34,7 @@
 #include "sample.h"
 
 #define LAG 16u
+#define RUN_MAX 64u /* calls stored at once: their cache lines of the live map, prefetched, must not push each other out */
 #define DEFAULT_FRAME_NS UINT64_C(1000000000)
 /* What max_bytes leaves room for, all of it more than usual. */
 #define EVENT_BYTES 16u     /* an event not yet written */
@@ -50,10 +54,11 @@ struct batch {
 	struct mst_buffer pools; /* the same for ev.pools */
 	struct mst_pool_row last_pool_row;
 	bool has_order_time; /* an event that is not LATE has set evt.time_first */
-	uint32_t *owner; /* process of each event, 0 = nothing to look up */
 };
 
-enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1, MAPS = 1u << 2, IS_SIZED = 1u << 3, POOLS = 1u << 4 };
+enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1, MAPS = 1u << 2, IS_SIZED = 1u << 3, POOLS = 1u << 4,
+	SPLIT = 1u << 5, /* REALLOC_BEGIN, REALLOC_END */
+	FAILED = 1u << 6 };
 
 struct thread_state {
 	uint32_t process;
@@ -90,7 +95,7 @@ struct mst_writer {
 	uint64_t resolve_ordinal;
 	uint32_t frame;          /* counts batches with events */
 	uint32_t n_threads, n_stacks; /* greatest ids in use, for the check of every event */
-	uint8_t traits[MST_OP_MAX + 1]; /* by op: enum trait */
+	uint8_t traits[256]; /* by op byte: enum trait; of a failed call FAILED and its layer alone */
 	const struct mst_map_call *map_call; /* of the event being stored, if it is of the mapping layer */
 	struct mst_pool_call *pool_call;     /* the same of the pool layer */
 	int rc;                  /* latched */
@@ -118,7 +123,6 @@ static void batch_release(struct batch *b)
 	free(b->ev.addr);
 	free(b->ev.freed_addr);
 	free(b->ev.extra);
-	free(b->owner);
 	mst_buffer_release(&b->maps);
 	mst_buffer_release(&b->pools);
 	mst_pages_release(&b->pages);
@@ -134,9 +138,8 @@ static int batch_init(struct batch *b, uint32_t n)
 	b->ev.freed = malloc(n * sizeof(*b->ev.freed));
 	b->ev.addr = malloc(n * sizeof(*b->ev.addr));
 	b->ev.freed_addr = malloc(n * sizeof(*b->ev.freed_addr));
-	b->owner = malloc(n * sizeof(*b->owner));
 	return b->ev.op && b->ev.thread && b->ev.time && b->ev.stack && b->ev.size && b->ev.freed && b->ev.addr &&
-		b->ev.freed_addr && b->owner ? 0 : MST_ENOMEM;
+		b->ev.freed_addr ? 0 : MST_ENOMEM;
 }
 
 static void batch_clear(struct batch *b)
@@ -300,52 +303,57 @@ static int fail(struct mst_writer *w, int rc, const char *what)
 /* ---- the live map ----------------------------------------------------------------------------------------- */
 
 /* An acquisition: event i gets the next ordinal and lives at its address. */
-static int resolve_acquire(struct mst_writer *w, struct batch *b, uint32_t i, struct mst_image *image)
+static inline int resolve_acquire(struct mst_writer *w, const struct mst_events *ev, uint32_t i, struct mst_image *image)
 {
-	uint64_t ordinal = w->resolve_ordinal++, size = b->ev.size[i];
+	uint64_t ordinal = w->resolve_ordinal++, size = ev->size[i];
 	struct mst_live old;
 	int rc;
 
 	w->totals.live_blocks++;
 	w->totals.live_bytes += size;
 	w->totals.allocated_bytes += size;
-	b->evt.alloc_bytes += size;
+	w->fill->evt.alloc_bytes += size;
 	if (image->has_ended)
 		return 0;
 	image->live_bytes += size;
 	w->now_bytes += size;
 	if (w->now_bytes > w->totals.peak_bytes)
 		w->totals.peak_bytes = w->now_bytes;
-	if (b->ev.addr[i] == 0)
+	if (ev->addr[i] == 0)
 		return 0;
 	if (!image->map && !(image->map = mst_addrmap_new()))
 		return MST_ENOMEM;
-	rc = mst_addrmap_insert(image->map, b->ev.addr[i], ordinal, size, &old);
-	if (rc > 0)
-		w->totals.overlaps++;
+	rc = mst_addrmap_insert(image->map, ev->addr[i], ordinal, size, &old);
+	w->totals.overlaps += rc > 0;
 	return rc < 0 ? rc : 0;
 }
 
-/* A release: event i learns which block it ended. */
-static int resolve_release(struct mst_writer *w, struct batch *b, uint32_t i, struct mst_image *image)
+/* A release that says how large it takes the block to be: kept where it is not. */
+static int compare_size(struct batch *b, uint32_t i, const struct mst_live *block)
 {
-	struct mst_live block;
-	int rc = image->map ? mst_addrmap_remove(image->map, b->ev.freed_addr[i], &block) : 0;
-	bool is_sized = w->traits[b->ev.op[i] & MST_OP_MAX] & IS_SIZED;
 	uint64_t said = b->ev.size[i];
+
+	b->ev.size[i] = 0;
+	return block && said != block->size ? batch_add_extra(b, i, MST_EXTRA_SAID_SIZE, said) : 0;
+}
+
+/* A release: event i learns which block it ended. */
+static inline int resolve_release(struct mst_writer *w, const struct mst_events *ev, uint32_t i, struct mst_image *image)
+{
+	struct batch *b = w->fill;
+	struct mst_live block;
+	int rc = image->map ? mst_addrmap_remove(image->map, ev->freed_addr[i], &block) : 0;
 
 	b->evt.n_free++;
 	w->totals.frees++;
-	if (is_sized)
-		b->ev.size[i] = 0;
+	if (w->traits[ev->op[i]] & IS_SIZED && compare_size(b, i, rc > 0 ? &block : NULL) < 0)
+		return MST_ENOMEM;
 	if (rc <= 0) {
 		b->evt.n_unowned++;
 		w->totals.unknown_frees += !w->has_paused;
 		return rc;
 	}
-	b->ev.freed[i] = block.ordinal;
-	if (is_sized && said != block.size && batch_add_extra(b, i, MST_EXTRA_SAID_SIZE, said) < 0)
-		return MST_ENOMEM;
+	ev->freed[i] = block.ordinal;
 	if (block.ordinal < image->first_own) {
 		b->evt.n_unowned++;
 		return 0;
@@ -358,30 +366,49 @@ static int resolve_release(struct mst_writer *w, struct batch *b, uint32_t i, st
 	return 0;
 }
 
-static int resolve(struct mst_writer *w, uint32_t i)
+/* What is neither: both, or one of the two, or nothing. */
+static __attribute__((noinline)) int resolve_other(struct mst_writer *w, uint32_t i, struct mst_image *image)
 {
-	struct batch *b = w->fill;
-	unsigned op = b->ev.op[i];
-	struct thread_state *t = &w->threads[b->ev.thread[i]];
-	struct mst_image *image;
+	const struct mst_events *ev = &w->fill->ev;
+	struct thread_state *t = &w->threads[ev->thread[i]];
+	unsigned trait = w->traits[ev->op[i]], op = ev->op[i] & MST_OP_MAX;
 	int rc = 0;
 
-	b->ev.freed[i] = 0;
-	if (b->owner[i] == 0)
+	if (trait & FAILED)
 		return 0;
-	image = mst_images_get(&w->images, b->owner[i]);
-	op &= (unsigned)MST_OP_MAX;
+	if (trait & IS_SIZED) /* of no block: a release has no size in the file */
+		return compare_size(w->fill, i, NULL);
 	if (op == MST_OP_REALLOC_END) {
-		b->ev.freed[i] = t->begun;
+		ev->freed[i] = t->begun;
 		t->begun = 0;
-	} else if (b->ev.freed_addr[i] != 0) {
-		rc = resolve_release(w, b, i, image);
-		if (op == MST_OP_REALLOC_BEGIN)
-			t->begun = b->ev.freed[i];
+	} else if (trait & RELEASES && ev->freed_addr[i] != 0) {
+		rc = resolve_release(w, ev, i, image);
 	}
-	if (rc == 0 && w->traits[op] & ACQUIRES)
-		rc = resolve_acquire(w, b, i, image);
+	if (op == MST_OP_REALLOC_BEGIN && ev->freed_addr[i] != 0)
+		t->begun = ev->freed[i];
+	if (rc == 0 && trait & ACQUIRES)
+		rc = resolve_acquire(w, ev, i, image);
 	return rc;
+}
+
+/* Those of `thread` from event i on: returns the first that is none, or `end`. */
+static uint32_t resolve_run(struct mst_writer *w, uint32_t thread, uint32_t i, uint32_t end, int *rc)
+{
+	struct mst_image *image = mst_images_get(&w->images, w->threads[thread].process);
+	const struct mst_events ev = w->fill->ev;
+
+	for (; i < end && ev.thread[i] == thread && *rc == 0; i++) {
+		unsigned trait = w->traits[ev.op[i]];
+
+		ev.freed[i] = 0;
+		if (trait == ACQUIRES)
+			*rc = resolve_acquire(w, &ev, i, image);
+		else if ((trait | IS_SIZED) == (RELEASES | IS_SIZED) && ev.freed_addr[i] != 0)
+			*rc = resolve_release(w, &ev, i, image);
+		else
+			*rc = resolve_other(w, i, image);
+	}
+	return i;
 }
 
 static int resolve_upto(struct mst_writer *w, uint32_t end)
@@ -389,7 +416,7 @@ static int resolve_upto(struct mst_writer *w, uint32_t end)
 	int rc = 0;
 
 	while (w->resolved < end && rc == 0)
-		rc = resolve(w, w->resolved++);
+		w->resolved = resolve_run(w, w->fill->ev.thread[w->resolved], w->resolved, end, &rc);
 	return rc < 0 ? fail(w, rc, "") : 0;
 }
 
@@ -570,7 +597,6 @@ static int store_event(struct mst_writer *w, struct batch *b, const struct mst_e
 	b->ev.size[i] = acquires || failed || w->traits[ev->op] & IS_SIZED ? ev->size : 0;
 	b->ev.addr[i] = acquires && !failed ? ev->addr : 0;
 	b->ev.freed_addr[i] = !releases || failed ? 0 : acquires ? ev->old_addr : ev->addr;
-	b->owner[i] = (acquires || releases) && !failed ? t->process : 0;
 	b->evt.n_late += late;
 	if (t->frame != w->frame) {
 		t->frame = w->frame;
@@ -587,21 +613,28 @@ static int store_event(struct mst_writer *w, struct batch *b, const struct mst_e
 
 static void prefetch(const struct mst_writer *w, const struct batch *b, uint32_t i)
 {
-	const struct mst_image *image = mst_images_get(&w->images, b->owner[i]);
+	const struct mst_image *image = mst_images_get(&w->images, w->threads[b->ev.thread[i]].process);
 
-	if (!image || !image->map)
+	if (!image->map)
 		return;
 	if (b->ev.freed_addr[i] != 0)
-		mst_addrmap_prefetch(image->map, b->ev.freed_addr[i]);
+		mst_addrmap_prefetch(image->map, &b->ev.freed_addr[i], 1);
 	if (b->ev.addr[i] != 0)
-		mst_addrmap_prefetch(image->map, b->ev.addr[i]);
+		mst_addrmap_prefetch(image->map, &b->ev.addr[i], 1);
+}
+
+/* In units: an event of that time is of the next frame. The frame has had an event that is not LATE. */
+static uint64_t frame_end(const struct mst_writer *w, const struct batch *b)
+{
+	unsigned shift = w->header.time_shift;
+	uint64_t span = (w->frame_ns >> shift) + ((w->frame_ns & (((uint64_t)1 << shift) - 1)) != 0);
+
+	return span < UINT64_MAX - b->evt.time_first ? b->evt.time_first + span : UINT64_MAX;
 }
 
 static bool frame_is_due(const struct mst_writer *w, const struct batch *b, uint64_t units)
 {
-	return b->ev.n == w->frame_events ||
-		(b->ev.n != 0 && units > b->evt.time_first &&
-			(units - b->evt.time_first) << w->header.time_shift >= w->frame_ns);
+	return b->ev.n == w->frame_events || (b->ev.n != 0 && units >= frame_end(w, b));
 }
 
 /* The batch is full, or has lasted long enough: the next one, if there may be one. */
@@ -646,6 +679,93 @@ int mst_writer_event(struct mst_writer *w, struct mst_event *ev)
 		w->max_units = units;
 	prefetch(w, b, b->ev.n++);
 	return b->ev.n - w->resolved > LAG ? resolve_upto(w, b->ev.n - LAG) : 0;
+}
+
+/* How many of the n calls are stored: those before the first that wants a closer look. *acquired counts acquisitions. */
+static uint32_t store_calls(struct mst_writer *w, uint32_t thread, const struct mst_call *calls, uint32_t n,
+	uint32_t *acquired)
+{
+	struct batch *b = w->fill;
+	const struct mst_events ev = b->ev;
+	const uint64_t end = frame_end(w, b);
+	const uint8_t *traits = w->traits;
+	const unsigned shift = w->header.time_shift;
+	const uint32_t n_stacks = w->n_stacks;
+	uint64_t units = w->clock_units, touched[2 * RUN_MAX];
+	uint32_t k = 0, n_acquired = 0, n_touched = 0, i = ev.n;
+
+	for (; k < n; k++, i++) {
+		const struct mst_call *c = &calls[k];
+		uint64_t now = c->time_ns >> shift;
+		unsigned trait = c->op <= MST_OP_MAX ? traits[c->op] : 0;
+		bool acquires = trait & ACQUIRES, releases = trait & RELEASES;
+
+		if (now < units || now >= end || c->time_ns > MST_NUMBER_MAX || c->size > MST_NUMBER_MAX ||
+			c->stack > n_stacks || !(trait & (ACQUIRES | RELEASES)) || trait & SPLIT)
+			break;
+		units = now;
+		n_acquired += acquires;
+		ev.thread[i] = thread;
+		ev.time[i] = units;
+		ev.stack[i] = c->stack;
+		ev.size[i] = acquires || trait & IS_SIZED ? c->size : 0;
+		ev.addr[i] = acquires ? c->addr : 0;
+		ev.freed_addr[i] = !releases ? 0 : acquires ? c->old_addr : c->addr;
+		ev.op[i] = (uint8_t)c->op;
+		touched[n_touched++] = c->addr;
+		touched[n_touched] = c->old_addr;
+		n_touched += acquires && releases;
+	}
+	w->clock_units = units;
+	if (units > w->max_units)
+		w->max_units = units;
+	*acquired = n_acquired;
+	const struct mst_image *image = mst_images_get(&w->images, w->threads[thread].process);
+	if (image->map)
+		mst_addrmap_prefetch(image->map, touched, n_touched);
+	return k;
+}
+
+/* Takes what it can of a run of calls into the frame that is open; returns how many. */
+static uint32_t take_calls(struct mst_writer *w, uint32_t thread, const struct mst_call *calls, size_t n)
+{
+	struct batch *b = w->fill;
+	uint32_t room = w->frame_events - b->ev.n, n_stored, n_acquired;
+
+	if (b->ev.n == 0 || !b->has_order_time || w->frame_events <= b->ev.n || thread == 0 || thread > w->n_threads ||
+		w->threads[thread].frame != w->frame || w->next_ordinal > MST_ORDINAL_MAX - RUN_MAX)
+		return 0; /* mst_writer_event sees to it */
+	if (room > RUN_MAX)
+		room = RUN_MAX;
+	n_stored = store_calls(w, thread, calls, n < room ? (uint32_t)n : room, &n_acquired);
+	b->ev.n += n_stored;
+	b->ev.n_alloc += n_acquired;
+	w->next_ordinal += n_acquired;
+	w->totals.events += n_stored;
+	w->totals.allocs += n_acquired;
+	return n_stored;
+}
+
+int mst_writer_calls(struct mst_writer *w, uint32_t thread, const struct mst_call *calls, size_t n)
+{
+	int rc = w->rc;
+
+	for (size_t done = 0; done < n && rc == 0;) {
+		uint32_t n_taken = take_calls(w, thread, calls + done, n - done);
+
+		if (n_taken == 0) {
+			const struct mst_call *c = &calls[done];
+			struct mst_event ev = {.thread = thread, .op = (uint8_t)c->op, .time_ns = c->time_ns, .size = c->size,
+				.addr = c->addr, .old_addr = c->old_addr, .stack = c->stack};
+
+			rc = c->op <= MST_OP_MAX ? mst_writer_event(w, &ev) : fail(w, MST_EARG, "an event's op is out of range");
+			n_taken = 1;
+		} else if (w->fill->ev.n - w->resolved > LAG) {
+			rc = resolve_upto(w, w->fill->ev.n - LAG);
+		}
+		done += n_taken;
+	}
+	return rc;
 }
 
 int mst_writer_map_event(struct mst_writer *w, struct mst_event *ev, const struct mst_map_call *call)
@@ -1047,6 +1167,16 @@ static void writer_free(struct mst_writer *w)
 	free(w);
 }
 
+static uint8_t trait_of(unsigned op_byte)
+{
+	unsigned op = op_byte & MST_OP_MAX, layer = (mst_op_maps(op) ? MAPS : 0u) | (mst_op_pools(op) ? POOLS : 0u);
+
+	if (op_byte & MST_OPBIT_FAILED)
+		return (uint8_t)(FAILED | layer);
+	return (uint8_t)((mst_op_acquires(op) ? ACQUIRES : 0u) | (mst_op_releases(op) ? RELEASES : 0u) | layer |
+		(mst_op_is_sized(op) ? IS_SIZED : 0u) | (op == MST_OP_REALLOC_BEGIN || op == MST_OP_REALLOC_END ? SPLIT : 0u));
+}
+
 int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_writer **out)
 {
 	struct mst_writer *w;
@@ -1066,9 +1196,8 @@ int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_wri
 	w->max_bytes = opt->max_bytes;
 	w->next_ordinal = w->resolve_ordinal = w->next_pool_ordinal = 1;
 	w->n_stacks = MST_STACK_CUT;
-	for (unsigned op = 0; op <= MST_OP_MAX; op++)
-		w->traits[op] = (uint8_t)((mst_op_acquires(op) ? ACQUIRES : 0u) | (mst_op_releases(op) ? RELEASES : 0u) |
-			(mst_op_maps(op) ? MAPS : 0u) | (mst_op_pools(op) ? POOLS : 0u) | (mst_op_is_sized(op) ? IS_SIZED : 0u));
+	for (unsigned byte = 0; byte < sizeof(w->traits); byte++)
+		w->traits[byte] = trait_of(byte);
 	w->fill = &w->batches[0];
 	rc = keep_header(w, &opt->header);
 	if (rc == 0)

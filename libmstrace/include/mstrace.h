@@ -526,7 +526,15 @@ int mst_writer_knows(struct mst_writer *w, uint32_t process, uint64_t addr);
  * finds `freed` by its live map and assigns number and alloc, which are stored back into *ev. MST_EFULL: the trace
  * is as long as max_bytes allows with dictionaries, names and index still to come; it takes everything but events. */
 int mst_writer_event(struct mst_writer *w, struct mst_event *ev);
-/* The same for a call of the mapping layer, with its facts; of *ev thread, op, flags, time_ns, stack and err are read. */
+/* The commonest events by the run, which costs half: n calls of the heap by one thread, one after the other, that succeeded,
+ * with no alignment and in their order. The same errors; what stood before the call at fault has been taken. */
+struct mst_call {
+	uint64_t time_ns, size, addr, old_addr;
+	uint32_t stack;
+	uint32_t op;
+};
+int mst_writer_calls(struct mst_writer *w, uint32_t thread, const struct mst_call *calls, size_t n);
+/* mst_writer_event for a call of the mapping layer, with its facts; of *ev thread, op, flags, time_ns, stack and err are read. */
 int mst_writer_map_event(struct mst_writer *w, struct mst_event *ev, const struct mst_map_call *call);
 
 /* The same for a call of a pool, which is named by its string id: of *ev thread, op, flags, time_ns, stack and err are

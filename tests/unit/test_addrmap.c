@@ -151,8 +151,7 @@ static void prefetching_any_address_is_harmless(void **state)
 	struct mst_live block;
 
 	(void)state;
-	mst_addrmap_prefetch(m, 0);
-	mst_addrmap_prefetch(m, UINT64_MAX);
+	mst_addrmap_prefetch(m, (const uint64_t[]){0, UINT64_MAX}, 2);
 	assert_int_equal(mst_addrmap_remove(m, UINT64_MAX, &block), 0);
 	assert_int_equal(mst_addrmap_remove(m, 1, &block), 0);
 	mst_addrmap_free(m);

@@ -668,6 +668,125 @@ static void wrong_pool_calls_are_refused(void **state)
 	close(d.fd);
 }
 
+/* A writer with two threads of two processes and many frames. */
+static int open_for_runs(struct mst_writer **w)
+{
+	struct mst_writer_options opt = {.header = {.has_addresses = true, .time_shift = 3}, .file_id = 1,
+		.frame_events = 3000, .frame_ns = 40000};
+	int fd = sample_fd((const uint8_t *)"", 0);
+	uint32_t id;
+
+	assert_int_equal(mst_writer_open(fd, &opt, w), 0);
+	for (uint32_t n = 1; n <= 2; n++) {
+		struct mst_process p = {.pid = n, .origin = MST_ORIGIN_START};
+		struct mst_thread t = {.process = n, .tid = n, .end_ns = UINT64_MAX};
+
+		assert_int_equal(mst_writer_process(*w, &p, &id), 0);
+		assert_int_equal(mst_writer_thread(*w, &t, &id), 0);
+	}
+	for (uint32_t code = 1; code <= 3; code++) {
+		assert_int_equal(mst_writer_code(*w, 0, code, &id), 0);
+		assert_int_equal(mst_writer_stack(*w, MST_STACK_NONE, id, &id), 0);
+	}
+	return fd;
+}
+
+static uint8_t *read_all(int fd, size_t *len)
+{
+	struct stat st;
+	uint8_t *bytes;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	*len = (size_t)st.st_size;
+	bytes = malloc(*len);
+	assert_non_null(bytes);
+	assert_int_equal(pread(fd, bytes, *len, 0), (ssize_t)*len);
+	return bytes;
+}
+
+/* Any call: releases of blocks that live or not, with right and wrong sizes, and times that seldom go back. */
+static struct mst_call any_call(uint64_t *time_ns)
+{
+	static const uint8_t ops[] = {MST_OP_MALLOC, MST_OP_NEW, MST_OP_FREE, MST_OP_DELETE, MST_OP_DELETE_SIZED,
+		MST_OP_REALLOC, MST_OP_REALLOC_FREE, MST_OP_REALLOC_BEGIN, MST_OP_REALLOC_END, MST_OP_MALLOC, MST_OP_FREE};
+	unsigned op = ops[(unsigned)rand() % sizeof(ops)];
+	uint64_t n = (uint64_t)rand() % 300;
+
+	*time_ns += (uint64_t)rand() % 30;
+	return (struct mst_call){
+		.time_ns = rand() % 100 ? *time_ns : *time_ns / 2,
+		.size = 16 * (n % 7),
+		.addr = rand() % 50 ? 0x1000 + 48 * n : 0,
+		.old_addr = op == MST_OP_REALLOC ? 0x1000 + 48 * ((uint64_t)rand() % 300) : 0,
+		.stack = (uint32_t)rand() % 5,
+		.op = op,
+	};
+}
+
+static void calls_by_the_run_make_the_same_file(void **state)
+{
+	struct mst_call calls[200];
+	struct mst_totals a, b;
+	struct mst_writer *runs, *single;
+	uint64_t time_ns = 0;
+	int fds[] = {open_for_runs(&runs), open_for_runs(&single)};
+	size_t len[2];
+	uint8_t *bytes[2];
+
+	(void)state;
+	srand(4);
+	for (unsigned round = 0; round < 300; round++) {
+		uint32_t thread = 1 + (uint32_t)rand() % 2, n = (uint32_t)rand() % 200;
+
+		for (uint32_t i = 0; i < n; i++)
+			calls[i] = any_call(&time_ns);
+		assert_int_equal(mst_writer_calls(runs, thread, calls, n), 0);
+		for (uint32_t i = 0; i < n; i++) {
+			struct mst_event ev = {.thread = thread, .op = (uint8_t)calls[i].op, .time_ns = calls[i].time_ns,
+				.size = calls[i].size, .addr = calls[i].addr, .old_addr = calls[i].old_addr,
+				.stack = calls[i].stack};
+			assert_int_equal(mst_writer_event(single, &ev), 0);
+		}
+	}
+	assert_int_equal(mst_writer_flush(runs), 0);
+	assert_int_equal(mst_writer_flush(single), 0);
+	mst_writer_totals(runs, &a);
+	mst_writer_totals(single, &b);
+	assert_memory_equal(&a, &b, sizeof(a));
+	assert_true(a.events > 20000 && a.frees > 1000 && a.live_blocks > 0);
+	assert_int_equal(mst_writer_close(runs, true, 0, NULL), 0);
+	assert_int_equal(mst_writer_close(single, true, 0, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		bytes[i] = read_all(fds[i], &len[i]);
+		close(fds[i]);
+	}
+	assert_int_equal(len[0], len[1]);
+	assert_memory_equal(bytes[0], bytes[1], len[0]);
+	free(bytes[0]);
+	free(bytes[1]);
+}
+
+static void a_call_that_makes_no_sense_ends_its_run(void **state)
+{
+	const struct mst_call good = {.op = MST_OP_MALLOC, .addr = 0x1000, .size = 1, .time_ns = 1};
+	struct mst_call calls[3] = {good, good, good};
+	struct mst_event ev[4];
+	struct desk d;
+
+	(void)state;
+	desk_open(&d);
+	calls[1].op = MST_OP_MAX + 1;
+	assert_int_equal(mst_writer_calls(d.w, 1, calls, 3), MST_EARG);
+	calls[1].op = 0;
+	assert_int_equal(mst_writer_calls(d.w, 1, calls + 1, 2), MST_EARG);
+	calls[1] = good;
+	calls[1].stack = 1000;
+	assert_int_equal(mst_writer_calls(d.w, 1, calls, 3), MST_EARG);
+	assert_int_equal(mst_writer_calls(d.w, 2, &good, 1), MST_EARG);
+	assert_int_equal(mst_writer_calls(d.w, 1, NULL, 0), 0);
+	assert_int_equal(desk_close(&d, ev, 4), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -686,6 +805,8 @@ int main(void)
 		cmocka_unit_test(annotations_stand_before_the_event_that_comes_next),
 		cmocka_unit_test(time_that_goes_back_is_marked_late),
 		cmocka_unit_test(events_that_make_no_sense_are_refused_and_forgotten),
+		cmocka_unit_test(calls_by_the_run_make_the_same_file),
+		cmocka_unit_test(a_call_that_makes_no_sense_ends_its_run),
 		cmocka_unit_test(two_threads_write_the_same_file_as_one),
 		cmocka_unit_test(what_is_flushed_can_be_read_at_once),
 		cmocka_unit_test(a_frame_closes_after_its_span_of_time),
