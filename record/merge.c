@@ -86,29 +86,40 @@ void ms_merge_remove(struct ms_merge *m, struct ms_queue *q)
 	sift_down(m, last.queue->at);
 }
 
-/* Where the run of the first queue ends: at the second's first item, or at the watermark. */
-static struct ms_merge_entry run_end(const struct ms_merge *m)
+/* The greatest key that the run of the first queue may have: below the second's first item, and not beyond `last`. */
+static uint64_t run_last(const struct ms_merge *m, uint64_t last)
 {
 	if (m->n < 2)
-		return (struct ms_merge_entry){.key = UINT64_MAX};
-	return m->n > 2 && before(&m->heap[3], &m->heap[2]) ? m->heap[3] : m->heap[2];
+		return last;
+	const struct ms_merge_entry *next = m->n > 2 && before(&m->heap[3], &m->heap[2]) ? &m->heap[3] : &m->heap[2];
+	uint64_t key = next->key - (m->heap[1].queue->order > next->queue->order);
+	return key < last ? key : last;
 }
 
-int ms_merge_run(struct ms_merge *m, struct ms_pool *pool, uint64_t watermark,
-	int (*emit)(void *ctx, struct ms_queue *q, struct ms_item *item), void *ctx)
+/* Items at the head of q that stand in one block and do not pass `last`; the first does not. */
+static uint32_t run_length(const struct ms_queue *q, uint64_t last)
 {
-	uint64_t last_key = MS_ITEM_KEY(watermark, true);
+	const struct ms_item *items = ms_queue_head(q);
+	uint64_t in_block = MS_BLOCK_ITEMS - q->first, n = 1;
+	if (in_block > q->n)
+		in_block = q->n;
+	while (n < in_block && items[n].key <= last)
+		n++;
+	return (uint32_t)n;
+}
+
+int ms_merge_run(struct ms_merge *m, struct ms_pool *pool, uint64_t watermark, ms_merge_emit *emit, void *ctx)
+{
+	uint64_t watermark_key = MS_ITEM_KEY(watermark, true);
 	int rc = 0;
-	while (rc == 0 && m->n && m->heap[1].key <= last_key) {
+	while (rc == 0 && m->n && m->heap[1].key <= watermark_key) {
 		struct ms_queue *q = m->heap[1].queue;
-		struct ms_merge_entry end = run_end(m);
+		uint64_t last = run_last(m, watermark_key);
 		do {
-			rc = emit(ctx, q, ms_queue_head(q));
-			ms_queue_drop(q, pool);
-			if (rc || q->n == 0)
-				break;
-			m->heap[1].key = ms_queue_head(q)->key;
-		} while (m->heap[1].key <= last_key && (!end.queue || before(&m->heap[1], &end)));
+			uint32_t n = run_length(q, last);
+			rc = emit(ctx, q, ms_queue_head(q), &n);
+			ms_queue_drop(q, pool, n);
+		} while (rc == 0 && q->n && ms_queue_head(q)->key <= last);
 		if (q->n == 0) {
 			ms_merge_remove(m, q);
 		} else {

@@ -26,9 +26,10 @@ int ms_merge_update(struct ms_merge *m, struct ms_queue *q);
 /* q is to be forgotten with whatever it holds. */
 void ms_merge_remove(struct ms_merge *m, struct ms_queue *q);
 
-/* Hands every item with a stamp <= watermark to emit, in order, and drops it from its queue. Stops early when
- * emit returns non-zero, which is passed on (that item has been dropped). emit owns the item's note. */
-int ms_merge_run(struct ms_merge *m, struct ms_pool *pool, uint64_t watermark,
-	int (*emit)(void *ctx, struct ms_queue *q, struct ms_item *item), void *ctx);
+/* Hands every item with a stamp <= watermark to emit, in order, and drops it from its queue. emit gets runs: *n items that
+ * follow each other in one block of one queue. When it returns non-zero, which is passed on, it has taken only as many as it
+ * says by *n. What it has taken is dropped; emit owns the notes of it. */
+typedef int ms_merge_emit(void *ctx, struct ms_queue *q, struct ms_item *items, uint32_t *n);
+int ms_merge_run(struct ms_merge *m, struct ms_pool *pool, uint64_t watermark, ms_merge_emit *emit, void *ctx);
 
 #endif

@@ -79,6 +79,6 @@ void ms_queue_clear(struct ms_queue *q, struct ms_pool *p)
 			free(item->note);
 		else if (mst_op_maps(item->kind))
 			free(item->more);
-		ms_queue_drop(q, p);
+		ms_queue_drop(q, p, 1);
 	}
 }

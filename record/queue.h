@@ -80,11 +80,12 @@ static inline struct ms_item *ms_queue_head(const struct ms_queue *q)
 
 /* Gives the head's block back to the pool: it is used up. */
 void ms_queue_shift(struct ms_queue *q, struct ms_pool *p);
-static inline void ms_queue_drop(struct ms_queue *q, struct ms_pool *p)
+/* Drops the first n items, which stand in one block. */
+static inline void ms_queue_drop(struct ms_queue *q, struct ms_pool *p, uint32_t n)
 {
-	q->first++;
-	q->n--;
-	if (q->n == 0 || q->first == MS_BLOCK_ITEMS)
+	q->first += n;
+	q->n -= n;
+	if (n && (q->n == 0 || q->first == MS_BLOCK_ITEMS))
 		ms_queue_shift(q, p);
 }
 

@@ -62,22 +62,40 @@ static int grow(struct ms_stacktree *t)
 	return 0;
 }
 
-uint32_t ms_stacktree_find(struct ms_stacktree *t, uint32_t parent, uint64_t ip)
+/* A new node. MS_NODE_NONE without memory. */
+static __attribute__((noinline)) uint32_t add(struct ms_stacktree *t, uint32_t parent, uint64_t ip)
 {
-	uint32_t i = hash(parent, ip) & t->index_mask;
-	for (; t->index[i]; i = (i + 1) & t->index_mask) {
-		const struct ms_node *node = &t->nodes[t->index[i]];
-		if (node->ip == ip && node->parent == parent)
-			return t->nodes[parent].latest = t->index[i];
-	}
-	if (t->n == t->cap) {
-		if (grow(t))
-			return MS_NODE_NONE;
-		i = hash(parent, ip) & t->index_mask;
-		while (t->index[i])
-			i = (i + 1) & t->index_mask;
-	}
+	if (t->n == t->cap && grow(t))
+		return MS_NODE_NONE;
 	t->nodes[t->n] = (struct ms_node){.ip = ip, .parent = parent};
-	t->index[i] = t->n;
-	return t->nodes[parent].latest = t->n++;
+	index_put(t, t->n);
+	return t->n++;
+}
+
+/* The node that the hash table has, or 0. */
+static inline uint32_t look_up(const struct ms_stacktree *t, uint32_t parent, uint64_t ip)
+{
+	const struct ms_node *nodes = t->nodes;
+	uint32_t i = hash(parent, ip) & t->index_mask, node;
+	while ((node = t->index[i]) != 0 && (nodes[node].ip != ip || nodes[node].parent != parent))
+		i = (i + 1) & t->index_mask;
+	return node;
+}
+
+uint32_t ms_stacktree_follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
+{
+	struct ms_node *nodes = t->nodes;
+	uint32_t at = path[0];
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t child = nodes[at].latest;
+		if (nodes[child].ip != ips[i] || child <= MS_NODE_CUT) {
+			child = look_up(t, at, ips[i]);
+			if (!child && !(child = add(t, at, ips[i])))
+				return MS_NODE_NONE;
+			nodes = t->nodes;
+			nodes[at].latest = child;
+		}
+		path[i + 1] = at = child;
+	}
+	return at;
 }

@@ -34,17 +34,8 @@ struct ms_stacktree {
 int ms_stacktree_init(struct ms_stacktree *t);
 void ms_stacktree_release(struct ms_stacktree *t);
 
-/* The slow path of ms_stacktree_child. */
-uint32_t ms_stacktree_find(struct ms_stacktree *t, uint32_t parent, uint64_t ip);
-
-/* The node for ip called from parent (an existing node, or NONE, or CUT); made if new. MS_NODE_NONE = no
- * memory. */
-static inline uint32_t ms_stacktree_child(struct ms_stacktree *t, uint32_t parent, uint64_t ip)
-{
-	uint32_t latest = t->nodes[parent].latest;
-	if (t->nodes[latest].ip == ip && latest > MS_NODE_CUT)
-		return latest;
-	return ms_stacktree_find(t, parent, ip);
-}
+/* Goes from path[0], an existing node or NONE or CUT, by n return addresses, outermost first; makes nodes that are new.
+ * path[i] becomes the node of the first i. The last one, or MS_NODE_NONE without memory (also if n is 0 and path[0] is that). */
+uint32_t ms_stacktree_follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n);
 
 #endif

@@ -734,10 +734,10 @@ int ms_translate_annotation(struct ms_translator *tr, enum mst_annotation_kind k
 	return annotate(tr, kind, proc, 0, id, ms_clock_ns(tr->clock, stamp));
 }
 
-int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item)
+/* ---- items ------------------------------------------------------------------------------------------ */
+
+static int translate_one(struct ms_translator *tr, struct ms_tenant *t, struct ms_item *item)
 {
-	struct ms_translator *tr = ctx;
-	struct ms_tenant *t = (struct ms_tenant *)(void *)q;
 	uint64_t stamp = MS_ITEM_STAMP(item->key);
 	uint64_t ns = ms_clock_ns(tr->clock, stamp);
 	int rc = t->thread ? 0 : introduce(tr, t);
@@ -751,7 +751,84 @@ int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item)
 		free(item->note);
 	if (stamp > tr->last_stamp)
 		tr->last_stamp = stamp;
-	tr->error = rc < 0 ? rc : 0;
+	return rc;
+}
+
+/* Ends the realloc of this tenant that is the only one under way, if it is of that block. */
+static bool end_only_pending(struct ms_process *proc, const struct ms_tenant *t, uint64_t old_addr)
+{
+	const struct ms_pending *p = proc->pending;
+	if (proc->n_pending != 1 || p->tenant != t || p->pool || p->addr != old_addr || p->is_split)
+		return false;
+	proc->n_pending = 0;
+	return true;
+}
+
+/* What most items are: a call that succeeded, with nothing special about it, that nobody's realloc and no pause
+ * concerns. All others are told one by one. */
+static inline bool is_ordinary(
+	const struct ms_translator *tr, struct ms_process *proc, const struct ms_tenant *t, const struct ms_item *item)
+{
+	uint64_t stamp = MS_ITEM_STAMP(item->key);
+	if (item->kind >= MST_OP_MMAP || item->kind == MST_OP_REALLOC_FREE || item->flags & MS_UF_FAILED ||
+		item->align || stamp < tr->last_stamp || is_in_pause(proc, stamp))
+		return false;
+	return item->flags & MS_UF_OLD ? end_only_pending(proc, t, item->old_addr) : proc->n_pending == 0;
+}
+
+/* Puts an ordinary item to the calls on their way. */
+static inline int add_call(struct ms_translator *tr, struct ms_process *proc, const struct ms_item *item)
+{
+	const struct ms_node *node = &proc->tree.nodes[item->node];
+	uint64_t stamp = MS_ITEM_STAMP(item->key);
+	uint32_t stack = node->stack;
+	int rc = node->era == proc->era ? 0 : find_stack(tr, proc, item->node, &stack);
+	if (rc < 0)
+		return rc;
+	tr->calls[tr->n_calls++] = (struct mst_call){
+		.time_ns = ms_clock_ns(tr->clock, stamp),
+		.size = item->size,
+		.addr = item->addr,
+		.old_addr = item->old_addr,
+		.stack = stack,
+		.op = item->kind,
+	};
+	tr->last_stamp = stamp;
+	return 0;
+}
+
+static int send_calls(struct ms_translator *tr, const struct ms_tenant *t)
+{
+	uint32_t n = tr->n_calls;
+	tr->n_calls = 0;
+	return n ? mst_writer_calls(tr->writer, t->thread, tr->calls, n) : 0;
+}
+
+int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *items, uint32_t *n)
+{
+	struct ms_translator *tr = ctx;
+	struct ms_tenant *t = (struct ms_tenant *)(void *)q;
+	struct ms_process *proc = t->process;
+	uint32_t i = 0;
+	int rc = 0;
+	while (rc >= 0 && i < *n) {
+		struct ms_item *item = &items[i++];
+		if (t->thread && item->kind == MST_OP_REALLOC_BEGIN && MS_ITEM_STAMP(item->key) >= tr->last_stamp) {
+			rc = begin_realloc(proc, t, item, 0);
+			tr->last_stamp = MS_ITEM_STAMP(item->key);
+		} else if (t->thread && is_ordinary(tr, proc, t, item)) {
+			rc = add_call(tr, proc, item);
+		} else {
+			rc = send_calls(tr, t);
+			if (rc >= 0)
+				rc = translate_one(tr, t, item);
+			else
+				i--;
+		}
+	}
+	int sent = send_calls(tr, t);
+	*n = i;
+	tr->error = rc < 0 ? rc : sent < 0 ? sent : 0;
 	return tr->error;
 }
 

@@ -31,6 +31,8 @@ struct ms_translator {
 	uint64_t n_confined; /* forks in a sandbox */
 	struct ms_wraps *wraps; /* pools that are recorded; NULL: none. Set after the init, borrowed */
 	uint32_t climb[MS_UNIT_DEPTH_MAX + 1]; /* scratch: a path to the root */
+	uint32_t n_calls;		       /* of one tenant, on their way; none outside ms_translate */
+	struct mst_call calls[MS_BLOCK_ITEMS];
 	int error;			       /* the writer's code that stopped us */
 };
 
@@ -39,9 +41,9 @@ void ms_translator_init(
 /* Drops unclaimed fork points. */
 void ms_translator_release(struct ms_translator *tr);
 
-/* The emit function of ms_merge_run: ctx is the translator, q the queue of a tenant. 0, or the writer's
- * error. */
-int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *item);
+/* The emit function of ms_merge_run: ctx is the translator, q the queue of a tenant. 0, or the writer's error; then *n is the
+ * number of the items that were taken. */
+int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *items, uint32_t *n);
 
 /* A reading, at its place in the order. One of an image that had ended is left out. 0 or the writer's error. */
 int ms_translate_reading(struct ms_translator *tr, struct ms_reading *r);

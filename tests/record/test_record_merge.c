@@ -20,15 +20,21 @@ struct seen {
 	size_t stop_at;
 };
 
-static int check_order(void *ctx, struct ms_queue *q, struct ms_item *item)
+static int check_order(void *ctx, struct ms_queue *q, struct ms_item *items, uint32_t *n)
 {
 	struct seen *seen = ctx;
-	if (seen->n)
-		assert_true(item->key > seen->last_key ||
-			    (item->key == seen->last_key && q->order >= seen->last_order));
-	seen->last_key = item->key;
-	seen->last_order = q->order;
-	return ++seen->n == seen->stop_at ? -7 : 0;
+	for (uint32_t i = 0; i < *n; i++) {
+		if (seen->n)
+			assert_true(items[i].key > seen->last_key ||
+				    (items[i].key == seen->last_key && q->order >= seen->last_order));
+		seen->last_key = items[i].key;
+		seen->last_order = q->order;
+		if (++seen->n == seen->stop_at) {
+			*n = i + 1;
+			return -7;
+		}
+	}
+	return 0;
 }
 
 static void push(struct ms_queue *q, struct ms_pool *pool, uint64_t key)

@@ -129,7 +129,7 @@ static void units_over_many_chunks_come_out_in_order_with_their_stacks(void **st
 		for (uint32_t at = item->node; at; at = f.proc->tree.nodes[at].parent)
 			assert_int_equal(f.proc->tree.nodes[at].ip, 0x400000 + i % 8 - depth++);
 		assert_int_equal(depth, i % 8 + 1);
-		ms_queue_drop(&t->queue, &f.drain.pool);
+		ms_queue_drop(&t->queue, &f.drain.pool, 1);
 	}
 	assert_int_equal(f.proc->tree.n, 2 + 8);
 	assert_int_equal(atomic_load(&seg->control->chunks_in_use), 1);
@@ -347,17 +347,19 @@ struct tally {
 	uint32_t next[64]; /* by slot: each thread's units are numbered */
 };
 
-static int count(void *ctx, struct ms_queue *q, struct ms_item *item)
+static int count(void *ctx, struct ms_queue *q, struct ms_item *items, uint32_t *n)
 {
 	struct tally *tally = ctx;
-	uint64_t stamp = MS_ITEM_STAMP(item->key);
-	assert_int_equal(item->addr >> 32, q->order);
-	if ((uint32_t)item->addr == 0) /* another thread has the slot now */
-		tally->next[q->order] = 0;
-	assert_int_equal((uint32_t)item->addr, tally->next[q->order]++);
-	tally->late += stamp < tally->last_stamp;
-	tally->last_stamp = stamp;
-	tally->n++;
+	for (const struct ms_item *item = items; item < items + *n; item++) {
+		uint64_t stamp = MS_ITEM_STAMP(item->key);
+		assert_int_equal(item->addr >> 32, q->order);
+		if ((uint32_t)item->addr == 0) /* another thread has the slot now */
+			tally->next[q->order] = 0;
+		assert_int_equal((uint32_t)item->addr, tally->next[q->order]++);
+		tally->late += stamp < tally->last_stamp;
+		tally->last_stamp = stamp;
+		tally->n++;
+	}
 	return 0;
 }
 
@@ -438,13 +440,14 @@ static void short_lived_threads_leave_their_slots_to_others(void **state)
 
 /* ---- scribbles -------------------------------------------------------------------------------------- */
 
-static int ignore(void *ctx, struct ms_queue *q, struct ms_item *item)
+static int ignore(void *ctx, struct ms_queue *q, struct ms_item *items, uint32_t *n)
 {
 	(void)ctx, (void)q;
-	if (item->kind >= MS_U_MODULE)
-		free(item->note);
-	else if (mst_op_maps(item->kind))
-		free(item->more);
+	for (struct ms_item *item = items; item < items + *n; item++)
+		if (item->kind >= MS_U_MODULE)
+			free(item->note);
+		else if (mst_op_maps(item->kind))
+			free(item->more);
 	return 0;
 }
 

@@ -81,8 +81,10 @@ static int set_up_parent_and_child(void **state)
 
 static void put(struct fixture *f, int thread, struct ms_item item)
 {
+	uint32_t n = 1;
 	item.key = MS_ITEM_KEY(++f->now, false);
-	assert_int_equal(ms_translate(&f->tr, &f->t[thread]->queue, &item), 0);
+	assert_int_equal(ms_translate(&f->tr, &f->t[thread]->queue, &item, &n), 0);
+	assert_int_equal(n, 1);
 }
 
 static void put_malloc(struct fixture *f, int thread, uint64_t addr)
@@ -278,6 +280,7 @@ static void late_calls_are_judged_by_when_they_were_made(void **state)
 {
 	struct ms_item item = {.kind = MST_OP_MALLOC, .size = 10};
 	struct fixture *f = *state;
+	uint32_t n = 1;
 	f->now = 10;
 	put_malloc(f, 0, 0x1000); /* 11 */
 	f->now = 20;
@@ -288,10 +291,10 @@ static void late_calls_are_judged_by_when_they_were_made(void **state)
 	put_malloc(f, 0, 0x2000);
 	item.key = MS_ITEM_KEY(15, true); /* before the pause */
 	item.addr = 0x3000;
-	assert_int_equal(ms_translate(&f->tr, &f->t[1]->queue, &item), 0);
+	assert_int_equal(ms_translate(&f->tr, &f->t[1]->queue, &item, &n), 0);
 	item.key = MS_ITEM_KEY(25, true); /* in it */
 	item.addr = 0x4000;
-	assert_int_equal(ms_translate(&f->tr, &f->t[1]->queue, &item), 0);
+	assert_int_equal(ms_translate(&f->tr, &f->t[1]->queue, &item, &n), 0);
 	finish(f);
 	assert_int_equal(f->n, 3);
 	assert_int_equal(f->ev[2].addr, 0x3000);
@@ -485,7 +488,8 @@ static const char *module_of(const struct fixture *f, size_t event)
 
 static void put_with_stack(struct fixture *f, int thread, uint64_t addr, uint64_t ip)
 {
-	uint32_t node = ms_stacktree_child(&f->t[thread]->process->tree, MS_NODE_NONE, ip);
+	uint32_t path[] = {MS_NODE_NONE, MS_NODE_NONE};
+	uint32_t node = ms_stacktree_follow(&f->t[thread]->process->tree, path, &ip, 1);
 	put(f, thread, (struct ms_item){.kind = MST_OP_MALLOC, .addr = addr, .size = 1, .node = node});
 }
 
