@@ -82,7 +82,26 @@ static inline uint32_t look_up(const struct ms_stacktree *t, uint32_t parent, ui
 	return node;
 }
 
-uint32_t ms_stacktree_follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
+/* Where the memo remembers what stack ended these calls. */
+static inline uint32_t *memo_of(struct ms_stacktree *t, uint32_t start, const uint64_t *ips, uint32_t n)
+{
+	uint64_t h = (ips[n - 1] ^ ips[n / 2] << 20 ^ ips[0] << 40 ^ start ^ (uint64_t)n << 32) * 0x9e3779b97f4a7c15u;
+	return &t->memo[h >> (64 - MS_STACKTREE_MEMO_BITS)];
+}
+
+/* Does the stack `end` go back to path[0] by these n addresses? Then fills in path. */
+static inline bool goes_back(const struct ms_stacktree *t, uint32_t end, uint32_t *path, const uint64_t *ips, uint32_t n)
+{
+	const struct ms_node *nodes = t->nodes;
+	uint32_t at = end, i = n;
+	for (; i > 0 && at > MS_NODE_CUT && nodes[at].ip == ips[i - 1]; i--) {
+		path[i] = at;
+		at = nodes[at].parent;
+	}
+	return i == 0 && at == path[0];
+}
+
+static uint32_t follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
 {
 	struct ms_node *nodes = t->nodes;
 	uint32_t at = path[0];
@@ -98,4 +117,14 @@ uint32_t ms_stacktree_follow(struct ms_stacktree *t, uint32_t *path, const uint6
 		path[i + 1] = at = child;
 	}
 	return at;
+}
+
+uint32_t ms_stacktree_follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
+{
+	if (n < 2)
+		return follow(t, path, ips, n);
+	uint32_t *memo = memo_of(t, path[0], ips, n);
+	if (!goes_back(t, *memo, path, ips, n))
+		*memo = follow(t, path, ips, n);
+	return *memo;
 }

@@ -9,8 +9,11 @@
 #ifndef MS_STACKTREE_H
 #define MS_STACKTREE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define MS_STACKTREE_MEMO_BITS 12
 
 #define MS_NODE_NONE 0u
 #define MS_NODE_CUT 1u
@@ -28,6 +31,7 @@ struct ms_stacktree {
 	uint32_t n, cap; /* n counts nodes 0 and 1; cap doubles */
 	uint32_t *index; /* open addressing, node numbers, 0 = empty; at most half full */
 	uint32_t index_mask;
+	uint32_t memo[1u << MS_STACKTREE_MEMO_BITS]; /* nodes where runs of several addresses have ended, or 0 */
 };
 
 /* 0, or -1 without memory. All zeros is a valid argument for release. */
