@@ -190,7 +190,8 @@ enum mst_content {
 #define MST_INLINES_MAX 256u                    /* symbols of one code address */
 #define MST_ORDINAL_MAX (((uint64_t)1 << 40) - 1)
 #define MST_NUMBER_MAX INT64_MAX                /* events, offsets, times, sums of bytes */
-#define MST_SEQ_MAX (INT64_MAX / 2)             /* of a frame read: room for those that close a salvaged file */
+#define MST_SEQ_MAX (INT64_MAX / 2)
+#define MST_SEQ_TAIL 65536u                     /* numbers at the end that INDEX and END alone have: to close a salvaged file */
 #define MST_TIME_SHIFT_MAX 30u
 #define MST_INDEX_ENTRIES_MAX 65536u            /* of one INDEX frame */
 #define MST_SAMPLES_MAX 4096u                   /* of one SAMPLE frame */

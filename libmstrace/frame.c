@@ -17,7 +17,10 @@ static uint64_t hash(const void *p, size_t len, uint64_t seed)
 
 static bool fields_good(const struct mst_frame *f)
 {
-	if (f->stored_len > MST_STORED_MAX || f->seq > MST_SEQ_MAX || f->file_id == 0)
+	bool is_tail = f->kind == MST_KIND_INDEX || f->kind == MST_KIND_END;
+	uint64_t greatest = is_tail ? MST_SEQ_MAX : MST_SEQ_MAX - MST_SEQ_TAIL;
+
+	if (f->stored_len > MST_STORED_MAX || f->seq > greatest || f->file_id == 0)
 		return false;
 	return f->codec == MST_CODEC_STORED ? f->raw_len == f->stored_len : f->raw_len <= MST_RAW_MAX;
 }

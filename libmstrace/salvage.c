@@ -99,7 +99,7 @@ static int close_output(void *ctx, const struct mst_reader *r)
 
 	if (!s->has_output)
 		return mst_problem_set(&s->problem, MST_ENOTRACE, 0, MST_NO_FRAME, "no frame is worth keeping");
-	if (s->has_tail && s->tail_seq > s->out.seq)
+	if (s->has_tail && s->tail_seq > s->out.seq && s->tail_seq <= MST_SEQ_MAX - MST_SEQ_TAIL)
 		s->out.seq = s->tail_seq;
 	if (s->add) {
 		int rc = s->add(s->add_ctx, r, &s->out);
