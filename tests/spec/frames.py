@@ -143,7 +143,7 @@ def intact_header(data, offset):
     if (
         not f.file_id
         or f.stored_len > MAX_STORED
-        or f.seq >> 63
+        or f.seq >= 2**62 - (0 if f.kind in (INDEX, END) else 65536)
         or (f.codec == 0 and f.raw_len != f.stored_len)
         or (f.codec == 1 and f.raw_len > MAX_RAW)
     ):
