@@ -56,6 +56,7 @@ static const struct ms_column head[] = {
 	{"uncertain_bytes", "bytes whose release may be missing", MS_COLUMN_BYTES},
 	{"dropped_events", "events dropped (flight recorder)", MS_COLUMN_COUNT},
 	{"dropped_peak_bytes", "peak in those events", MS_COLUMN_BYTES},
+	{"dropped_until_ns", "the last of them after", MS_COLUMN_DURATION},
 	{"limited", "ended at its size limit", MS_COLUMN_BOOL},
 	{"threads", "threads", MS_COLUMN_COUNT},
 	{"processes", "processes", MS_COLUMN_COUNT},
@@ -340,10 +341,13 @@ static void add_recording(struct ms_table *t, const struct pass *pass, const str
 	ms_table_number(t, loss.events);
 	ms_table_number(t, loss.uncertain_bytes);
 	ms_table_number(t, before ? before->event : 0);
-	if (before)
+	if (before) {
 		ms_table_number(t, before->peak_bytes);
-	else
+		ms_table_number(t, before->time_ns);
+	} else {
 		ms_table_absent(t);
+		ms_table_absent(t);
+	}
 	ms_table_number(t, totals && totals->is_limited);
 	ms_table_number(t, people.n_threads);
 	ms_table_number(t, people.n_processes);
