@@ -11,10 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	PATH_ROOM = 4096,
-};
-
 bool ms_has_debug_info(Elf *elf)
 {
 	Elf_Scn *scn = NULL;
@@ -89,22 +85,30 @@ static bool try_path(struct ms_debug_file *out, const char *path, const struct c
 	return false;
 }
 
+bool ms_debug_file_place(const uint8_t *build_id, size_t len, const char *debug_dir, char path[MS_DEBUG_PATH_ROOM])
+{
+	enum { REST = 200 };
+	int at;
+
+	if (len < 2 || len > 64)
+		return false;
+	at = snprintf(path, MS_DEBUG_PATH_ROOM - REST, "%s/.build-id/%02x/", debug_dir, build_id[0]);
+	if (at < 0 || at >= MS_DEBUG_PATH_ROOM - REST)
+		return false;
+	for (size_t i = 1; i < len; i++)
+		at += snprintf(path + at, MS_DEBUG_PATH_ROOM - (size_t)at, "%02x", build_id[i]);
+	snprintf(path + at, MS_DEBUG_PATH_ROOM - (size_t)at, ".debug");
+	return true;
+}
+
 static bool try_build_id(struct ms_debug_file *out, const struct claim *claim, const char *debug_dir,
 	ms_open_function *open_file)
 {
-	const uint8_t *id = claim->build_id;
-	char path[PATH_ROOM];
-	int len;
+	char path[MS_DEBUG_PATH_ROOM];
 
-	if (claim->build_id_len < 2 || claim->build_id_len > 64)
-		return false;
-	len = snprintf(path, sizeof(path) - 200, "%s/.build-id/%02x/", debug_dir, id[0]);
-	if (len < 0 || (size_t)len >= sizeof(path) - 200)
-		return false;
-	for (ssize_t i = 1; i < claim->build_id_len; i++)
-		len += snprintf(path + len, sizeof(path) - (size_t)len, "%02x", id[i]);
-	snprintf(path + len, sizeof(path) - (size_t)len, ".debug");
-	return try_path(out, path, claim, open_file);
+	return claim->build_id_len > 0 &&
+	       ms_debug_file_place(claim->build_id, (size_t)claim->build_id_len, debug_dir, path) &&
+	       try_path(out, path, claim, open_file);
 }
 
 static bool try_link(struct ms_debug_file *out, const struct claim *claim, const char *path, const char *link,
@@ -119,7 +123,7 @@ static bool try_link(struct ms_debug_file *out, const struct claim *claim, const
 	if (strchr(link, '/')) /* by its definition it has no directory: this one wants to lead elsewhere */
 		return false;
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		char candidate[PATH_ROOM];
+		char candidate[MS_DEBUG_PATH_ROOM];
 		int len = snprintf(candidate, sizeof(candidate), "%s%.*s%s%s", places[i].before, dir_len, path,
 			places[i].after, link);
 

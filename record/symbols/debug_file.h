@@ -11,6 +11,7 @@
 #include <libelf.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Opens a path for reading; returns a descriptor or a negative errno. How this is done depends on the sandbox. */
 typedef int ms_open_function(const char *path);
@@ -20,6 +21,13 @@ struct ms_debug_file {
 	int fd;	  /* -1 */
 	bool was_rejected; /* a file was there, but belongs to another build */
 };
+
+enum {
+	MS_DEBUG_PATH_ROOM = 4096,
+};
+
+/* Where the separate file of a build-id belongs. false: it has no such place. */
+bool ms_debug_file_place(const uint8_t *build_id, size_t len, const char *debug_dir, char path[MS_DEBUG_PATH_ROOM]);
 
 /* Whether elf has DWARF of its own (.debug_info, plain or compressed). */
 bool ms_has_debug_info(Elf *elf);

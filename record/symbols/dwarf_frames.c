@@ -23,27 +23,19 @@ struct string_cache {
 	size_t size, used;
 };
 
-struct unit_map {
-	Dwarf_CU **units;
-	size_t n, room;
-	struct ms_interval_map ranges; /* value = index into units */
-};
-
 /* An address asked for. The targets are sorted by unit and address, so that those of one unit stand together although
  * a unit's code seldom does (cold parts, functions the linker has sorted or merged). */
 struct target {
 	uint64_t address;
-	uint32_t unit;	/* index into the map's units, or MS_NO_FRAME */
+	uint32_t unit;	/* index into the units, or MS_NO_FRAME */
 	uint32_t index; /* into places */
 };
 
 struct resolver {
-	Dwarf *dwarf;
-	uint64_t code_start;
+	const struct ms_dwarf_units *units;
 	struct target *targets;
 	struct ms_reply *reply;
 	struct ms_dwarf_frames *out;
-	struct unit_map map;
 	struct string_cache functions, files;
 	char *name; /* MS_NAME_MAX bytes in which names are completed */
 	int rc;	    /* first failure; everything stops then */
@@ -156,15 +148,13 @@ static uint32_t intern_file(const struct walk *w, const char *name)
 }
 
 /* What linkers leave of discarded code: ranges at 0, at 1, or wrapped around from -1. */
-static bool is_real_range(const struct resolver *r, uint64_t low, uint64_t high)
+static bool is_real_range(const struct ms_dwarf_units *units, uint64_t low, uint64_t high)
 {
-	return low < high && low > 1 && low >= r->code_start;
+	return low < high && low > 1 && low >= units->code_start;
 }
 
-static int add_unit(struct resolver *r, Dwarf_CU *unit)
+static int add_unit(struct ms_dwarf_units *map, Dwarf_CU *unit)
 {
-	struct unit_map *map = &r->map;
-
 	if (map->n == map->room) {
 		size_t room = map->room ? map->room * 2 : 256;
 		void *units = reallocarray(map->units, room, sizeof(Dwarf_CU *));
@@ -178,35 +168,43 @@ static int add_unit(struct resolver *r, Dwarf_CU *unit)
 	return 0;
 }
 
-static int add_unit_ranges(struct resolver *r, Dwarf_Die *die)
+static int add_unit_ranges(struct ms_dwarf_units *map, Dwarf_Die *die)
 {
 	Dwarf_Addr base, low, high;
 	ptrdiff_t at = 0;
 	int rc = 0;
 
 	while (rc == 0 && (at = dwarf_ranges(die, at, &base, &low, &high)) > 0) {
-		if (is_real_range(r, low, high))
-			rc = ms_interval_map_add(&r->map.ranges, low, high, (uint32_t)(r->map.n - 1));
+		if (is_real_range(map, low, high))
+			rc = ms_interval_map_add(&map->ranges, low, high, (uint32_t)(map->n - 1));
 	}
 	return rc;
 }
 
-static int build_unit_map(struct resolver *r)
+int ms_dwarf_units_get(struct ms_dwarf_units *out, Dwarf *dwarf, uint64_t code_start)
 {
 	Dwarf_CU *unit = NULL;
 	Dwarf_Die die;
 	uint8_t type;
 	int rc = 0;
 
-	while (rc == 0 && dwarf_get_units(r->dwarf, unit, &unit, NULL, &type, &die, NULL) == 0) {
+	*out = (struct ms_dwarf_units){ .dwarf = dwarf, .code_start = code_start };
+	while (rc == 0 && dwarf_get_units(dwarf, unit, &unit, NULL, &type, &die, NULL) == 0) {
 		/* Of type and partial units (no code), and of unreadable ones, the tag is another or none. */
 		if (dwarf_tag(&die) != DW_TAG_compile_unit && dwarf_tag(&die) != DW_TAG_skeleton_unit)
 			continue;
-		rc = add_unit(r, unit);
+		rc = add_unit(out, unit);
 		if (rc == 0)
-			rc = add_unit_ranges(r, &die);
+			rc = add_unit_ranges(out, &die);
 	}
-	return rc < 0 ? rc : ms_interval_map_finish(&r->map.ranges);
+	return rc < 0 ? rc : ms_interval_map_finish(&out->ranges);
+}
+
+void ms_dwarf_units_release(struct ms_dwarf_units *units)
+{
+	free(units->units);
+	ms_interval_map_release(&units->ranges);
+	*units = (struct ms_dwarf_units){ 0 };
 }
 
 static struct ms_dwarf_place *place_of(const struct walk *w, size_t target)
@@ -300,7 +298,7 @@ static uint32_t claim_addresses(const struct walk *w, Dwarf_Die *die, uint32_t c
 	ptrdiff_t at = 0;
 
 	while (w->r->rc == 0 && (at = dwarf_ranges(die, at, &base, &low, &high)) > 0) {
-		if (!is_real_range(w->r, low, high))
+		if (!is_real_range(w->r->units, low, high))
 			continue;
 		for (size_t i = first_address(w, low); i < w->end && w->r->targets[i].address < high; i++) {
 			if (place_of(w, i)->frame != caller)
@@ -458,7 +456,7 @@ static int sort_targets(struct resolver *r, const uint64_t *addresses, size_t n)
 	if (!r->targets)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		const struct ms_interval *hit = ms_interval_map_get(&r->map.ranges, addresses[i]);
+		const struct ms_interval *hit = ms_interval_map_get(&r->units->ranges, addresses[i]);
 
 		r->targets[i] = (struct target){ .address = addresses[i],
 			.unit = hit ? hit->value : MS_NO_FRAME,
@@ -477,14 +475,14 @@ static void resolve_targets(struct resolver *r, size_t n)
 			break; /* sorted last */
 		for (end = first + 1; end < n && r->targets[end].unit == unit; end++)
 			;
-		resolve_unit(r, r->map.units[unit], first, end);
+		resolve_unit(r, r->units->units[unit], first, end);
 	}
 }
 
-int ms_dwarf_frames_get(struct ms_dwarf_frames *out, Dwarf *dwarf, uint64_t code_start, const uint64_t *addresses,
+int ms_dwarf_frames_get(struct ms_dwarf_frames *out, const struct ms_dwarf_units *units, const uint64_t *addresses,
 	size_t n, struct ms_reply *reply)
 {
-	struct resolver r = { .dwarf = dwarf, .code_start = code_start, .reply = reply, .out = out };
+	struct resolver r = { .units = units, .reply = reply, .out = out };
 
 	*out = (struct ms_dwarf_frames){ .places = calloc(n + 1, sizeof(*out->places)) };
 	r.name = malloc(MS_NAME_MAX);
@@ -493,15 +491,11 @@ int ms_dwarf_frames_get(struct ms_dwarf_frames *out, Dwarf *dwarf, uint64_t code
 	for (size_t i = 0; out->places && i < n; i++)
 		out->places[i].frame = MS_NO_FRAME;
 	if (r.rc == 0)
-		r.rc = build_unit_map(&r);
-	if (r.rc == 0)
 		r.rc = sort_targets(&r, addresses, n);
 	if (r.rc == 0)
 		resolve_targets(&r, n);
 	free(r.targets);
 	free(r.name);
-	free(r.map.units);
-	ms_interval_map_release(&r.map.ranges);
 	cache_release(&r.functions);
 	cache_release(&r.files);
 	return r.rc;

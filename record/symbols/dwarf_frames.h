@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "interval_map.h"
 #include "symbol_reply.h"
 
 enum {
@@ -37,6 +38,15 @@ struct ms_dwarf_place {
 	uint32_t line;
 };
 
+/* Which unit an address belongs to. */
+struct ms_dwarf_units {
+	Dwarf *dwarf;
+	uint64_t code_start;
+	Dwarf_CU **units;
+	size_t n, room;
+	struct ms_interval_map ranges; /* value = index into units */
+};
+
 struct ms_dwarf_frames {
 	struct ms_dwarf_frame *frames;
 	size_t n_frames, frames_room;
@@ -45,9 +55,14 @@ struct ms_dwarf_frames {
 	size_t n_units_without_dwo;    /* of those, split ones whose other half was not found */
 };
 
-/* Resolves n addresses (link-time, ascending, distinct). Addresses below code_start are never matched: there linkers
- * leave what they discarded. Strings go into reply. 0 or -ENOMEM; release out in any case. */
-int ms_dwarf_frames_get(struct ms_dwarf_frames *out, Dwarf *dwarf, uint64_t code_start, const uint64_t *addresses,
+/* Finds the units of dwarf, which is borrowed. Addresses below code_start are never matched: there linkers leave what
+ * they discarded. 0 or -ENOMEM; release out in any case. */
+int ms_dwarf_units_get(struct ms_dwarf_units *out, Dwarf *dwarf, uint64_t code_start);
+
+void ms_dwarf_units_release(struct ms_dwarf_units *units);
+
+/* Resolves n addresses (link-time, ascending, distinct). Strings go into reply. 0 or -ENOMEM; release out in any case. */
+int ms_dwarf_frames_get(struct ms_dwarf_frames *out, const struct ms_dwarf_units *units, const uint64_t *addresses,
 	size_t n, struct ms_reply *reply);
 
 void ms_dwarf_frames_release(struct ms_dwarf_frames *frames);

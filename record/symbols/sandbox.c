@@ -71,7 +71,7 @@ enum { KEEPS_STDERR = 1 };
 enum { KEEPS_STDERR = 0 };
 #endif
 
-static int close_others(const int *keep, size_t n)
+int ms_sandbox_close_descriptors(const int *keep, size_t n)
 {
 	int sorted[8], null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	unsigned from = 3;
@@ -178,7 +178,7 @@ static int close_sandbox(int broker)
 
 int ms_sandbox_enter(const struct ms_sandbox_limits *limits, int broker, const int *keep, size_t n)
 {
-	int rc = close_others(keep, n);
+	int rc = ms_sandbox_close_descriptors(keep, n);
 
 	broker_socket = broker;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -21,4 +21,7 @@ struct ms_sandbox_limits {
  * socket for files. 0 or a negative errno. Where the kernel has no seccomp the other limits hold alone. */
 int ms_sandbox_enter(const struct ms_sandbox_limits *limits, int broker, const int *keep, size_t n);
 
+/* Its first step alone: closes every descriptor but the n in keep, and makes the standard ones /dev/null. */
+int ms_sandbox_close_descriptors(const int *keep, size_t n);
+
 #endif

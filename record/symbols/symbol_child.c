@@ -31,11 +31,51 @@ struct child {
 	bool has_timed_out, has_overflown;
 };
 
-static int child_broker_fd = -1;
+/* What an early child is asked: addresses of the file that is now in this state. They follow. */
+struct question {
+	struct ms_file_stamp stamp;
+	uint64_t n_addresses;
+};
+
+/* Of the child itself: what the parser calls has no argument for them. */
+static int child_broker_fd = -1, child_reply_fd = -1;
+static struct ms_file_stamp child_stamp;
 
 static int open_by_asking(const char *path)
 {
 	return ms_broker_ask(child_broker_fd, path);
+}
+
+/* Leaves when nobody wants to know any more. */
+static void read_all(int fd, void *bytes, size_t len)
+{
+	char *at = bytes;
+
+	while (len > 0) {
+		ssize_t n = read(fd, at, len);
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			_exit(0);
+		at += n > 0 ? n : 0;
+		len -= n > 0 ? (size_t)n : 0;
+	}
+}
+
+static int await_question(const uint64_t **addresses, size_t *n)
+{
+	struct question question;
+	uint64_t *asked;
+
+	read_all(child_reply_fd, &question, sizeof(question));
+	if (memcmp(&question.stamp, &child_stamp, sizeof(child_stamp)) != 0)
+		return -ESTALE;
+	asked = reallocarray(NULL, question.n_addresses, sizeof(*asked));
+	if (!asked)
+		return -ENOMEM;
+	read_all(child_reply_fd, asked, question.n_addresses * sizeof(*asked));
+	*addresses = asked;
+	*n = question.n_addresses;
+	return 0;
 }
 
 static _Noreturn void run_child(const struct ms_parser_job *job, const struct ms_child_limits *limits,
@@ -51,6 +91,7 @@ static _Noreturn void run_child(const struct ms_parser_job *job, const struct ms
 	if (ms_sandbox_enter(&sandbox, broker_fd, keep, sizeof(keep) / sizeof(keep[0])) < 0)
 		_exit(STATUS_NO_SANDBOX);
 	child_broker_fd = broker_fd;
+	child_reply_fd = reply_fd;
 	asking.open_file = open_by_asking;
 	rc = ms_symbol_parse(&asking, &reply);
 	if (rc == 0)
@@ -113,18 +154,18 @@ static int take_reply(struct child *c)
 	return c->has_overflown ? -EPROTO : 0;
 }
 
-/* Opens a file for the child, and gives it the address space to map it. */
-static void serve(struct child *c, uint64_t max_file_bytes)
+/* Opens a file for the child, and gives it the address space to map it. *broker_fd is closed when it asks no more. */
+static void serve(pid_t pid, int *broker_fd, uint64_t max_file_bytes)
 {
 	struct rlimit limit;
 	uint64_t opened = 0;
 
-	if (ms_broker_answer(c->broker_fd, max_file_bytes, &opened) <= 0)
-		close_fd(&c->broker_fd);
-	if (opened > 0 && prlimit(c->pid, RLIMIT_AS, NULL, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+	if (ms_broker_answer(*broker_fd, max_file_bytes, &opened) <= 0)
+		close_fd(broker_fd);
+	if (opened > 0 && prlimit(pid, RLIMIT_AS, NULL, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
 		limit.rlim_cur = limit.rlim_max - limit.rlim_cur > 2 * opened ? limit.rlim_cur + 2 * opened
 									       : limit.rlim_max;
-		prlimit(c->pid, RLIMIT_AS, &limit, NULL);
+		prlimit(pid, RLIMIT_AS, &limit, NULL);
 	}
 }
 
@@ -162,19 +203,19 @@ static int attend(struct child *c, const struct ms_child_limits *limits)
 		if (fds[0].revents)
 			rc = take_reply(c);
 		if (fds[1].revents)
-			serve(c, limits->max_file_bytes);
+			serve(c->pid, &c->broker_fd, limits->max_file_bytes);
 	}
 	return rc;
 }
 
 /* Ends and reaps the child. Returns its wait status, or -1 when someone else has reaped it. */
-static int finish(struct child *c, bool must_die)
+static int finish(pid_t pid, bool must_die)
 {
 	int status = -1;
 
 	if (must_die)
-		kill(c->pid, SIGKILL);
-	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return status;
 }
@@ -223,21 +264,27 @@ static int explain(const struct child *c, int rc, int status, const struct ms_ch
 	return rc < 0 ? rc : -EPROTO;
 }
 
+/* Bytes of the reply to n addresses at most. */
+static size_t reply_max(size_t n)
+{
+	return sizeof(struct ms_reply_head) + (n + 1) * sizeof(uint32_t) +
+	       MS_REPLY_FRAMES_MAX * sizeof(struct ms_reply_frame) + MS_REPLY_STRINGS_MAX;
+}
+
 int ms_symbol_child_run(const struct ms_parser_job *job, uint64_t file_bytes, const struct ms_child_limits *limits,
 	struct ms_reply *reply, char problem[MS_PROBLEM_MAX])
 {
 	struct child c = { .reply_fd = -1, .broker_fd = -1 };
 	int rc, status;
 
-	c.max_len = sizeof(struct ms_reply_head) + (job->n_addresses + 1) * sizeof(uint32_t) +
-		MS_REPLY_FRAMES_MAX * sizeof(struct ms_reply_frame) + MS_REPLY_STRINGS_MAX;
+	c.max_len = reply_max(job->n_addresses);
 	rc = start(&c, job, limits, file_bytes);
 	if (rc < 0) {
 		snprintf(problem, MS_PROBLEM_MAX, "no process could be started for its symbols: %s", strerror(-rc));
 		goto out;
 	}
 	rc = attend(&c, limits);
-	status = finish(&c, rc < 0);
+	status = finish(c.pid, rc < 0);
 	if (rc == 0 && (status == -1 || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) &&
 		ms_reply_parse(reply, c.bytes, c.len, job->n_addresses) == 0)
 		c.bytes = NULL; /* the reply's now */
@@ -247,5 +294,88 @@ out:
 	free(c.bytes);
 	close_fd(&c.reply_fd);
 	close_fd(&c.broker_fd);
+	return rc;
+}
+
+/* ---- started before anybody asked ------------------------------------------------------------------- */
+
+int ms_early_child_start(const struct ms_parser_job *job, const struct ms_file_stamp *stamp, uint64_t file_bytes,
+	const struct ms_child_limits *limits, int socket, struct ms_early_child *child)
+{
+	struct ms_parser_job waiting = *job;
+	int broker[2];
+
+	waiting.await = await_question;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, broker) < 0)
+		return -errno;
+	child_stamp = *stamp;
+	child->broker = broker[0];
+	child->pid = fork();
+	if (child->pid == 0)
+		run_child(&waiting, limits, file_bytes, socket, broker[1]);
+	close(broker[1]);
+	if (child->pid > 0)
+		return 0;
+	close(broker[0]);
+	return -EAGAIN;
+}
+
+bool ms_early_child_serve(struct ms_early_child *child, uint64_t max_file_bytes)
+{
+	serve(child->pid, &child->broker, max_file_bytes);
+	return child->broker >= 0;
+}
+
+void ms_early_child_end(struct ms_early_child *child)
+{
+	close_fd(&child->broker);
+	finish(child->pid, true);
+}
+
+/* Sends what the child may not be ready to take yet. */
+static int send_all(int socket, const void *bytes, size_t len, const struct ms_child_limits *limits)
+{
+	int64_t deadline = now_ms() + (int64_t)limits->wall_seconds * 1000;
+	const char *at = bytes;
+
+	while (len > 0) {
+		struct pollfd fd = { .fd = socket, .events = POLLOUT };
+		ssize_t n = send(socket, at, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+			continue;
+		}
+		if (limits->is_cancelled && limits->is_cancelled())
+			return -ECANCELED;
+		if (now_ms() >= deadline)
+			return -ETIMEDOUT;
+		poll(&fd, 1, POLL_MS);
+	}
+	return 0;
+}
+
+int ms_early_child_ask(int socket, const char *path, const uint64_t *addresses, size_t n,
+	const struct ms_child_limits *limits)
+{
+	const struct question question = { .stamp = ms_file_stamp(path), .n_addresses = n };
+	int rc = send_all(socket, &question, sizeof(question), limits);
+
+	return rc < 0 ? rc : send_all(socket, addresses, n * sizeof(*addresses), limits);
+}
+
+int ms_early_child_hear(int socket, size_t n, const struct ms_child_limits *limits, struct ms_reply *reply)
+{
+	struct child c = { .reply_fd = dup(socket), .broker_fd = -1, .max_len = reply_max(n) };
+	int rc = c.reply_fd < 0 ? -errno : attend(&c, limits);
+
+	if (rc == 0)
+		rc = ms_reply_parse(reply, c.bytes, c.len, n);
+	if (rc < 0)
+		free(c.bytes);
+	close_fd(&c.reply_fd);
 	return rc;
 }

@@ -22,12 +22,15 @@ enum {
 
 struct parser {
 	const struct ms_parser_job *job;
+	const uint64_t *addresses; /* those of the job, or those awaited */
+	size_t n_addresses;
 	struct ms_reply *reply;
 	Elf *elf;
 	struct ms_debug_file debug;
 	Dwarf *dwarf;
 	struct ms_symtab symtab;
-	struct ms_dwarf_frames frames; /* all empty when there is no debug information */
+	struct ms_dwarf_units units;   /* these two: all empty when there is no debug information */
+	struct ms_dwarf_frames frames;
 	char *name, *bare;	       /* MS_NAME_MAX bytes each: for the demangler, and for a name cut out for it */
 };
 
@@ -96,10 +99,23 @@ static int read_debug_info(struct parser *p)
 	if (p->dwarf) {
 		dwarf_new_oom_handler(p->dwarf, exit_without_memory);
 		p->reply->head.flags |= MS_REPLY_DEBUG_INFO;
-		rc = ms_dwarf_frames_get(&p->frames, p->dwarf, code_start(p->elf), p->job->addresses, p->job->n_addresses,
-			p->reply);
+		rc = ms_dwarf_units_get(&p->units, p->dwarf, code_start(p->elf));
 	}
-	return rc < 0 ? rc : add_note(p);
+	return rc;
+}
+
+static int await_addresses(struct parser *p)
+{
+	p->addresses = p->job->addresses;
+	p->n_addresses = p->job->n_addresses;
+	return p->job->await ? p->job->await(&p->addresses, &p->n_addresses) : 0;
+}
+
+static int find_frames(struct parser *p)
+{
+	int rc = p->dwarf ? ms_dwarf_frames_get(&p->frames, &p->units, p->addresses, p->n_addresses, p->reply) : 0;
+
+	return rc == 0 && p->job->uses_debug_info ? add_note(p) : rc;
 }
 
 /* "memcpy@@GLIBC_2.14" is memcpy; "_Znwm@plt" is "operator new(unsigned long)@plt". */
@@ -158,7 +174,7 @@ static int add_frames(struct parser *p, uint64_t address, const struct ms_dwarf_
 	uint32_t at = place->frame;
 	int rc = 0;
 
-	if (p->reply->head.n_frames > FRAMES_AVERAGE_MAX * (uint64_t)p->job->n_addresses + UINT16_MAX)
+	if (p->reply->head.n_frames > FRAMES_AVERAGE_MAX * (uint64_t)p->n_addresses + UINT16_MAX)
 		return -EOVERFLOW;
 	for (unsigned n = 1; rc == 0 && at != MS_NO_FRAME && p->frames.frames[at].caller != MS_NO_FRAME; n++) {
 		const struct ms_dwarf_frame *inlined = &p->frames.frames[at];
@@ -185,10 +201,10 @@ static int add_queries(struct parser *p)
 	static const struct ms_dwarf_place nowhere = { .frame = MS_NO_FRAME };
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < p->job->n_addresses; i++) {
+	for (size_t i = 0; rc == 0 && i < p->n_addresses; i++) {
 		rc = ms_reply_begin_query(p->reply);
 		if (rc == 0)
-			rc = add_frames(p, p->job->addresses[i], p->frames.places ? &p->frames.places[i] : &nowhere);
+			rc = add_frames(p, p->addresses[i], p->frames.places ? &p->frames.places[i] : &nowhere);
 	}
 	return rc;
 }
@@ -208,11 +224,16 @@ int ms_symbol_parse(const struct ms_parser_job *job, struct ms_reply *reply)
 	if (rc == 0)
 		rc = read_symbols(&p);
 	if (rc == 0)
+		rc = await_addresses(&p);
+	if (rc == 0)
+		rc = find_frames(&p);
+	if (rc == 0)
 		rc = add_queries(&p);
 out:
 	free(p.name);
 	free(p.bare);
 	ms_dwarf_frames_release(&p.frames);
+	ms_dwarf_units_release(&p.units);
 	ms_symtab_release(&p.symtab);
 	dwarf_end(p.dwarf);
 	ms_debug_file_release(&p.debug);

@@ -13,6 +13,9 @@
 #include "debug_file.h"
 #include "symbol_reply.h"
 
+/* Waits for the addresses, which live as long as the process, and are as those of a job. 0 or a negative errno. */
+typedef int ms_await_function(const uint64_t **addresses, size_t *n);
+
 struct ms_parser_job {
 	int fd;		       /* the module's file, open for reading; borrowed */
 	const char *path;      /* its path: other files are looked for beside it */
@@ -21,6 +24,7 @@ struct ms_parser_job {
 	ms_open_function *open_file;
 	const uint64_t *addresses; /* link-time addresses inside instructions, ascending, distinct */
 	size_t n_addresses;
+	ms_await_function *await; /* NULL, or who is asked for the addresses when all that goes without them is done */
 };
 
 /* Fills reply, which must be zeroed, with one query per address. 0 or a negative errno: -ENOEXEC when libelf does not

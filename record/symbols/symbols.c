@@ -1,5 +1,5 @@
-/* See symbols.h. The queries are sorted by module and address, each module's distinct addresses go to a child, and
- * every query remembers which of them was its. */
+/* See symbols.h. The queries are sorted by module and address, each module's distinct addresses go to a child, which may
+ * have been at work for long (forerunner.h), and every query remembers which of them was its. */
 #include "symbols.h"
 
 #include <errno.h>
@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "elf_file.h"
+#include "forerunner.h"
+#include "module_file.h"
 #include "symbol_child.h"
 
 struct module {
@@ -16,6 +17,9 @@ struct module {
 	char problem[MS_PROBLEM_MAX];
 	struct ms_reply reply;
 	struct ms_symbol_frame *frames; /* those of the reply, with its strings */
+	uint64_t *addresses;		/* asked for, ascending, distinct */
+	size_t n_addresses;
+	int early; /* socket of a parser that was started ahead and has been asked; -1 = none */
 };
 
 struct place {
@@ -73,42 +77,6 @@ static void set_problem(struct module *m, const char *sentence)
 	m->report.problem = m->problem;
 }
 
-/* Opens the module's file if it is one that may be believed. Returns a descriptor, or a negative errno with the problem
- * set. */
-static int open_module(struct module *m, const struct ms_symbol_module *wanted, uint64_t max_bytes, uint64_t *size)
-{
-	int fd = ms_elf_open_regular(wanted->path, max_bytes, size);
-	uint8_t id[MS_BUILD_ID_MAX];
-	struct ms_elf_file f;
-	size_t len = 0;
-	int rc;
-
-	if (fd < 0) {
-		snprintf(m->problem, sizeof(m->problem), "it cannot be opened: %s",
-			fd == -EINVAL ? "it is no regular file" : strerror(-fd));
-		m->report.problem = m->problem;
-		return fd;
-	}
-	rc = ms_elf_file_attach(&f, fd, *size);
-	if (rc < 0 || !f.is_elf64) {
-		set_problem(m, rc == -ENOMEM ? "there is not enough memory to read it" : "it is no 64-bit ELF file");
-		rc = rc < 0 ? rc : -ENOEXEC;
-	} else {
-		rc = ms_elf_file_build_id(&f, id, &len);
-		if (rc == 0 && wanted->build_id_len > 0 &&
-			(len != wanted->build_id_len || memcmp(id, wanted->build_id, len) != 0)) {
-			set_problem(m, "the file there now is another build than the one that ran (build-id differs)");
-			rc = -ESTALE;
-		} else if (rc < 0) {
-			set_problem(m, "its build-id cannot be read");
-		}
-		ms_elf_file_release(&f);
-	}
-	if (rc < 0)
-		close(fd);
-	return rc < 0 ? rc : fd;
-}
-
 /* Turns the reply's frames into those of the interface. */
 static int adopt_reply(struct module *m)
 {
@@ -131,8 +99,18 @@ static int adopt_reply(struct module *m)
 	return 0;
 }
 
+static void note_cancellation(struct module *m)
+{
+	set_problem(m, "the lookup was cut short");
+}
+
+static bool is_cancelled(const struct ms_child_limits *limits)
+{
+	return limits->is_cancelled && limits->is_cancelled();
+}
+
 /* Parses the module, a second time without debug information if need be. Only -ENOMEM of our own is an error. */
-static int read_module(struct module *m, struct ms_parser_job *job, uint64_t size, const struct ms_child_limits *limits)
+static int parse_module(struct module *m, struct ms_parser_job *job, uint64_t size, const struct ms_child_limits *limits)
 {
 	char problem[MS_PROBLEM_MAX];
 	int rc;
@@ -152,40 +130,88 @@ static int read_module(struct module *m, struct ms_parser_job *job, uint64_t siz
 	return adopt_reply(m);
 }
 
-/* Resolves the n sorted queries of one module. */
-static int resolve_module(struct ms_symbols *s, const struct sorted_query *queries, size_t n,
-	const struct ms_symbol_module *wanted, const struct ms_symbol_options *options)
+static int read_module(struct module *m, const struct ms_symbol_module *wanted, const char *debug_dir,
+	const struct ms_child_limits *limits)
+{
+	struct ms_parser_job job = {
+		.path = wanted->path, .debug_dir = debug_dir, .addresses = m->addresses, .n_addresses = m->n_addresses };
+	char problem[MS_PROBLEM_MAX];
+	uint64_t size;
+	int rc;
+
+	if (is_cancelled(limits)) {
+		note_cancellation(m);
+		return 0;
+	}
+	job.fd = ms_module_file_open(wanted, limits->max_file_bytes, &size, problem);
+	if (job.fd < 0) {
+		set_problem(m, problem);
+		return 0;
+	}
+	rc = parse_module(m, &job, size, limits);
+	close(job.fd);
+	return rc;
+}
+
+/* Hears the parser that was started ahead. What goes wrong with it is forgotten: it is only asked in order to save
+ * time, and the module is then read like any other. */
+static int hear_module(struct module *m, const struct ms_symbol_module *wanted, const char *debug_dir,
+	const struct ms_child_limits *limits)
+{
+	int rc = ms_early_child_hear(m->early, m->n_addresses, limits, &m->reply);
+
+	close(m->early);
+	m->early = -1;
+	if (rc == 0)
+		return adopt_reply(m);
+	return read_module(m, wanted, debug_dir, limits);
+}
+
+/* Gives each module its distinct addresses, and each query its place among them. */
+static int distribute(struct ms_symbols *s, const struct sorted_query *queries)
+{
+	for (size_t first = 0, end; first < s->n_queries; first = end) {
+		struct module *m = &s->modules[queries[first].module];
+
+		for (end = first + 1; end < s->n_queries && queries[end].module == queries[first].module; end++)
+			;
+		m->addresses = reallocarray(NULL, end - first, sizeof(*m->addresses));
+		if (!m->addresses)
+			return -ENOMEM;
+		for (size_t i = first; i < end; i++) {
+			if (i == first || queries[i].address != m->addresses[m->n_addresses - 1])
+				m->addresses[m->n_addresses++] = queries[i].address;
+			s->places[queries[i].query] =
+				(struct place){ .module = queries[i].module, .number = (uint32_t)m->n_addresses - 1 };
+		}
+	}
+	return 0;
+}
+
+/* Those that were started ahead are asked first, and answer while the others are read. */
+static int read_modules(struct ms_symbols *s, const struct ms_symbol_module *wanted, const struct ms_symbol_options *options)
 {
 	const struct ms_child_limits limits = { .memory_bytes = options->memory_bytes,
 		.max_file_bytes = options->max_file_bytes,
 		.cpu_seconds = options->cpu_seconds,
 		.wall_seconds = options->wall_seconds,
 		.is_cancelled = options->is_cancelled };
-	struct module *m = &s->modules[queries->module];
-	uint64_t *addresses = reallocarray(NULL, n, sizeof(*addresses));
-	struct ms_parser_job job = { .path = wanted->path, .debug_dir = options->debug_dir, .addresses = addresses };
-	uint64_t size;
 	int rc = 0;
 
-	if (!addresses)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		if (i == 0 || queries[i].address != addresses[job.n_addresses - 1])
-			addresses[job.n_addresses++] = queries[i].address;
-		s->places[queries[i].query] =
-			(struct place){ .module = queries->module, .number = (uint32_t)job.n_addresses - 1 };
+	for (size_t i = 0; i < s->n_modules; i++) {
+		struct module *m = &s->modules[i];
+
+		if (m->n_addresses > 0 && options->forerunner)
+			m->early = ms_forerunner_ask(options->forerunner, &wanted[i], m->addresses, m->n_addresses, &limits);
 	}
-	if (options->is_cancelled && options->is_cancelled()) {
-		set_problem(m, "the lookup was cut short");
-		job.fd = -1;
-	} else {
-		job.fd = open_module(m, wanted, options->max_file_bytes, &size);
+	for (size_t i = 0; rc == 0 && i < s->n_modules; i++) {
+		if (s->modules[i].n_addresses > 0 && s->modules[i].early < 0)
+			rc = read_module(&s->modules[i], &wanted[i], options->debug_dir, &limits);
 	}
-	if (job.fd >= 0) {
-		rc = read_module(m, &job, size, &limits);
-		close(job.fd);
+	for (size_t i = 0; rc == 0 && i < s->n_modules; i++) {
+		if (s->modules[i].early >= 0)
+			rc = hear_module(&s->modules[i], &wanted[i], options->debug_dir, &limits);
 	}
-	free(addresses);
 	return rc;
 }
 
@@ -201,12 +227,14 @@ static struct ms_symbols *new_symbols(size_t n_modules, size_t n_queries)
 		ms_symbols_free(s);
 		return NULL;
 	}
+	for (size_t i = 0; i < n_modules; i++)
+		s->modules[i].early = -1;
 	s->n_modules = n_modules;
 	s->n_queries = n_queries;
 	return s;
 }
 
-static struct ms_symbol_options with_defaults(const struct ms_symbol_options *given)
+struct ms_symbol_options ms_symbol_options_complete(const struct ms_symbol_options *given)
 {
 	struct ms_symbol_options o = given ? *given : (struct ms_symbol_options){ 0 };
 
@@ -226,7 +254,7 @@ static struct ms_symbol_options with_defaults(const struct ms_symbol_options *gi
 int ms_symbols_resolve(const struct ms_symbol_module *modules, size_t n_modules, const struct ms_symbol_query *queries,
 	size_t n_queries, const struct ms_symbol_options *options, struct ms_symbols **out)
 {
-	const struct ms_symbol_options all = with_defaults(options);
+	const struct ms_symbol_options all = ms_symbol_options_complete(options);
 	struct sorted_query *sorted = NULL;
 	struct ms_symbols *s = NULL;
 	int rc;
@@ -239,11 +267,10 @@ int ms_symbols_resolve(const struct ms_symbol_module *modules, size_t n_modules,
 		goto out;
 	s = new_symbols(n_modules, n_queries);
 	rc = s ? 0 : -ENOMEM;
-	for (size_t first = 0, end; rc == 0 && first < n_queries; first = end) {
-		for (end = first + 1; end < n_queries && sorted[end].module == sorted[first].module; end++)
-			;
-		rc = resolve_module(s, sorted + first, end - first, &modules[sorted[first].module], &all);
-	}
+	if (rc == 0)
+		rc = distribute(s, sorted);
+	if (rc == 0)
+		rc = read_modules(s, modules, &all);
 	if (rc == 0) {
 		*out = s;
 		s = NULL;
@@ -279,6 +306,9 @@ void ms_symbols_free(struct ms_symbols *symbols)
 	for (size_t i = 0; i < symbols->n_modules; i++) {
 		ms_reply_release(&symbols->modules[i].reply);
 		free(symbols->modules[i].frames);
+		free(symbols->modules[i].addresses);
+		if (symbols->modules[i].early >= 0)
+			close(symbols->modules[i].early);
 	}
 	free(symbols->modules);
 	free(symbols->places);

@@ -42,7 +42,11 @@ struct ms_symbol_options {
 	unsigned wall_seconds;	 /* per module; 0 = 180 */
 	bool (*is_cancelled)(void); /* asked now and then, and when a signal comes: true ends the lookup, what is known by
 				     * then is kept; NULL = never */
+	struct ms_forerunner *forerunner; /* parsers that may be ready already; NULL = none */
 };
+
+/* The options as they are used: defaults filled in. given may be NULL. */
+struct ms_symbol_options ms_symbol_options_complete(const struct ms_symbol_options *given);
 
 /* Names and paths are as the file has them: any bytes but NUL, not necessarily UTF-8, at most 64 KiB. */
 struct ms_symbol_frame {

@@ -1,6 +1,6 @@
 /* What becomes of a parser that has been taken over, or has gone mad. The parser itself is replaced: this file defines
  * ms_symbol_parse, so the linker does not take the real one, and what it does is told by the name of the file. All
- * names are links to this program. */
+ * names are links to a copy of this program. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -23,16 +23,21 @@
 
 #include "symbols.h"
 
+#include "forerunner.h"
 #include "symbol_parser.h"
 
 static char scratch[] = "/tmp/symbol-child-XXXXXX";
 
 static int answer(const struct ms_parser_job *job, struct ms_reply *reply, const char *name)
 {
+	const uint64_t *addresses = job->addresses;
 	struct ms_reply_frame frame = { .line = 1 };
+	size_t n = job->n_addresses;
 	int rc = ms_reply_add_string(reply, name, &frame.function);
 
-	for (size_t i = 0; rc == 0 && i < job->n_addresses; i++) {
+	if (rc == 0 && job->await)
+		rc = job->await(&addresses, &n);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
 		ms_reply_begin_query(reply);
 		rc = ms_reply_add_frame(reply, &frame);
 	}
@@ -143,6 +148,15 @@ int ms_symbol_parse(const struct ms_parser_job *job, struct ms_reply *reply)
 		return answer(job, reply, try_files(job));
 	if (strcmp(what, "descriptors") == 0)
 		return answer(job, reply, count_descriptors() == 3 ? "three" : "others");
+	if (strcmp(what, "early") == 0) /* tells who has asked */
+		return answer(job, reply, job->await ? "early" : "late");
+	if (strcmp(what, "crash early") == 0 && job->await)
+		raise(SIGSEGV), abort();
+	if (strcmp(what, "lie early") == 0 && job->await)
+		return lie(job, reply);
+	if (strcmp(what, "hang early") == 0 && job->await)
+		for (*is_looping = 1;;)
+			pause();
 	return answer(job, reply, what);
 }
 
@@ -304,6 +318,99 @@ static void no_child_and_no_descriptor_is_left(void **state)
 	assert_int_equal(errno, ECHILD);
 }
 
+static struct ms_forerunner *send_ahead(const char *const *names, size_t n)
+{
+	struct ms_forerunner *f = ms_forerunner_open(&short_limits);
+
+	assert_non_null(f);
+	for (size_t i = 0; i < n; i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "%s/%s", scratch, names[i]);
+		ms_forerunner_tell(f, &(struct ms_symbol_module){ .path = path });
+	}
+	return f;
+}
+
+static void early_parsers_are_asked_and_late_ones_run(void **state)
+{
+	static const char *const names[] = { "early", "small" };
+	struct ms_symbol_options options = { .wall_seconds = 600 };
+	struct ms_symbols *symbols;
+
+	(void)state;
+	symbols = resolve(names, 1, &options);
+	assert_string_equal(function_of(symbols, 0), "late");
+	ms_symbols_free(symbols);
+	options.forerunner = send_ahead(names, 2);
+	symbols = resolve(names, 2, &options);
+	assert_string_equal(function_of(symbols, 0), "early");
+	assert_string_equal(function_of(symbols, 1), "small"); /* not worth it */
+	ms_symbols_free(symbols);
+	symbols = resolve(names, 1, &options); /* each answers once */
+	assert_string_equal(function_of(symbols, 0), "late");
+	ms_symbols_free(symbols);
+	ms_forerunner_close(options.forerunner);
+}
+
+/* Whatever becomes of an early parser, names are those that there are without it. */
+static void failing_early_parsers_cost_nothing(void **state)
+{
+	static const char *const names[] = { "crash early", "lie early", "early", "hang early", "crash", "half" };
+	struct ms_symbol_options options = short_limits;
+	struct ms_symbols *symbols;
+
+	(void)state;
+	options.wall_seconds = 5; /* for the one that hangs; the others may need a moment, too */
+	options.forerunner = send_ahead(names, 6);
+	symbols = resolve(names, 6, &options);
+	for (size_t i = 0; i < 4; i++) {
+		assert_string_equal(function_of(symbols, i), names[i]);
+		assert_null(ms_symbols_report(symbols, i)->problem);
+	}
+	assert_non_null(strstr(ms_symbols_report(symbols, 4)->problem, "crashed"));
+	assert_string_equal(function_of(symbols, 5), "half");
+	assert_non_null(strstr(ms_symbols_report(symbols, 5)->problem, "only names from its symbol table"));
+	ms_symbols_free(symbols);
+	ms_forerunner_close(options.forerunner);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+static void early_parser_can_do_nothing_but_parse(void **state)
+{
+	static const char *const names[] = { "forbidden", "files", "descriptors" };
+	struct ms_symbol_options options = { .wall_seconds = 600 };
+	int extra = open("/dev/null", O_RDONLY); /* one that the parser must not get */
+	struct ms_symbols *symbols;
+
+	(void)state;
+	options.forerunner = send_ahead(names, 3);
+	symbols = resolve(names, 3, &options);
+	assert_string_equal(function_of(symbols, 0), "nothing forbidden worked");
+	assert_string_equal(function_of(symbols, 1), "only ELF files opened");
+	assert_string_equal(function_of(symbols, 2), "three");
+	ms_symbols_free(symbols);
+	ms_forerunner_close(options.forerunner);
+	close(extra);
+}
+
+static void cancelled_lookup_does_not_wait_for_early_parsers(void **state)
+{
+	static const char *const names[] = { "hang early", "loop" };
+	struct ms_symbol_options options = { .is_cancelled = is_that_looping };
+	struct ms_symbols *symbols;
+
+	(void)state;
+	*is_looping = 0;
+	options.forerunner = send_ahead(names, 2);
+	symbols = resolve(names, 2, &options);
+	assert_true(*is_looping);
+	for (size_t i = 0; i < 2; i++)
+		assert_string_equal(ms_symbols_report(symbols, i)->problem, "the lookup was cut short");
+	ms_symbols_free(symbols);
+	ms_forerunner_close(options.forerunner);
+}
+
 static void query_of_no_module_is_refused(void **state)
 {
 	const struct ms_symbol_query query = { .module = 0, .offset = 1 };
@@ -318,7 +425,7 @@ static void query_of_no_module_is_refused(void **state)
 static int plant_files(void **state)
 {
 	static const char *const names[] = { "good", "better", "crash", "loop", "lie", "silent", "half", "memory",
-		"forbidden", "files", "descriptors" };
+		"forbidden", "files", "descriptors", "early", "crash early", "lie early", "hang early" };
 
 	(void)state;
 	is_looping = mmap(NULL, sizeof(*is_looping), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -326,14 +433,11 @@ static int plant_files(void **state)
 		return -1;
 	if (!mkdtemp(scratch) || chdir(scratch) < 0 || mkfifo("fifo", 0600) < 0)
 		return -1;
+	/* One file is large enough to be read ahead, one is not; all are ELF files. */
+	if (system("cp /proc/$PPID/exe large && head -c 4096 large > small && truncate -s 100M large") != 0)
+		return -1;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		char self[4096];
-		ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-		if (n < 0)
-			return -1;
-		self[n] = '\0';
-		if (symlink(self, names[i]) < 0)
+		if (symlink("large", names[i]) < 0)
 			return -1;
 	}
 	return 0;
@@ -359,6 +463,10 @@ int main(void)
 		cmocka_unit_test(parser_can_do_nothing_but_parse),
 		cmocka_unit_test(missing_standard_descriptors_do_no_harm),
 		cmocka_unit_test(no_child_and_no_descriptor_is_left),
+		cmocka_unit_test(early_parsers_are_asked_and_late_ones_run),
+		cmocka_unit_test(failing_early_parsers_cost_nothing),
+		cmocka_unit_test(early_parser_can_do_nothing_but_parse),
+		cmocka_unit_test(cancelled_lookup_does_not_wait_for_early_parsers),
 		cmocka_unit_test(query_of_no_module_is_refused),
 	};
 
