@@ -197,6 +197,7 @@ struct recording {
 	struct ms_tracefile file;
 	struct ms_remote *remote;
 	struct mst_writer *writer;
+	struct ms_names_ahead ahead;
 };
 
 /* ---- before the start ------------------------------------------------------------------------------- */
@@ -593,14 +594,14 @@ static void say_what_went_wrong(const struct recording *r, const struct mst_tota
 }
 
 /* The trace is complete without names, too. */
-static void add_names(const struct recording *r)
+static void add_names(struct recording *r)
 {
 	struct ms_names_result names;
 	if (isatty(STDERR_FILENO))
 		ms_info("looking up function names");
 	const struct ms_names_trace trace = ms_names_of_writer(r->writer);
 	ms_signals_forget_urge(); /* the one that ended the command, perhaps */
-	int rc = ms_names_add(&trace, ms_signals_urged, &names);
+	int rc = ms_names_add(&trace, ms_signals_urged, &r->ahead, &names);
 	if (rc < 0)
 		ms_warn("not all function names could be looked up: %s (msrecord --resolve does it later)",
 			mst_strerror(rc));
@@ -637,6 +638,12 @@ static int finish(struct recording *r, int status)
 	return 0;
 }
 
+static void look_ahead(void *ctx, uint64_t elapsed_ns)
+{
+	struct recording *r = ctx;
+	ms_names_look_ahead(&r->ahead, r->writer, elapsed_ns);
+}
+
 /* The command runs. Returns what to exit with. */
 static int record(struct recording *r)
 {
@@ -656,7 +663,9 @@ static int record(struct recording *r)
 		.is_forking_followed =
 			r->options->follow == MS_FOLLOW_ALL || r->options->follow == MS_FOLLOW_FORK,
 		.stops_with_command = r->options->stops_with_command,
+		.on_pass = look_ahead,
 		.on_waiting = say_who_is_waited_for,
+		.ctx = r,
 	};
 	int rc = ms_session_run(&r->session, &opt);
 	if (rc == MST_EFULL) {
@@ -704,6 +713,8 @@ static int start(struct recording *r)
 static int run(struct recording *r)
 {
 	int status = STATUS_OWN_FAILURE;
+	if (!r->options->has_no_symbols)
+		ms_names_ahead_open(&r->ahead); /* first of all: it keeps what it inherits */
 	int rc = ms_session_init(&r->session);
 	if (rc == 0)
 		rc = ms_share_init();
@@ -733,6 +744,7 @@ out:
 	ms_wraps_release(&r->wraps);
 	ms_server_close(r->server);
 	ms_sampler_close(r->sampler);
+	ms_names_ahead_close(&r->ahead);
 	ms_session_release(&r->session);
 	return status;
 }

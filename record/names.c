@@ -6,8 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "forerunner.h"
 #include "symbols.h"
 
+#define MS 1000000u
+#define AHEAD_AFTER_NS (150u * MS)
+#define AHEAD_EVERY_NS (50u * MS)
 #define FRAMES_MAX 256u /* symbols of one address: the format's limit */
 
 /* What is asked, by trace id. */
@@ -107,17 +111,25 @@ struct ms_names_trace ms_names_of_amendment(struct mst_amendment *a)
 
 /* ---- question and answer ---------------------------------------------------------------------------- */
 
+/* false: there is no file to read. */
+static bool get_module(const struct ms_names_trace *t, uint32_t id, struct ms_symbol_module *module)
+{
+	const struct mst_module *m = t->module(t->trace, id);
+	size_t len = 0;
+	const char *path = m && m->path ? t->string(t->trace, m->path, &len) : NULL;
+	if (!path || path[0] != '/') /* "[vdso]" and the like */
+		return false;
+	*module = (struct ms_symbol_module){path, m->build_id, m->build_id_len};
+	return true;
+}
+
 /* The index of a module in the request, made if it is new. UINT32_MAX: there is no file to read. */
 static uint32_t ask_module(const struct ms_names_trace *t, struct request *rq, uint32_t id)
 {
 	if (rq->index_of[id])
 		return rq->index_of[id] - 1;
-	const struct mst_module *m = t->module(t->trace, id);
-	size_t len = 0;
-	const char *path = m && m->path ? t->string(t->trace, m->path, &len) : NULL;
-	if (!path || path[0] != '/') /* "[vdso]" and the like */
+	if (!get_module(t, id, &rq->modules[rq->n_modules]))
 		return UINT32_MAX;
-	rq->modules[rq->n_modules] = (struct ms_symbol_module){path, m->build_id, m->build_id_len};
 	rq->index_of[id] = ++rq->n_modules;
 	return rq->n_modules - 1;
 }
@@ -206,8 +218,37 @@ static void note_problems(
 	}
 }
 
-int ms_names_add(
-	const struct ms_names_trace *trace, bool (*is_cancelled)(void), struct ms_names_result *result)
+void ms_names_ahead_open(struct ms_names_ahead *ahead)
+{
+	ahead->forerunner = ms_forerunner_open(NULL); /* NULL: names take longer at the end */
+}
+
+void ms_names_ahead_close(struct ms_names_ahead *ahead)
+{
+	ms_forerunner_close(ahead->forerunner);
+	ahead->forerunner = NULL;
+}
+
+void ms_names_look_ahead(struct ms_names_ahead *ahead, struct mst_writer *w, uint64_t elapsed_ns)
+{
+	if (!ahead->forerunner || elapsed_ns < AHEAD_AFTER_NS || elapsed_ns < ahead->next_ns)
+		return;
+	ahead->next_ns = elapsed_ns + AHEAD_EVERY_NS;
+	uint32_t n = mst_writer_n_code(w);
+	while (ahead->n_codes < n) {
+		const struct mst_code *code = mst_writer_get_code(w, ++ahead->n_codes);
+		if (!code || !code->module || code->module == ahead->last_module)
+			continue;
+		ahead->last_module = code->module;
+		struct ms_symbol_module module;
+		const struct ms_names_trace trace = ms_names_of_writer(w);
+		if (get_module(&trace, code->module, &module))
+			ms_forerunner_tell(ahead->forerunner, &module);
+	}
+}
+
+int ms_names_add(const struct ms_names_trace *trace, bool (*is_cancelled)(void), struct ms_names_ahead *ahead,
+	struct ms_names_result *result)
 {
 	struct request rq = {0};
 	struct ms_symbols *symbols = NULL;
@@ -217,11 +258,14 @@ int ms_names_add(
 		goto out;
 	result->n_codes = rq.n_queries;
 	result->n_modules = rq.n_modules;
-	const struct ms_symbol_options options = {.is_cancelled = is_cancelled};
+	const struct ms_symbol_options options = {
+		.is_cancelled = is_cancelled, .forerunner = ahead ? ahead->forerunner : NULL};
 	if (ms_symbols_resolve(rq.modules, rq.n_modules, rq.queries, rq.n_queries, &options, &symbols)) {
 		rc = MST_ENOMEM;
 		goto out;
 	}
+	if (options.forerunner)
+		ms_forerunner_dismiss(options.forerunner); /* it ends while we go on */
 	result->is_cut = is_cancelled && is_cancelled();
 	note_problems(&rq, symbols, result);
 	rc = add_answers(trace, &rq, symbols, result);

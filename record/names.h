@@ -11,6 +11,8 @@
 
 #include "mstrace.h"
 
+struct ms_forerunner;
+
 /* A trace that wants names. */
 struct ms_names_trace {
 	void *trace;
@@ -35,9 +37,27 @@ struct ms_names_result {
 	char problem[512];  /* the first of them and why; "" = none */
 };
 
+/* Names to come: a process (forerunner.h) is told of the modules that addresses of a recording are in, and reads them
+ * while the recording goes on. All zeros: nothing is done ahead. */
+struct ms_names_ahead {
+	struct ms_forerunner *forerunner;
+	uint32_t n_codes; /* those up to here have been looked at */
+	uint64_t next_ns; /* nothing is done before */
+	uint32_t last_module;
+};
+
+/* Forks: to be called while this process is small and has one thread. */
+void ms_names_ahead_open(struct ms_names_ahead *ahead);
+void ms_names_ahead_close(struct ms_names_ahead *ahead);
+
+/* To be called now and then while the recording goes on; costs nothing most of the time. A recording of less than
+ * 150 ms is over sooner than anything could be ready, and nothing is begun for it. Never blocks. */
+void ms_names_look_ahead(struct ms_names_ahead *ahead, struct mst_writer *w, uint64_t elapsed_ns);
+
 /* Finds the symbols and adds them. Files that cannot be read cost their own names only. 0, or what adding
- * gave, or MST_ENOMEM. is_cancelled (may be NULL) is asked now and then: true ends the lookup. Forks: other threads may go on meanwhile. */
-int ms_names_add(
-	const struct ms_names_trace *trace, bool (*is_cancelled)(void), struct ms_names_result *result);
+ * gave, or MST_ENOMEM. is_cancelled (may be NULL) is asked now and then: true ends the lookup. ahead may be NULL; its
+ * process is dismissed. Forks: other threads may go on meanwhile. */
+int ms_names_add(const struct ms_names_trace *trace, bool (*is_cancelled)(void), struct ms_names_ahead *ahead,
+	struct ms_names_result *result);
 
 #endif

@@ -14,7 +14,7 @@
 static int add_names(void *ctx, struct mst_amendment *a)
 {
 	const struct ms_names_trace trace = ms_names_of_amendment(a);
-	return ms_names_add(&trace, NULL, ctx);
+	return ms_names_add(&trace, NULL, NULL, ctx);
 }
 
 static void tell(const char *path, const struct ms_names_result *names, const struct mst_verify_result *found)

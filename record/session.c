@@ -754,6 +754,8 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 		rc = pass(s, &scan);
 		if (rc < 0 || is_finished(s))
 			break;
+		if (opt->on_pass)
+			opt->on_pass(opt->ctx, now_ns(s));
 		/* Queues that are full and wait for the watermark are no reason to spin: the threads that
 		 * hold it up may be waiting for this very core. */
 		adapt_sleep(s, &scan);

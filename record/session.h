@@ -37,6 +37,7 @@ struct ms_session_options {
 	bool starts_paused;	  /* the server has been told already */
 	uint64_t delay_ns;	  /* with starts_paused: resume so long after the start; 0 = not by itself */
 	uint64_t duration_ns;	  /* end so long after recording was first on; 0 = do not */
+	void (*on_pass)(void *ctx, uint64_t elapsed_ns); /* after each pass over the processes; may be NULL */
 	void (*on_waiting)(
 		void *ctx, size_t n_processes); /* the command has ended, these have not; may be NULL */
 	void *ctx;

@@ -478,11 +478,11 @@ def _tell_to_stop():
         f.write(b"stop")
 
 
-def _counter(*arguments, options=()):
+def _counter(*arguments, options=(), names=("--no-symbols",)):
     """A recording of target_counter, which has begun; without CALLS it goes on until it is told."""
     if os.path.exists("told"):
         os.unlink("told")
-    p = subprocess.Popen([MSRECORD, "-f", "-q", "--no-symbols", "-o", "t.mst", *options, "--", target("counter"), "told", *arguments],
+    p = subprocess.Popen([MSRECORD, "-f", "-q", *names, "-o", "t.mst", *options, "--", target("counter"), "told", *arguments],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_until(lambda: _told_so_far() > 0, "the program runs")
     return p
@@ -515,6 +515,70 @@ def _all_calls_are_accounted_for(f):
     acquired, released = told(2)
     counted = f["ops"]["malloc"] + f["ops"]["free"] + f["end"]["lost"]
     check(acquired + released <= counted <= acquired + released + 100, "events and losses %d are all calls %d" % (counted, acquired + released))
+
+
+def _children(pid):
+    """As far as it still runs."""
+    try:
+        return [int(c) for c in open("/proc/%d/task/%d/children" % (pid, pid)).read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _reader_ahead(p):
+    """(pid of the process that reads ahead, pids of its parsers), as soon as it has some."""
+    reader = next(c for c in _children(p.pid) if os.readlink("/proc/%d/exe" % c) == os.path.realpath(MSRECORD))
+    wait_until(lambda: _children(reader), "something is read ahead")
+    return reader, _children(reader)
+
+
+def _stacks():
+    r = run([os.path.join(BIN, "msdump"), "--stacks", "--limit=20000", "t.mst"])
+    equal(r.returncode, 0, "status of msdump")
+    return {json.dumps(json.loads(line).get("frames")) for line in r.stdout.splitlines()}
+
+
+def names_read_ahead_are_those_looked_up_afterwards():
+    p = _counter("1", names=())
+    reader, _ = _reader_ahead(p)
+    _wait_for_calls(100000) # _stacks looks at the first of them
+    _tell_to_stop()
+    equal(p.wait(timeout=HANG_S), 5, "status")
+    check(not os.path.exists("/proc/%d" % reader), "the reader has ended, too")
+    sound(facts())
+    early = _stacks()
+    p = _counter("1")
+    _wait_for_calls(100000)
+    equal(len(_children(p.pid)), 1, "processes besides msrecord: the program")
+    _tell_to_stop()
+    equal(p.wait(timeout=HANG_S), 5, "status")
+    equal(run([MSRECORD, "--resolve", "t.mst"]).returncode, 0, "status of --resolve")
+    equal(_stacks(), early, "stacks")
+    check(any("work" in s for s in early), "functions: %r" % early)
+
+
+def a_reader_ahead_that_is_killed_costs_no_names():
+    for victim in range(2):
+        p = _counter("1", names=())
+        reader, parsers = _reader_ahead(p)
+        for pid in parsers if victim else [reader]:
+            os.kill(pid, signal.SIGKILL)
+        _tell_to_stop()
+        equal(p.wait(timeout=HANG_S), 5, "status")
+        f = facts()
+        sound(f)
+        check("work" in f["functions"], "functions: %r" % f["functions"])
+
+
+def whoever_reads_ahead_ends_with_a_killed_recorder():
+    p = _counter("1", names=())
+    reader, parsers = _reader_ahead(p)
+    p.kill()
+    for pid in (reader, *parsers): # a zombie is whose child it has become now
+        wait_until(lambda: not os.path.exists("/proc/%d" % pid) or ") Z " in open("/proc/%d/stat" % pid).read(), "it ends")
+    _tell_to_stop()
+    equal(p.stdout.read(), b"done\n", "the pipe ends with the program")
+    p.wait()
 
 
 def killed_recorder_leaves_program_and_trace_alone():
