@@ -79,7 +79,7 @@ void ms_arrival_free(struct ms_arrival *a)
  * may start others, of which the loader would complain if that was gone. */
 static bool is_referred_to(const char *path)
 {
-	char variable[DIRECTORY_MAX + 32];
+	char variable[sizeof MS_ENV_SOCKET + sizeof ((struct sockaddr_un *)NULL)->sun_path + 1];
 	snprintf(variable, sizeof variable, MS_ENV_SOCKET "=%s", path);
 	return ms_procfs_count_with_env(variable, NULL, 0, 1) > 0;
 }
