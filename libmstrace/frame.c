@@ -178,7 +178,7 @@ static int unpack_zstd(struct mst_unpacker *u, const struct mst_frame *f)
 	return got == f->raw_len ? 0 : MST_EDAMAGED;
 }
 
-int mst_frame_unpack(struct mst_unpacker *u, const struct mst_frame *f, const uint8_t **raw)
+int mst_frame_unpack(struct mst_unpacker *u, const struct mst_frame *f, const uint8_t **raw, const char **why)
 {
 	int rc = 0;
 
@@ -187,8 +187,10 @@ int mst_frame_unpack(struct mst_unpacker *u, const struct mst_frame *f, const ui
 	} else if (f->codec == MST_CODEC_ZSTD) {
 		rc = unpack_zstd(u, f);
 		*raw = u->raw;
+		*why = "the payload cannot be decompressed";
 	} else {
 		rc = MST_EVERSION;
+		*why = "the payload is compressed in a way this version does not know";
 	}
 	return rc;
 }

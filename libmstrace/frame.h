@@ -56,8 +56,8 @@ struct mst_unpacker *mst_unpacker_new(void);
 void mst_unpacker_free(struct mst_unpacker *u); /* NULL is fine */
 
 /* The payload as it was before compression: *raw gets f->raw_len bytes that live until the next call on u, or as
- * long as f->payload. 0, MST_EDAMAGED, MST_EVERSION (unknown codec) or MST_ENOMEM. */
-int mst_frame_unpack(struct mst_unpacker *u, const struct mst_frame *f, const uint8_t **raw);
+ * long as f->payload. 0, MST_EDAMAGED, MST_EVERSION (unknown codec), both with the reason in *why, or MST_ENOMEM. */
+int mst_frame_unpack(struct mst_unpacker *u, const struct mst_frame *f, const uint8_t **raw, const char **why);
 
 /* Appends a whole frame to out. Of *f the kind, codec, flags, file_id, stream, n_items, seq and header_len are
  * taken; the lengths and hashes are computed. `extension` is header_len - 64 bytes. With codec ZSTD the payload

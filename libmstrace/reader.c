@@ -79,8 +79,7 @@ int mst_reader_take(struct mst_reader *r, const struct mst_frame *f, const char 
 		return take_checkpoint(r, f);
 	if (f->kind != MST_KIND_HEADER && !mst_dict_is_table(f->kind))
 		return 0;
-	*why = "the payload cannot be decompressed";
-	rc = mst_frame_unpack(r->unpacker, f, &raw);
+	rc = mst_frame_unpack(r->unpacker, f, &raw, why);
 	if (rc == 0)
 		rc = f->kind == MST_KIND_HEADER ? take_header(r, f, raw, why)
 			: mst_dict_decode(&r->dict, f->kind, f->n_items, raw, f->raw_len, why);
@@ -102,8 +101,7 @@ static int read_samples(struct mst_reader *r, const struct mst_frame *f, const c
 
 	if (!r->wants_samples || r->sample_at == r->samples.n)
 		r->samples.n = r->sample_at = 0;
-	*why = "the payload cannot be decompressed";
-	rc = mst_frame_unpack(r->unpacker, f, &raw);
+	rc = mst_frame_unpack(r->unpacker, f, &raw, why);
 	if (rc == 0)
 		rc = mst_samples_decode(raw, f->raw_len, f->n_items, &r->samples, why);
 	r->has_new_samples = rc == 0 && r->wants_samples;

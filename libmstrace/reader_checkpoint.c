@@ -42,8 +42,7 @@ static int decode(struct mst_unpacker *u, const struct mst_frame *f, const struc
 	const uint8_t *raw;
 	int rc;
 
-	*why = "the payload cannot be decompressed";
-	rc = mst_frame_unpack(u, f, &raw);
+	rc = mst_frame_unpack(u, f, &raw, why);
 	*blocks = rc == 0 ? malloc((f->n_items + (size_t)1) * sizeof(**blocks)) : NULL;
 	if (rc == 0)
 		rc = *blocks ? mst_checkpoint_decode(p, raw, f->raw_len, f->n_items, *blocks, why) : MST_ENOMEM;

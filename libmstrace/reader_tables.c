@@ -88,7 +88,7 @@ static int load_index(struct mst_reader *r)
 		rc = frame_at(r, chain[n], &f);
 		if (rc <= 0)
 			break;
-		rc = mst_frame_unpack(r->unpacker, &f, &raw);
+		rc = mst_frame_unpack(r->unpacker, &f, &raw, &why);
 		if (rc == 0)
 			rc = mst_index_decode(&r->index, f.n_items, raw, f.raw_len, f.offset, &why);
 		if (rc == MST_ENOMEM)

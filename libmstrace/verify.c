@@ -162,8 +162,7 @@ static int check_index(struct mst_check *c, const struct mst_frame *f)
 		note(c, f, "an INDEX frame does not name the one before it");
 	c->last_index = f->offset;
 	c->claimed.n = 0;
-	why = "the payload cannot be decompressed";
-	rc = mst_frame_unpack(c->reader->unpacker, f, &raw);
+	rc = mst_frame_unpack(c->reader->unpacker, f, &raw, &why);
 	if (rc == 0)
 		rc = mst_index_decode(&c->claimed, f->n_items, raw, f->raw_len, f->offset, &why);
 	if (rc == 0)

@@ -26,9 +26,10 @@ static void try_payload(const struct mst_frame *f)
 	struct mst_frame again = *f, parsed;
 	struct mst_buffer out = {0};
 	const uint8_t *raw, *raw_again;
+	const char *why;
 	uint8_t *kept;
 
-	if (mst_frame_unpack(unpacker, f, &raw) != 0)
+	if (mst_frame_unpack(unpacker, f, &raw, &why) != 0)
 		return;
 	kept = malloc(f->raw_len + 1u);
 	must(kept != NULL);
@@ -39,7 +40,7 @@ static void try_payload(const struct mst_frame *f)
 	must(mst_frame_size(&parsed) == out.len && parsed.raw_len == f->raw_len && parsed.seq == f->seq);
 	parsed.payload = out.bytes + parsed.header_len;
 	must(mst_frame_payload_good(&parsed, parsed.payload));
-	must(mst_frame_unpack(unpacker, &parsed, &raw_again) == 0);
+	must(mst_frame_unpack(unpacker, &parsed, &raw_again, &why) == 0);
 	must(memcmp(kept, raw_again, f->raw_len) == 0);
 	mst_buffer_release(&out);
 	free(kept);

@@ -64,12 +64,13 @@ static void seal(struct mst_buffer *b)
 static int unpack(const struct mst_buffer *b, const uint8_t **raw, size_t *len)
 {
 	struct mst_frame f;
+	const char *why;
 
 	assert_int_equal(mst_frame_parse(b->bytes, b->len, &f), MST_HEADER_GOOD);
 	f.payload = b->bytes + f.header_len;
 	assert_true(mst_frame_payload_good(&f, f.payload));
 	*len = f.raw_len;
-	return mst_frame_unpack(unpacker, &f, raw);
+	return mst_frame_unpack(unpacker, &f, raw, &why);
 }
 
 static void what_is_packed_comes_out(void **state)
