@@ -39,7 +39,7 @@ int ms_broker_ask(int socket, const char *path)
 	while (n > 0 && (n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
 		n = 1;
 	if (n != (ssize_t)sizeof(error))
-		return -EPROTO;
+		_exit(EPROTO); /* "there is no such file" would be a lie, and the answer lack its names */
 	head = CMSG_FIRSTHDR(&msg);
 	if (error != 0 || !head || head->cmsg_type != SCM_RIGHTS)
 		return error > 0 ? -error : -EPROTO;

@@ -12,7 +12,8 @@
 
 #include <stdint.h>
 
-/* Parser's side. Asks for path on socket. Returns a descriptor or a negative errno. Async-signal-safe. */
+/* Parser's side. Asks for path on socket. Returns a descriptor or a negative errno; ends the process when the parent is
+ * gone. Async-signal-safe. */
 int ms_broker_ask(int socket, const char *path);
 
 /* Parent's side. Answers one question waiting on socket. *opened is increased by the size of the file given away.

@@ -23,6 +23,7 @@
 
 #include "symbols.h"
 
+#include "file_broker.h"
 #include "forerunner.h"
 #include "symbol_parser.h"
 
@@ -394,6 +395,24 @@ static void early_parser_can_do_nothing_but_parse(void **state)
 	close(extra);
 }
 
+/* It would take files for missing, and answer without their names. */
+static void parser_whose_broker_is_gone_ends(void **state)
+{
+	int sockets[2], status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+	close(sockets[1]);
+	pid = fork();
+	if (pid == 0)
+		_exit(ms_broker_ask(sockets[0], "/bin/sh") < 0 ? 1 : 2);
+	close(sockets[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), EPROTO);
+}
+
 static void cancelled_lookup_does_not_wait_for_early_parsers(void **state)
 {
 	static const char *const names[] = { "hang early", "loop" };
@@ -466,6 +485,7 @@ int main(void)
 		cmocka_unit_test(early_parsers_are_asked_and_late_ones_run),
 		cmocka_unit_test(failing_early_parsers_cost_nothing),
 		cmocka_unit_test(early_parser_can_do_nothing_but_parse),
+		cmocka_unit_test(parser_whose_broker_is_gone_ends),
 		cmocka_unit_test(cancelled_lookup_does_not_wait_for_early_parsers),
 		cmocka_unit_test(query_of_no_module_is_refused),
 	};
