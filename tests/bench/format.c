@@ -48,6 +48,7 @@ static const char *column_name(unsigned id)
 	static const char *const names[MST_COLUMN_END] = {
 		"", "THREAD", "RUN_SLOT", "RUN_LENGTH", "SITE_CODE", "SITE_INDEX", "SITE_OP", "SITE_STACK", "TIME_SMALL",
 		"TIME_LARGE", "SIZE", "REF", "REF_CROSS", "REF_OLD", "REF_ADDR", "ADDR_CODE", "ADDR_ESCAPE", "EXTRA",
+		"MAPPING", "POOL",
 	};
 
 	return id < MST_COLUMN_END ? names[id] : "unknown";
