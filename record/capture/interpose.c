@@ -299,7 +299,7 @@ static __attribute__((noinline, cold)) void free_rarely(void *p, const void *fra
 /* For operator delete: nothing rare about it. */
 static __attribute__((noinline)) void free_inside(void *p, const void *frame)
 {
-	struct ms_thread *t = ms_operator_gives_back(p, (uintptr_t)frame);
+	struct ms_thread *t = ms_boot_owns(p) ? NULL : ms_operator_gives_back(p, (uintptr_t)frame);
 	uintptr_t saved = ms_tls.guard;
 	if (MS_UNLIKELY(!t)) {
 		free_rarely(p, frame);
