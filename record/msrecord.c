@@ -328,7 +328,7 @@ static int fork_child(struct recording *r)
 	snprintf(names, sizeof names, "%s%s%s", r->wrapper.path, r->wrapper.path[0] ? ":" : "", r->library.name);
 	const struct ms_spawn spawn = {
 		.argv = r->command,
-		.library = names,
+		.preload = names,
 		.variable = ms_server_variable(r->server),
 		.is_stdout_to_stderr = r->options->output && strcmp(r->options->output, "-") == 0,
 	};

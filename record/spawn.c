@@ -89,7 +89,7 @@ int ms_child_fork(const struct ms_spawn *spawn, struct ms_child *c)
 {
 	int fds[4] = {-1, -1, -1, -1};
 	int rc = -ENOMEM;
-	char *preload = preload_variable(spawn->library);
+	char *preload = preload_variable(spawn->preload);
 	char **env = preload ? make_environment(spawn->variable, preload) : NULL;
 	if (!env)
 		goto out;

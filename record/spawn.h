@@ -23,7 +23,7 @@ struct ms_child {
 
 struct ms_spawn {
 	char **argv;		  /* of the command, NULL-terminated */
-	const char *library;	  /* LD_PRELOAD puts it before what the user has there */
+	const char *preload;	  /* LD_PRELOAD puts it before what the user has there */
 	const char *variable;	  /* "NAME=value", added to the environment */
 	bool is_stdout_to_stderr; /* the trace has stdout: the program writes to stderr instead */
 };
