@@ -98,6 +98,7 @@ static void what_is_new_is_zero_and_what_was_stays(void **state)
 static int status_of(void (*f)(void), char *said, size_t size)
 {
 	int ends[2], status;
+	size_t got = 0;
 	ssize_t n;
 
 	assert_int_equal(pipe(ends), 0);
@@ -111,8 +112,9 @@ static int status_of(void (*f)(void), char *said, size_t size)
 		_exit(0);
 	}
 	close(ends[1]);
-	n = read(ends[0], said, size - 1);
-	said[n > 0 ? n : 0] = '\0';
+	while ((n = read(ends[0], said + got, size - 1 - got)) > 0)
+		got += (size_t)n;
+	said[got] = '\0';
 	close(ends[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
@@ -136,7 +138,7 @@ static void ask_for_more_than_can_be_said(void)
 static void without_memory_the_tool_ends_saying_so(void **state)
 {
 	static void (*const asks[])(void) = {ask_for_all_memory, ask_for_more_than_can_be_said};
-	char said[200];
+	char said[4096];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(asks) / sizeof(*asks); i++) {
