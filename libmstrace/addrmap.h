@@ -1,24 +1,25 @@
 /* addrmap.h - the writer's live map of one process image: address -> (ordinal, size).
  *
  * It answers one question per release, "which allocation does this address end?", for millions of live blocks
- * at tens of nanoseconds, in <= 30 bytes per block, and it can be cloned at a fork in O(live / 250).
+ * at some ten nanoseconds, in <= 20 bytes per block of a dense heap, and it can be cloned at a fork in O(live / 1000).
  *
- * Shape: extendible hashing. A directory of 2^depth pointers, indexed by the top bits of the address's hash,
- * leads to segments: 4-KiB tables of 63 cache lines of four 16-byte slots. An address belongs to one line; it stands there
- * or, if that is full, in one of the next few (a stray, which its own line counts, so that a lookup knows when one
- * line is enough). A segment without room there is split in two by one more bit; the directory doubles only
- * when that segment used all of its bits. So growth moves one page at a time (no pause, no moment with two copies),
- * and a clone shares all segments: they carry a reference count and are copied when first changed.
+ * Shape: a page table. What a program acquires next lies mostly beside what it acquired last, so neighbours stand together:
+ * a hash table of 64-KiB tracts of the address space, in each of them 64 cells of a KiB, and for each cell that has blocks a leaf,
+ * an array that doubles when it is full. Within a leaf blocks stand in no order: a new one goes to the end, the last
+ * one fills the place of one that is gone, and an address is found by comparing 32 tags at a time.
  *
- *     hash 0b 1011.... --top bits--> directory[0b1011] --> segment { refs depth reach | line line line ... }
- *     line = 4 x { addr:48, ordinal:40, size:39 }, and one bit each that together count the line's strays
+ *     addr --bits 16..63, 0..2--> table --> tract { refs | cell[64] }    (bits 0..2: so that 7 bits are left to tell blocks
+ *     cell[bits 10..15] = { number of entries, leaf, size of the leaf }   of a cell apart, whatever the alignment)
+ *     leaf = tag[0], tag[1], ...  -->     <--  ..., entry[1], entry[0]    9 bytes a block
+ *     tag = bits 3..9 of the address      entry = { ordinal:40, size:24 }
  *
- * What does not fit a slot (a size of 2^39 - 1 or more, an address of 2^48 or more or with nothing but zeros in its low
- * half) stands in a short side list.
+ * A size that does not fit stands in an entry of its own, under the same tag with its 8th bit set.
+ * So growth moves one leaf at a time (no pause, no moment with two copies of it all), memory is given back leaf by leaf, and a clone
+ * shares all tracts: they carry a reference count and are copied, with their leaves, when first changed.
+ *
  * Rejected: one big open-addressing table (a rehash stops the recorder for seconds at 100 M blocks, and a clone
- * copies everything), trees (3-4 dependent misses per lookup instead of 1-2), linear probing slot by slot (at this
- * load a pair of insert and remove took twice the time), and lines of neighbouring addresses (fewer cache lines, but so many
- * strays that CPython's events took a third more). */
+ * copies everything), trees (3-4 dependent misses per lookup instead of 1-2), extendible hashing (4-KiB segments of cache lines
+ * of four slots, hashed; each block of a growing heap touches a line of its own, and the splits copy: jq took four times as long). */
 #ifndef MST_ADDRMAP_H
 #define MST_ADDRMAP_H
 
@@ -47,7 +48,7 @@ void mst_addrmap_prefetch(const struct mst_addrmap *m, const uint64_t *addrs, si
  * not; MST_ENOMEM with the map unchanged. */
 int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old);
 
-/* Takes out the block at addr. Returns 1 and *block, 0 if there is none, or MST_ENOMEM (a shared segment could not
+/* Takes out the block at addr. Returns 1 and *block, 0 if there is none, or MST_ENOMEM (a shared tract could not
  * be copied) with the map unchanged. */
 int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *block);
 

@@ -24,13 +24,16 @@ static uint64_t draw(void)
 
 static uint64_t address_of(size_t i)
 {
-	/* Dense as a heap's, then some above 48 bits. */
-	return i < 4900 ? 0x7f1200000010 + i * 16 : (UINT64_C(1) << 52) + i * 4096;
+	/* Dense as a heap's, then of every alignment, then apart from each other and above 48 bits. */
+	if (i < 4000)
+		return 0x7f1200000010 + i * 16;
+	return i < 4900 ? 0x7f1300000000 + i : (UINT64_C(1) << 52) + i * 20000;
 }
 
 static uint64_t size_of(uint64_t ordinal)
 {
-	return ordinal % 50 == 0 ? (UINT64_C(1) << 40) + ordinal : ordinal % 51 == 0 ? (UINT64_C(1) << 40) - 1 : ordinal * 7;
+	/* Some around what an entry of the map has room for, some far above. */
+	return ordinal % 50 == 0 ? (UINT64_C(1) << 40) + ordinal : ordinal % 51 < 3 ? (1 << 24) - 2 + ordinal % 51 : ordinal * 7;
 }
 
 static void churn(struct mst_addrmap *m, uint64_t *model, unsigned rounds, uint64_t *ordinal)
@@ -126,22 +129,47 @@ static void clones_change_alone(void **state)
 	mst_addrmap_free(NULL);
 }
 
-static void a_block_costs_thirty_bytes_on_average(void **state)
+/* Memory of a map of n blocks that far apart, per block. */
+static double bytes_per_block(uint64_t n, uint64_t apart)
 {
 	struct mst_addrmap *m = mst_addrmap_new();
 	struct mst_live old;
+	double bytes;
+
+	for (uint64_t i = 1; i <= n; i++)
+		assert_int_equal(mst_addrmap_insert(m, 0x10000 + i * apart, i, 40, &old), 0);
+	bytes = (double)mst_addrmap_memory(m) / (double)n;
+	mst_addrmap_free(m);
+	return bytes;
+}
+
+static void a_block_costs_twenty_bytes_on_average(void **state)
+{
 	double sum = 0;
-	unsigned n = 0;
 
 	(void)state;
-	for (uint64_t i = 1; i <= 400000; i++) {
-		assert_int_equal(mst_addrmap_insert(m, 0x10000 + i * 48, i, 40, &old), 0);
-		if (i > 100000 && i % 1000 == 0) {
-			sum += (double)mst_addrmap_memory(m) / (double)i;
-			n++;
-		}
+	for (uint64_t apart = 32; apart < 160; apart += 16)
+		sum += bytes_per_block(100000, apart);
+	assert_true(sum / 8 < 20);
+	assert_true(bytes_per_block(100000, 2048) < 60); /* one for itself */
+}
+
+static void what_is_released_gives_its_memory_back(void **state)
+{
+	struct mst_addrmap *m = mst_addrmap_new();
+	size_t empty = mst_addrmap_memory(m);
+	struct mst_live block;
+
+	(void)state;
+	for (uint64_t round = 0; round < 4; round++) {
+		for (uint64_t i = 1; i <= 1000; i++)
+			mst_addrmap_insert(m, i << 20, i, i << 18, &block);
+		assert_true(mst_addrmap_memory(m) > empty + 1000 * 32);
+		for (uint64_t i = 1000; i >= 1; i--)
+			assert_int_equal(mst_addrmap_remove(m, i << 20, &block), 1);
+		/* but for the table of tracts */
+		assert_true(mst_addrmap_memory(m) < empty + 1000 * 4 * 16);
 	}
-	assert_true(sum / n < 30);
 	mst_addrmap_free(m);
 }
 
@@ -162,7 +190,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_a_plain_array),
 		cmocka_unit_test(clones_change_alone),
-		cmocka_unit_test(a_block_costs_thirty_bytes_on_average),
+		cmocka_unit_test(a_block_costs_twenty_bytes_on_average),
+		cmocka_unit_test(what_is_released_gives_its_memory_back),
 		cmocka_unit_test(prefetching_any_address_is_harmless),
 	};
 
