@@ -317,7 +317,9 @@ static __attribute__((noinline)) void free_inside(void *p, const void *frame)
 HOOK void free(void *p)
 {
 	const void *frame = __builtin_frame_address(0);
-	struct ms_thread *t = p && !ms_boot_owns(p) ? ms_enter_fast(frame) : NULL;
+	if (!p)
+		return;
+	struct ms_thread *t = !ms_boot_owns(p) ? ms_enter_fast(frame) : NULL;
 	if (MS_UNLIKELY(!t)) {
 		if (ms_tls.guard & MS_GUARD_OPERATOR)
 			free_inside(p, frame);
