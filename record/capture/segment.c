@@ -188,6 +188,23 @@ static bool is_stale(uint64_t now_ns)
 	return now_ns > beat && now_ns - beat > STALE_NS;
 }
 
+/* Until a chunk is free, a millisecond at most. False: a sandbox forbids futex. */
+static bool sleep_a_little(struct ms_control *ctl, uint32_t gen)
+{
+	struct timespec step = {.tv_nsec = 1000000};
+	atomic_fetch_add(&ctl->waiting, 1);
+	long rc = ms_rawcall(SYS_futex, (long)&ctl->free_gen, FUTEX_WAIT, (long)gen, (long)&step, 0, 0);
+	atomic_fetch_sub(&ctl->waiting, 1);
+	return rc >= 0 || rc == -11 /* EAGAIN */ || rc == EINTR_RAW || rc == -110 /* ETIMEDOUT */;
+}
+
+/* In a sandbox there is no way to wait but this; the recorder looks by itself every few milliseconds. */
+static void spin_a_little(void)
+{
+	for (unsigned i = 0; i < 1000; i++)
+		__builtin_ia32_pause();
+}
+
 enum ms_wait ms_session_wait(struct ms_waiter *waiter)
 {
 	struct ms_control *ctl = ms_session.segment.control;
@@ -201,14 +218,9 @@ enum ms_wait ms_session_wait(struct ms_waiter *waiter)
 		atomic_store(&ms_session.stuck_at, (uint64_t)gen + 1);
 		return MS_WAIT_GIVE_UP;
 	}
-	struct timespec step = {.tv_nsec = 1000000};
-	atomic_fetch_add(&ctl->waiting, 1);
-	long rc = ms_rawcall(SYS_futex, (long)&ctl->free_gen, FUTEX_WAIT, (long)gen, (long)&step, 0, 0);
-	atomic_fetch_sub(&ctl->waiting, 1);
-	/* A sandbox that forbids futex: there is no way to wait without spinning. */
-	return rc < 0 && rc != -11 /* EAGAIN */ && rc != EINTR_RAW && rc != -110 /* ETIMEDOUT */
-		       ? MS_WAIT_GIVE_UP
-		       : MS_WAIT_AGAIN;
+	if (!ms_may_ask() || !sleep_a_little(ctl, gen))
+		spin_a_little();
+	return MS_WAIT_AGAIN;
 }
 
 void ms_session_nudge(void)
@@ -216,7 +228,7 @@ void ms_session_nudge(void)
 	struct ms_control *ctl = ms_session.segment.control;
 	if (atomic_load_explicit(&ctl->chunks_in_use, memory_order_relaxed) * 2 <
 			ms_session.segment.backlog ||
-		!atomic_load_explicit(&ctl->recorder_asleep, memory_order_relaxed) ||
+		!ms_may_ask() || !atomic_load_explicit(&ctl->recorder_asleep, memory_order_relaxed) ||
 		!atomic_exchange(&ctl->recorder_asleep, 0))
 		return;
 	ms_rawcall(SYS_futex, (long)&ctl->recorder_asleep, FUTEX_WAKE, 1, 0, 0, 0);
