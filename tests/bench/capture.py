@@ -13,6 +13,7 @@ rss      MiB that the program itself has more (ours only; a greatest value, as t
 late     ms from the program's end until the trace is complete, symbols and all
 B/ev     bytes of trace by event
 added    wall and CPU that we add by what heaptrack adds
+"ours" has a stack on every event. "alike" is the same without the stacks of releases (--no-free-stacks), as all peers record.
 The program is timed by `timed`; heaptrack follows no children, so its program is not. Inputs are generated; needs
 python3, and of jq, sqlite3, perl, git, node, g++, clang++ what is there.
 """
@@ -32,13 +33,16 @@ BIN, DIR = os.path.abspath(A.bin), os.path.abspath(A.dir)
 os.makedirs(DIR, exist_ok=True)
 path = lambda name: os.path.join(DIR, name)
 med = statistics.median
+OURS = {"ours": [], "alike": ["--no-free-stacks"]}
 
 
 def recorders(name, cmd):
     """(recorder, argv, its trace) for a workload."""
     timed = [os.path.join(BIN, "timed"), path("program.times")]
     yield "native", timed + cmd, None
-    yield "ours", [os.path.join(BIN, "msrecord"), "--quiet", "--force", "-o", path("t.mst"), *shlex.split(A.options), "--", *timed, *cmd], path("t.mst")
+    for recorder, options in OURS.items():
+        trace = path(recorder + ".mst")
+        yield recorder, [os.path.join(BIN, "msrecord"), "--quiet", "--force", "-o", trace, *options, *shlex.split(A.options), "--", *timed, *cmd], trace
     # Debian's 1.4.0 dies on cc1plus and the micro-benchmarks, and takes them along.
     if shutil.which("heaptrack") and not A.no_heaptrack and name != "cc1plus" and not name.startswith(("micro", "4-th")):
         env, rest = ([cmd[0], cmd[1]], cmd[2:]) if cmd[0] == "env" else ([], cmd)
@@ -87,13 +91,13 @@ def line(name, recorder, rows, size, events):
     native, mine = rows["native"], rows[recorder]
     added = lambda key: med([r[key] - n[key] for r, n in zip(mine, native) if key in r])
     factor = lambda key: "%.2f" % med([r[key] / n[key] for r, n in zip(mine, native)])
-    has_program = recorder == "ours" and all("program" in r for r in mine)
+    has_program = recorder in OURS and all("program" in r for r in mine)
     wall = "%.2f" % med([r["wall"] for r in mine])
     if recorder == "native":
         return COLUMNS % (name, recorder, wall, "", "", "", "", "", "%.0f" % med([r["rss"] for r in mine]), "", "", "%.2fM events" % (events / 1e6))
     per_event = lambda key: "%.0f" % (added(key) * 1e9 / events)
     note = ""
-    if recorder == "ours" and "heaptrack" in rows:
+    if recorder in OURS and "heaptrack" in rows:
         against = lambda key: med([(r[key] - n[key]) / (h[key] - n[key]) for r, n, h in zip(mine, native, rows["heaptrack"])])
         note = "%.2f wall, %.2f CPU" % (against("wall"), against("cpu"))
     if any(r["status"] != n["status"] for r, n in zip(mine, native)):
