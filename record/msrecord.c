@@ -30,6 +30,7 @@
 #include "wrapper.h"
 #include "wraps.h"
 
+enum { MS_BUFFER_MIN = 1 << 20, MS_BUFFER_MAX = 64 << 20 };
 enum { STATUS_OWN_FAILURE = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
 
 struct options {
@@ -39,7 +40,7 @@ struct options {
 	uint64_t stack_depth;
 	bool has_no_free_stacks, has_no_symbols, is_quiet, stops_with_command;
 	uint64_t level, time_shift, sample_ns;
-	uint64_t max_size;
+	uint64_t max_size, buffer;
 	const char *kept;
 	const char *controlled;
 	bool starts_paused;
@@ -90,6 +91,9 @@ static const struct ms_opt option_table[] = {
 	MS_OPT_ENUM(0, "on-full", struct options, on_full, full_names,
 		"when the program is faster than the recorder: block it until there is room, or drop events "
 		"and count them (default {})"),
+	MS_OPT_SIZE(0, "buffer", struct options, buffer, "SIZE",
+		"room for events that the recorder has not taken yet, in each process, beside the 32 KiB that each thread "
+		"has; what of it was ever needed counts as memory of the process (1M to 64M, default {})"),
 	MS_OPT_DURATION(0, "sample", struct options, sample_ns, "TIME",
 		"every so often note how much memory each process has in the kernel's account (RSS, PSS, shared "
 		"and private, swap, faults, control group); at most 1 % of a processor goes into it, so large "
@@ -222,6 +226,8 @@ static void check_options(const struct options *o)
 		ms_die("--time-shift must be between 0 and 20");
 	if (o->sample_ns && o->sample_ns < 1000000)
 		ms_die("--sample must be at least 1ms, or 0");
+	if (o->buffer < MS_BUFFER_MIN || o->buffer > MS_BUFFER_MAX)
+		ms_die("--buffer must be between 1M and 64M");
 	if (o->stack_depth > MS_MAX_STACK_DEPTH)
 		ms_die("--stack-depth must be between 0 and %u", MS_MAX_STACK_DEPTH);
 }
@@ -281,7 +287,7 @@ static int open_server(struct recording *r)
 				.on_full = o->on_full == 0 ? MS_FULL_BLOCK : MS_FULL_DROP,
 				.stack_depth = (uint32_t)o->stack_depth,
 				.free_stacks = !o->has_no_free_stacks,
-				.backlog = MS_BACKLOG_CHUNKS,
+				.backlog = (uint32_t)(o->buffer / MS_CHUNK_SIZE),
 			},
 		.follow = (enum ms_follow)o->follow,
 		.clock = &r->session.clock,
@@ -784,7 +790,8 @@ static int resolve(const struct options *o, int n_operands)
 int main(int argc, char **argv)
 {
 	static struct recording recording; /* too large for the stack */
-	struct options options = {.follow = MS_FOLLOW_ALL, .stack_depth = 256, .level = 3, .time_shift = 8, .sample_ns = 100000000};
+	struct options options = {.follow = MS_FOLLOW_ALL, .stack_depth = 256, .level = 3, .time_shift = 8, .sample_ns = 100000000,
+		.buffer = (uint64_t)MS_BACKLOG_CHUNKS * MS_CHUNK_SIZE};
 	struct ms_parsed parsed;
 	ms_report_init("msrecord", STATUS_OWN_FAILURE);
 	int status = ms_options_parse(&tool, argc, argv, &options, &parsed);

@@ -609,8 +609,20 @@ def killed_recorder_leaves_program_and_trace_alone():
     equal(stale, [], "directories left behind")
 
 
-# More than there is room for while nobody reads (64 MiB).
+# More than there is room for while nobody reads.
 TOO_MANY = 4000000
+
+
+def buffer_is_what_the_program_has_more_at_most():
+    for size, options in ((2, []), (8, ["--buffer=8M"])):
+        p = _counter("1", options=options)
+        _stop(p)
+        _wait_for_calls(TOO_MANY)
+        status = open("/proc/%d/status" % _children(p.pid)[0]).read()
+        mib = int(status.split("RssShmem:")[1].split()[0]) / 1024
+        check(size <= mib <= size + 0.5, "%.2f MiB shared with a recorder that takes nothing, expected %d" % (mib, size))
+        _tell_to_stop()
+        _resume(p)
 
 
 def stopped_recorder_stops_nobody_for_long():
@@ -626,7 +638,7 @@ def stopped_recorder_stops_nobody_for_long():
 
 
 def recorder_stopped_for_twenty_seconds_loses_nothing_that_had_room():
-    p = _counter("2", "300000")
+    p = _counter("2", "300000", options=["--buffer=64M"])
     _stop(p)
     time.sleep(20)
     equal(_resume(p), b"", "messages")
