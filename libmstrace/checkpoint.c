@@ -29,6 +29,7 @@ void mst_checkpoint_store(const struct mst_checkpoint_part *p, uint8_t x[MST_CHE
 	mst_store64(at(x, MST_AT_CHECKPOINT_PEAK_TIME), c->peak_time_ns);
 	mst_store64(at(x, MST_AT_CHECKPOINT_FIRST_BLOCK), p->first_block);
 	*at(x, MST_AT_CHECKPOINT_TIME_SHIFT) = p->time_shift;
+	mst_store32(at(x, MST_AT_CHECKPOINT_POOL), p->pool);
 }
 
 static bool in_range(const struct mst_checkpoint *c)
@@ -63,8 +64,10 @@ bool mst_checkpoint_load(const struct mst_frame *f, struct mst_checkpoint_part *
 	};
 	p->first_block = mst_load64(h + MST_AT_CHECKPOINT_FIRST_BLOCK);
 	p->time_shift = h[MST_AT_CHECKPOINT_TIME_SHIFT];
+	p->pool = f->kind == MST_KIND_POOL ? mst_load32(h + MST_AT_CHECKPOINT_POOL) : 0;
 	*why = "a number of a checkpoint is out of range";
-	if (!in_range(c) || p->time_shift > MST_TIME_SHIFT_MAX)
+	if (!in_range(c) || p->time_shift > MST_TIME_SHIFT_MAX ||
+		(f->kind == MST_KIND_POOL && (p->pool == 0 || p->pool > MST_IDS_MAX)))
 		return false;
 	*why = "the counts of a checkpoint do not fit each other";
 	return c->next_alloc - 1 <= c->event && c->frees <= c->event && c->failed <= c->event &&

@@ -1,7 +1,8 @@
 /* checkpoint.h - the live set at a place in the order, in CHECKPOINT frames (FORMAT.md "CHECKPOINT").
  *
  * A checkpoint is one frame or several in a row. Each says the same of its place and of the totals there, so that any
- * of them tells where the events behind begin; their blocks follow on each other in order of acquisition. */
+ * of them tells where the events behind begin; their blocks follow on each other in order of acquisition. What lived
+ * in pools stands behind it in POOL frames, which are made alike. */
 #ifndef MST_CHECKPOINT_H
 #define MST_CHECKPOINT_H
 
@@ -20,11 +21,12 @@
 struct mst_checkpoint_part {
 	struct mst_checkpoint at; /* the same in all */
 	uint64_t first_block;     /* blocks in the parts before */
+	uint32_t pool;            /* 0: a CHECKPOINT frame; else a POOL frame: string id of the name of the pool it is of */
 	uint8_t time_shift;       /* the blocks' times are multiples of 2^time_shift ns */
 };
 
 void mst_checkpoint_store(const struct mst_checkpoint_part *p, uint8_t extension[MST_CHECKPOINT_EXTENSION_LEN]);
-/* False if the header of f is too short or a field is out of range; *why says which. */
+/* f is a CHECKPOINT or POOL frame. False if its header is too short or a field is out of range; *why says which. */
 bool mst_checkpoint_load(const struct mst_frame *f, struct mst_checkpoint_part *p, const char **why);
 
 /* Appends the payload of n <= MST_CHECKPOINT_BLOCKS_MAX blocks, in ascending order of `alloc`; `process` is not

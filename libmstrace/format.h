@@ -60,6 +60,8 @@ enum mst_kind {
 	MST_KIND_METRIC = 17, /* reserved */
 	MST_KIND_MAP = 18,
 	MST_KIND_REGION = 19,
+	MST_KIND_POOL = 20,
+	MST_KIND_SPACE = 21,
 	MST_KIND_LIMIT = 32, /* kinds the tables of this library have room for; the format allows 1..255 */
 };
 
@@ -115,10 +117,26 @@ enum mst_checkpoint_place {
 	MST_AT_CHECKPOINT_PEAK_EVENT = 136,
 	MST_AT_CHECKPOINT_PEAK_TIME = 144,
 	MST_AT_CHECKPOINT_FIRST_BLOCK = 152,
-	MST_AT_CHECKPOINT_TIME_SHIFT = 160, /* 1 byte, then 7 reserved */
+	MST_AT_CHECKPOINT_TIME_SHIFT = 160, /* 1 byte, then 3 reserved */
+	MST_AT_CHECKPOINT_POOL = 164,       /* 4 bytes, of POOL frames; else reserved */
 };
 #define MST_CHECKPOINT_HEADER_LEN 176u
 #define MST_CHECKPOINT_BLOCKS_MAX 65536u /* of one frame */
+
+/* ---- SPACE extension --------------------------------------------------------------------------------------- */
+
+enum mst_space_place {
+	MST_AT_SPACE_EVENT = 56,
+	MST_AT_SPACE_PEAK_BYTES = 64,
+	MST_AT_SPACE_PEAK_TIME = 72,
+	MST_AT_SPACE_OWN_PEAK_BYTES = 80,
+	MST_AT_SPACE_OWN_PEAK_TIME = 88,
+	MST_AT_SPACE_ROWS = 96,
+	MST_AT_SPACE_FIRST_ROW = 100,
+	MST_AT_SPACE_PROCESS = 104, /* 4 bytes, then 4 reserved */
+};
+#define MST_SPACE_HEADER_LEN 120u
+#define MST_SPACE_ROWS_MAX 65536u /* of one frame; as many pieces */
 
 /* ---- INDEX extension -------------------------------------------------------------------------------------- */
 

@@ -6,12 +6,21 @@
 
 #include <stdlib.h>
 
+/* At the same place starts come before ends, and parents before their children: a child may inherit from a parent that
+ * ends without another event. */
+static bool is_before(const struct mst_lifetime *a, const struct mst_lifetime *b)
+{
+	if (a->event != b->event)
+		return a->event < b->event;
+	return a->is_end != b->is_end ? b->is_end : a->process < b->process;
+}
+
 static void sift_down(struct mst_lifetime *h, size_t n, size_t i)
 {
 	for (;;) {
 		size_t least = i;
 		for (size_t child = 2 * i + 1; child < n && child <= 2 * i + 2; child++)
-			if (h[child].event < h[least].event)
+			if (is_before(&h[child], &h[least]))
 				least = child;
 		if (least == i)
 			return;
@@ -28,9 +37,10 @@ static int push(struct mst_lifetimes *l, uint64_t event, uint32_t process, bool 
 	if (rc < 0)
 		return rc;
 	size_t i = l->n++;
-	for (; i > 0 && event < l->heap[(i - 1) / 2].event; i = (i - 1) / 2)
+	struct mst_lifetime added = {event, process, is_end};
+	for (; i > 0 && is_before(&added, &l->heap[(i - 1) / 2]); i = (i - 1) / 2)
 		l->heap[i] = l->heap[(i - 1) / 2];
-	l->heap[i] = (struct mst_lifetime){event, process, is_end};
+	l->heap[i] = added;
 	l->next_event = l->heap[0].event;
 	return 0;
 }

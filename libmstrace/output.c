@@ -116,15 +116,34 @@ int mst_output_checkpoint(struct mst_output *o, const struct mst_checkpoint_part
 	struct mst_buffer raw = {0};
 	struct mst_frame f = {
 		.header_len = MST_CHECKPOINT_HEADER_LEN,
-		.kind = MST_KIND_CHECKPOINT,
+		.kind = part->pool ? MST_KIND_POOL : MST_KIND_CHECKPOINT,
 		.codec = MST_CODEC_ZSTD,
-		.flags = MST_FLAG_CRITICAL,
+		.flags = part->pool ? 0 : MST_FLAG_CRITICAL,
 		.n_items = n,
 	};
 	int rc;
 
 	mst_checkpoint_store(part, extension);
 	mst_checkpoint_encode(blocks, n, part->time_shift, &raw);
+	rc = raw.failed ? out_of_memory(o) : add_frame(o, &f, extension, raw.bytes, raw.len, NULL);
+	mst_buffer_release(&raw);
+	return rc;
+}
+
+int mst_output_space(struct mst_output *o, const struct mst_space_part *part, const struct mst_space_rows *rows)
+{
+	uint8_t extension[MST_SPACE_EXTENSION_LEN];
+	struct mst_buffer raw = {0};
+	struct mst_frame f = {
+		.header_len = MST_SPACE_HEADER_LEN,
+		.kind = MST_KIND_SPACE,
+		.codec = MST_CODEC_ZSTD,
+		.n_items = rows->n,
+	};
+	int rc;
+
+	mst_space_part_store(part, extension);
+	mst_space_rows_encode(rows, &raw);
 	rc = raw.failed ? out_of_memory(o) : add_frame(o, &f, extension, raw.bytes, raw.len, NULL);
 	mst_buffer_release(&raw);
 	return rc;

@@ -15,6 +15,7 @@
 #include "index.h"
 #include "ledger.h"
 #include "mstrace.h"
+#include "space_part.h"
 
 struct mst_output {
 	int fd; /* borrowed */
@@ -38,9 +39,11 @@ void mst_output_release(struct mst_output *o);
 int mst_output_header(struct mst_output *o, const struct mst_header *h, uint32_t flags);
 int mst_output_pages(struct mst_output *o, const struct mst_pages *pages, uint32_t flags);
 int mst_output_events(struct mst_output *o, const struct mst_events *ev, const struct mst_evt *evt, uint32_t flags);
-/* One part of a checkpoint. */
+/* One part of a checkpoint, or of what it says of a pool. */
 int mst_output_checkpoint(struct mst_output *o, const struct mst_checkpoint_part *part, const struct mst_block *blocks,
 	uint32_t n);
+/* One part of what it says of a process's mappings. */
+int mst_output_space(struct mst_output *o, const struct mst_space_part *part, const struct mst_space_rows *rows);
 /* The frame f, from another file of the same id, under the next number; `evt` for EVT frames, else NULL. */
 int mst_output_copy(struct mst_output *o, const struct mst_frame *f, const struct mst_evt *evt);
 /* INDEX frames of all frames so far, then END. */

@@ -140,7 +140,7 @@ static int read_checkpoint(struct mst_reader *r, const struct mst_frame *f)
 	const char *why = "";
 	int rc = mst_reader_take_part(r, f, &why);
 
-	if (!r->has_events)
+	if (!r->has_events && f->kind == MST_KIND_CHECKPOINT)
 		mst_damages_settle(&r->damages, 0);
 	if (rc == MST_EDAMAGED) {
 		note_frame(r, f, 0, why);
@@ -264,7 +264,7 @@ static uint64_t account_lost_frame(struct mst_reader *r, const struct mst_frame 
 	} else {
 		r->pos.seq++;
 		if (f->kind == MST_KIND_CHECKPOINT && mst_reader_enter_checkpoint(r, f, &part, &why))
-			r->parts.is_missing = true;
+			r->parts.heap.is_missing = true;
 	}
 	r->damages.loss.frames++;
 	return f->kind == MST_KIND_EVT ? f->n_items : 0;
@@ -378,10 +378,15 @@ static int check_order(struct mst_reader *r, struct mst_frame *f)
 	return 1;
 }
 
+static bool is_checkpoint_kind(unsigned kind)
+{
+	return kind == MST_KIND_CHECKPOINT || kind == MST_KIND_POOL || kind == MST_KIND_SPACE;
+}
+
 static int refuse_unknown(struct mst_reader *r, const struct mst_frame *f)
 {
 	bool known = f->kind == MST_KIND_HEADER || f->kind == MST_KIND_EVT || f->kind == MST_KIND_INDEX ||
-		f->kind == MST_KIND_END || f->kind == MST_KIND_CHECKPOINT || f->kind == MST_KIND_SAMPLE ||
+		f->kind == MST_KIND_END || is_checkpoint_kind(f->kind) || f->kind == MST_KIND_SAMPLE ||
 		mst_dict_is_table(f->kind);
 
 	if ((f->flags & MST_FLAG_CRITICAL && !known) || f->flags & MST_FLAGS_REFUSE)
@@ -402,7 +407,7 @@ static int read_frame(struct mst_reader *r, struct mst_frame *f)
 		return rc;
 	if (f->kind == MST_KIND_EVT)
 		return read_events(r, f);
-	if (f->kind == MST_KIND_CHECKPOINT)
+	if (is_checkpoint_kind(f->kind))
 		return read_checkpoint(r, f);
 	rc = read_other(r, f);
 	if (rc == 0 && f->kind == MST_KIND_END)
@@ -558,6 +563,7 @@ void mst_reader_close(struct mst_reader *r)
 	mst_reader_forget_parts(r);
 	mst_unpacker_free(r->unpacker);
 	mst_event_decoder_free(r->decoder);
+	free(r->pools);
 	free(r->header_text);
 	free(r);
 }

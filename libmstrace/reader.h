@@ -22,6 +22,7 @@
 #include "scan.h"
 #include "slice.h"
 #include "source.h"
+#include "space_part.h"
 
 /* Where the trace stands between two event frames: what the next one must agree with. */
 struct mst_position {
@@ -34,20 +35,37 @@ struct mst_position {
 	bool is_known;        /* false after a jump: whatever comes next is right */
 };
 
-/* The checkpoint frames read, as they stand in the file, for whoever replays the events behind them. */
+/* The frames of a checkpoint read, as they stand in the file, for whoever replays the events behind them: CHECKPOINT, and
+ * POOL and SPACE, which tell what it does not. */
 struct mst_checkpoint_parts {
 	struct mst_stored_part {
 		struct mst_frame frame; /* pointers not valid */
-		struct mst_checkpoint_part part;
+		union {
+			struct mst_checkpoint_part part;
+			struct mst_space_part space;
+		};
 		size_t start; /* of the payload in `stored` */
 	} *list; /* grows by doubling */
 	size_t n, cap;
 	struct mst_buffer stored;
-	uint64_t blocks, bytes;  /* of the parts so far, */
-	uint64_t last_alloc;     /* and their last block */
-	bool is_open;            /* a part has been met */
-	bool is_missing;         /* blocks are missing between two of them */
+	struct mst_part_sum {    /* of the heap's parts, and those of one pool after the other */
+		struct mst_checkpoint at;
+		uint32_t pool;
+		uint64_t blocks, bytes; /* of the parts so far, */
+		uint64_t last_alloc;    /* and their last block */
+		bool is_open;           /* a part has been met */
+		bool is_missing;        /* blocks are missing between two of them */
+	} heap, pool;
+	struct mst_space_part space; /* the last one; process 0: none */
+	uint32_t space_rows;         /* of the parts so far of its process */
+	const char *fault;       /* what is wrong with those that are complete */
 	bool is_given;           /* events have been given out since */
+};
+
+/* What is known of a pool at the checkpoint. */
+struct mst_pool_place {
+	uint32_t pool;
+	struct mst_checkpoint at;
 };
 
 struct mst_reader {
@@ -75,6 +93,9 @@ struct mst_reader {
 	bool has_checkpoint;       /* the trace begins with one, */
 	struct mst_checkpoint checkpoint; /* which has been met, now or while the tables were loaded */
 	struct mst_checkpoint_parts parts;
+	struct mst_pool_place *pools; /* as far as they have been met; grows by doubling */
+	size_t n_pools, cap_pools;
+	bool knows_spaces;         /* a SPACE frame has been met */
 	struct mst_slicer slicer;
 	struct mst_event slice[MST_SLICE_EVENTS];
 	uint32_t slice_at, slice_n;
@@ -101,12 +122,15 @@ int mst_reader_find_start(struct mst_reader *r, unsigned *kind);
 int mst_reader_advance(struct mst_reader *r);
 /* Takes over a table, HEADER or END frame. 0, MST_EDAMAGED with *why, MST_EVERSION or MST_ENOMEM (problem set). */
 int mst_reader_take(struct mst_reader *r, const struct mst_frame *f, const char **why);
-/* A CHECKPOINT frame in its turn, payload included. 0, MST_EDAMAGED with *why, MST_EVERSION or MST_ENOMEM. */
+/* A CHECKPOINT, POOL or SPACE frame in its turn, payload included. 0, MST_EDAMAGED with *why, MST_EVERSION or MST_ENOMEM. */
 int mst_reader_take_part(struct mst_reader *r, const struct mst_frame *f, const char **why);
 /* Goes to the place that the header of a CHECKPOINT frame tells, its payload aside. False, and *why: it is against
  * the rules. */
 bool mst_reader_enter_checkpoint(struct mst_reader *r, const struct mst_frame *f, struct mst_checkpoint_part *p,
 	const char **why);
+/* The SPACE frames of the checkpoint, there as its blocks are. 0, MST_ENOMEM, or what visit returned other than 0. */
+int mst_reader_each_space_part(const struct mst_reader *r,
+	int (*visit)(void *ctx, const struct mst_space_part *, const struct mst_space_rows *), void *ctx);
 /* At the first event frame: what is wrong with the checkpoint before it as a whole, or NULL. */
 const char *mst_reader_end_checkpoint(struct mst_reader *r);
 void mst_reader_forget_parts(struct mst_reader *r);

@@ -159,6 +159,8 @@ const char *mst_frame_kind_name(unsigned kind)
 		[MST_KIND_METRIC] = "METRIC",
 		[MST_KIND_MAP] = "MAP",
 		[MST_KIND_REGION] = "REGION",
+		[MST_KIND_POOL] = "POOL",
+		[MST_KIND_SPACE] = "SPACE",
 	};
 
 	return kind < MST_KIND_LIMIT ? names[kind] : NULL;

@@ -563,15 +563,28 @@ static int adopt_block(void *ctx, const struct mst_block *b)
 	return 0;
 }
 
+/* What the checkpoint says of the pool that is asked for, NULL: nothing. */
+static const struct mst_checkpoint *find_pool_checkpoint(struct mst_replay *p)
+{
+	const struct mst_checkpoint *c;
+	uint32_t pool;
+	for (size_t i = 0; (c = mst_reader_pool_checkpoint(p->reader, i, &pool)); i++)
+		if (is_own_pool(p, pool))
+			return c;
+	return NULL;
+}
+
 /* Before the first event: what lived at the checkpoint, if the trace begins with one. Peaks are taken only when all
  * blocks are there and processes that had ended are known to have. */
 static int begin(struct mst_replay *p)
 {
-	const struct mst_checkpoint *c = mst_reader_checkpoint(p->reader);
+	const struct mst_checkpoint *c =
+		p->opt.only_pool ? find_pool_checkpoint(p) : mst_reader_checkpoint(p->reader);
 	p->has_begun = true;
-	if (!c || p->opt.only_pool)
+	if (!c)
 		return 0;
-	int rc = mst_reader_each_checkpoint_block(p->reader, adopt_block, p);
+	int rc = p->opt.only_pool ? mst_reader_each_pool_block(p->reader, p->pool, adopt_block, p)
+				  : mst_reader_each_checkpoint_block(p->reader, adopt_block, p);
 	if (rc < 0)
 		return rc;
 	p->last_alloc = c->next_alloc - 1;

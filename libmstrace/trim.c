@@ -1,9 +1,12 @@
 #include "trim.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "grow.h"
 #include "problem.h"
 #include "reader.h"
+#include "spaces.h"
 
 #define WRITE_AT ((size_t)1 << 20) /* bytes packed before they are written */
 
@@ -33,10 +36,24 @@ static int write_if_much(struct mst_trim *t)
 
 /* ---- what is dropped -------------------------------------------------------------------------------------- */
 
+/* A pool that has been called. Its counts are those of the events, and what a checkpoint before them says. */
+struct pool {
+	uint32_t name;
+	char *spelled; /* what the replay's only_pool points to */
+	struct mst_replay *replay;
+	struct mst_checkpoint before;
+};
+
 struct dropped {
 	struct mst_trim *trim;
 	struct mst_reader *reader;
+	struct mst_reader *ahead; /* of the same trace: its tables as far as they are written, with forks told late */
 	struct mst_replay *replay;
+	struct mst_spaces *spaces;
+	struct pool *pools; /* in the order in which they are met */
+	size_t n_pools, cap_pools;
+	uint64_t next_pool_alloc;
+	bool has_begun;
 	struct mst_checkpoint_part part;
 	unsigned time_shift; /* the least of all frames' */
 	uint64_t frees, failed;
@@ -62,6 +79,80 @@ static bool is_at_cut(const struct mst_reader *r, uint64_t cut)
 	return r->pos.event >= cut && r->slice_at == r->slice_n && r->slicer.at >= r->slicer.ev.n;
 }
 
+/* The pool of that name, which may be met for the first time. NULL without memory. */
+static struct pool *pool_of(struct dropped *d, uint32_t name)
+{
+	struct mst_replay_options counting = {0};
+	const char *text;
+	struct pool *pool;
+	size_t len = 0;
+
+	for (size_t i = 0; i < d->n_pools; i++)
+		if (d->pools[i].name == name)
+			return &d->pools[i];
+	if (mst_grow(&d->pools, &d->cap_pools, d->n_pools + 1, sizeof(*d->pools)) < 0)
+		return NULL;
+	pool = &d->pools[d->n_pools];
+	text = mst_reader_string(d->reader, name, &len);
+	*pool = (struct pool){.name = name, .spelled = strndup(text ? text : "", len)};
+	counting.only_pool = pool->spelled;
+	if (!pool->spelled || mst_replay_new(d->reader, &counting, &pool->replay) < 0) {
+		free(pool->spelled);
+		return NULL;
+	}
+	d->n_pools++;
+	return pool;
+}
+
+/* The pools that the trace's own checkpoint has: their replays must begin with it. */
+static int adopt_pools(struct dropped *d)
+{
+	const struct mst_checkpoint *c;
+	uint32_t name;
+
+	d->has_begun = true;
+	d->next_pool_alloc = 1;
+	for (size_t i = 0; (c = mst_reader_pool_checkpoint(d->reader, i, &name)); i++) {
+		struct pool *pool = pool_of(d, name);
+
+		if (!pool || mst_replay_apply_batch(pool->replay, NULL, 0) < 0)
+			return MST_ENOMEM;
+		pool->before = *c;
+		d->next_pool_alloc = c->next_alloc;
+	}
+	return 0;
+}
+
+static int take_pool_call(struct dropped *d, const struct mst_event *ev)
+{
+	const struct mst_pool_call *call = mst_reader_pool_call(d->reader, ev);
+	struct pool *pool;
+
+	if (!call || call->pool == 0)
+		return 0;
+	pool = pool_of(d, call->pool);
+	if (!pool)
+		return MST_ENOMEM;
+	if (call->alloc >= d->next_pool_alloc)
+		d->next_pool_alloc = call->alloc + 1;
+	return mst_replay_apply_batch(pool->replay, ev, 1);
+}
+
+static int take_events(struct dropped *d, const struct mst_event *events, size_t n)
+{
+	int rc = d->has_begun ? 0 : adopt_pools(d);
+
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		bool is_pools = mst_op_pools(events[i].op);
+
+		d->failed += events[i].flags & MST_EV_FAILED && mst_op_is_heap(events[i].op) ? 1u : 0u;
+		rc = is_pools ? take_pool_call(d, &events[i]) : 0;
+	}
+	if (rc == 0)
+		rc = mst_replay_apply_batch(d->replay, events, n);
+	return rc == 0 ? mst_spaces_apply_batch(d->spaces, events, n) : rc;
+}
+
 static int replay_dropped(struct dropped *d)
 {
 	struct mst_trim *t = d->trim;
@@ -76,9 +167,7 @@ static int replay_dropped(struct dropped *d)
 			return fail(t, rc, &r->problem);
 		if (rc == 0 || atomic_load_explicit(&t->is_cancelled, memory_order_relaxed))
 			return give_up(t, rc == 0 ? "the trace ends before the cut" : "cancelled");
-		for (size_t i = 0; i < n; i++)
-			d->failed += events[i].flags & MST_EV_FAILED ? 1u : 0u;
-		rc = mst_replay_apply_batch(d->replay, events, n);
+		rc = take_events(d, events, n);
 		if (rc < 0)
 			return fail(t, rc, NULL);
 	}
@@ -135,6 +224,18 @@ static int add_block(void *ctx, const struct mst_block *b)
 	return write_part(d);
 }
 
+/* The higher of the two peaks is the peak. */
+static void join(struct mst_checkpoint *c, const struct mst_checkpoint *before)
+{
+	c->frees += before->frees;
+	c->failed += before->failed;
+	if (before->peak_bytes < c->peak_bytes)
+		return;
+	c->peak_bytes = before->peak_bytes;
+	c->peak_event = before->peak_event;
+	c->peak_time_ns = before->peak_time_ns;
+}
+
 static struct mst_checkpoint place_of(const struct dropped *d)
 {
 	const struct mst_position *pos = &d->reader->pos;
@@ -155,47 +256,162 @@ static struct mst_checkpoint place_of(const struct dropped *d)
 
 	for (size_t i = 0; i < d->reader->dict.n_losses; i++)
 		c.lost_events += d->reader->dict.losses[i].events;
-	if (!before)
-		return c;
-	c.frees += before->frees;
-	c.failed += before->failed;
-	if (before->peak_bytes >= c.peak_bytes) {
-		c.peak_bytes = before->peak_bytes;
-		c.peak_event = before->peak_event;
-		c.peak_time_ns = before->peak_time_ns;
-	}
+	if (before)
+		join(&c, before);
 	return c;
 }
 
-static int write_checkpoint(struct dropped *d)
+static struct mst_checkpoint place_of_pool(const struct dropped *d, const struct pool *pool)
+{
+	const struct mst_counters *total = mst_replay_totals(pool->replay);
+	struct mst_checkpoint c = {
+		.event = d->reader->pos.event,
+		.next_alloc = d->next_pool_alloc,
+		.time_ns = d->reader->pos.time_ns,
+		.live_blocks = total->live_blocks,
+		.live_bytes = total->live_bytes,
+		.allocated_bytes = pool->before.allocated_bytes + total->allocated_bytes,
+		.frees = total->frees,
+		.failed = total->failed,
+		.peak_bytes = total->peak_bytes,
+		.peak_event = mst_replay_peak_event(pool->replay),
+		.peak_time_ns = mst_replay_peak_time_ns(pool->replay),
+	};
+
+	join(&c, &pool->before);
+	return c;
+}
+
+/* What lives in a replay, in as many parts as it takes. */
+static int write_live(struct dropped *d, const struct mst_replay *replay, const struct mst_checkpoint *at, uint32_t pool)
 {
 	int rc;
 
-	d->part = (struct mst_checkpoint_part){.at = place_of(d), .time_shift = (uint8_t)d->time_shift};
-	d->blocks = malloc(MST_CHECKPOINT_BLOCKS_MAX * sizeof(*d->blocks));
-	if (!d->blocks)
-		return fail(d->trim, MST_ENOMEM, NULL);
-	rc = mst_replay_each_live(d->replay, add_block, d);
+	d->part = (struct mst_checkpoint_part){.at = *at, .time_shift = (uint8_t)d->time_shift, .pool = pool};
+	rc = mst_replay_each_live(replay, add_block, d);
 	if (rc == 0 && (d->n_blocks != 0 || d->part.first_block == 0))
 		rc = write_part(d);
 	if (rc == 0)
 		rc = written(d->trim, mst_output_write(d->trim->out));
-	free(d->blocks);
 	return rc == MST_ENOMEM ? fail(d->trim, rc, NULL) : rc;
+}
+
+/* What a process has mapped, in as many parts as it takes: each with as many rows and pieces as a frame may have. */
+static int write_space(struct dropped *d, uint32_t process, const struct mst_space *space)
+{
+	struct mst_space_rows all, some;
+	struct mst_space_part part = {
+		.event = d->reader->pos.event,
+		.peak_bytes = d->spaces->totals.peak_bytes,
+		.peak_ns = d->spaces->totals.peak_ns,
+		.own_peak_bytes = space->peak_bytes,
+		.own_peak_ns = space->peak_ns,
+		.process = process,
+	};
+	int rc = mst_space_rows_of(&space->at, &all);
+
+	if (rc < 0)
+		return fail(d->trim, rc, NULL);
+	part.n_rows = all.n;
+	some = (struct mst_space_rows){.rows = all.rows, .pieces = all.pieces};
+	do {
+		some.n = some.n_pieces = 0;
+		while (part.first_row + some.n < all.n && some.n < MST_SPACE_ROWS_MAX &&
+			some.n_pieces + some.rows[some.n].n_pieces <= MST_SPACE_ROWS_MAX)
+			some.n_pieces += some.rows[some.n++].n_pieces;
+		rc = mst_output_space(d->trim->out, &part, &some);
+		part.first_row += some.n;
+		some.rows += some.n;
+		some.pieces += some.n_pieces;
+	} while (rc == 0 && part.first_row < all.n);
+	mst_space_rows_release(&all);
+	return rc < 0 ? written(d->trim, rc) : write_if_much(d->trim);
+}
+
+/* A forked child that has ended and left nothing of its own says nothing. */
+static bool is_worth_a_frame(const struct dropped *d, uint32_t process, const struct mst_space *space)
+{
+	const struct mst_process *p = mst_reader_process(d->ahead, process);
+
+	return !space->is_ended || space->at.n_pieces != 0 || !p || p->origin != MST_ORIGIN_FORK;
+}
+
+static int write_spaces(struct dropped *d)
+{
+	int rc = 0;
+
+	for (uint32_t id = 1; id < d->spaces->cap && rc == 0; id++) {
+		const struct mst_space *space = d->spaces->spaces[id];
+
+		if (space && is_worth_a_frame(d, id, space))
+			rc = write_space(d, id, space);
+		if (rc == 0 && atomic_load_explicit(&d->trim->is_cancelled, memory_order_relaxed))
+			rc = give_up(d->trim, "cancelled");
+	}
+	return rc == 0 ? written(d->trim, mst_output_write(d->trim->out)) : rc;
+}
+
+static int write_checkpoint(struct dropped *d)
+{
+	struct mst_checkpoint at = place_of(d);
+	int rc;
+
+	d->blocks = malloc(MST_CHECKPOINT_BLOCKS_MAX * sizeof(*d->blocks));
+	if (!d->blocks)
+		return fail(d->trim, MST_ENOMEM, NULL);
+	rc = write_live(d, d->replay, &at, 0);
+	for (size_t i = 0; i < d->n_pools && rc == 0; i++) {
+		at = place_of_pool(d, &d->pools[i]);
+		rc = write_live(d, d->pools[i].replay, &at, d->pools[i].name);
+	}
+	free(d->blocks);
+	return rc == 0 ? write_spaces(d) : rc;
+}
+
+/* ---- both ------------------------------------------------------------------------------------------------- */
+
+static int open_both(struct dropped *d)
+{
+	struct mst_trim *t = d->trim;
+	int rc = mst_reader_open_fd(t->in, NULL, &d->reader, &t->problem);
+
+	if (rc == 0)
+		rc = mst_reader_open_fd(t->in, NULL, &d->ahead, &t->problem);
+	if (rc < 0)
+		return rc;
+	rc = mst_reader_load_tables(d->ahead);
+	if (rc < 0)
+		return fail(t, rc, &d->ahead->problem);
+	d->reader->on_frame = see_frame;
+	d->reader->ctx = d;
+	rc = mst_replay_new(d->reader, NULL, &d->replay);
+	if (rc == 0)
+		rc = mst_spaces_new(d->reader, NULL, &d->spaces);
+	if (rc < 0)
+		return fail(t, rc, NULL);
+	d->spaces->names = d->ahead;
+	d->spaces->keeps_ended = true;
+	return 0;
+}
+
+static void close_both(struct dropped *d)
+{
+	for (size_t i = 0; i < d->n_pools; i++) {
+		mst_replay_free(d->pools[i].replay);
+		free(d->pools[i].spelled);
+	}
+	free(d->pools);
+	mst_spaces_free(d->spaces);
+	mst_replay_free(d->replay);
+	mst_reader_close(d->ahead);
+	mst_reader_close(d->reader);
 }
 
 int mst_trim_begin(struct mst_trim *t)
 {
 	struct dropped d = {.trim = t, .time_shift = MST_TIME_SHIFT_MAX};
-	int rc = mst_reader_open_fd(t->in, NULL, &d.reader, &t->problem);
+	int rc = open_both(&d);
 
-	if (rc < 0)
-		return rc;
-	d.reader->on_frame = see_frame;
-	d.reader->ctx = &d;
-	rc = mst_replay_new(d.reader, NULL, &d.replay);
-	if (rc < 0)
-		fail(t, rc, NULL);
 	if (rc == 0)
 		rc = replay_dropped(&d);
 	if (rc == 0)
@@ -203,8 +419,7 @@ int mst_trim_begin(struct mst_trim *t)
 	if (rc == 0)
 		rc = write_checkpoint(&d);
 	t->base_bytes = t->out->offset;
-	mst_replay_free(d.replay);
-	mst_reader_close(d.reader);
+	close_both(&d);
 	return rc;
 }
 

@@ -26,8 +26,8 @@ static bool is_whole(const struct mst_check *c)
 
 /* ---- events ----------------------------------------------------------------------------------------------- */
 
-/* Blocks of pools are numbered one behind the other; where a trace begins with a checkpoint, from any number on. Asked
- * only while nothing is missing. */
+/* Blocks of pools are numbered one behind the other; where a trace begins with a checkpoint that says nothing of pools,
+ * from any number on. Asked only while nothing is missing. */
 static const char *pool_fault(struct mst_check *c, const struct mst_event *ev)
 {
 	const struct mst_pool_call *call = mst_op_pools(ev->op) ? mst_reader_pool_call(c->reader, ev) : NULL;
@@ -236,6 +236,8 @@ static int take_frame(void *ctx, const struct mst_frame *f, const struct mst_evt
 		c->frees = c->reader->checkpoint.frees;
 		c->failed = c->reader->checkpoint.failed;
 	}
+	if (f->kind == MST_KIND_POOL && !c->reader->has_events)
+		c->last_pool_block = c->reader->parts.pool.at.next_alloc - 1;
 	if (f->kind == MST_KIND_INDEX)
 		rc = check_index(c, f);
 	else if (f->kind == MST_KIND_END && is_whole(c) && end_fault(c))

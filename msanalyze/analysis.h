@@ -53,8 +53,8 @@ struct analysis {
 	bool needs_maps;   /* calls of the mapping layer */
 	bool needs_pools;  /* calls of the pool layer */
 	bool is_record;	   /* CSV prints the head, not the rows */
-	const char *dropped_caveat; /* said where a flight recorder has dropped events: what the answer lacks by that; or
-				       NULL: nothing */
+	const char *lacks_spaces; /* said where a flight recorder has dropped events and (of an earlier version) not kept what
+				     had been mapped: what the answer lacks by that; or NULL: nothing */
 	/* Returns the analysis's own state, which end() frees; may be NULL together with `events`. */
 	void *(*begin)(const struct pass *pass);
 	/* The next n events, after the replay has taken them. */

@@ -71,7 +71,7 @@ static const struct ms_tool tool = {
 		"maps knows what the program mapped by calls of its own, and what was mapped when its recording "
 		"began. What libc and the loader map later (malloc's memory, the stacks of threads, modules) is "
 		"not among it. A region that a forked child inherits stays its parent's. In a trace of msrecord "
-		"--keep-last, what the dropped events mapped and unmapped is not known.",
+		"--keep-last, regions that the dropped events had unmapped are not among it; what was still mapped is.",
 	.options = shared_options,
 	.examples = examples,
 	.exit_codes = exit_codes,
@@ -164,7 +164,7 @@ static bool has_calls(const struct mst_replay *replay)
 {
 	const struct mst_counters *c = mst_replay_totals(replay);
 
-	return c->allocs || c->frees || c->failed;
+	return c->allocs || c->frees || c->failed || c->live_blocks;
 }
 
 /* What is being fed: the analyses chosen and what they have found so far. */
@@ -280,9 +280,11 @@ static void say_caveats(
 {
 	const struct mst_checkpoint *before = mst_reader_checkpoint(r);
 
-	for (size_t i = 0; before && before->event && i < n; i++)
-		if (chosen[i]->dropped_caveat)
-			ms_info("'%s': %s: %s", path, chosen[i]->name, chosen[i]->dropped_caveat);
+	if (!before || before->event == 0 || mst_reader_knows_spaces(r))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (chosen[i]->lacks_spaces)
+			ms_info("'%s': %s: %s", path, chosen[i]->name, chosen[i]->lacks_spaces);
 }
 
 static int analyze(

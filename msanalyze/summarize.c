@@ -31,6 +31,7 @@ struct state {
 		struct mst_replay *replay;
 	} *pools; /* in the order in which the trace meets them */
 	size_t n_pools, cap_pools;
+	bool has_begun;
 };
 
 /* In text, nothing that begins with "alloc" or "free" and is followed by a number may stand before the first
@@ -150,10 +151,23 @@ static void pool_event(struct state *s, const struct pass *pass, const struct ms
 		ms_die("out of memory");
 }
 
+/* Pools that lived at the checkpoint, called since or not. */
+static void adopt_pools(struct state *s, const struct pass *pass)
+{
+	uint32_t name;
+
+	for (size_t i = 0; mst_reader_pool_checkpoint(pass->reader, i, &name); i++)
+		if (mst_replay_apply_batch(pool_of(s, pass, name)->replay, NULL, 0) < 0)
+			ms_die("out of memory");
+	s->has_begun = true;
+}
+
 static void events(void *state, const struct pass *pass, const struct mst_event *events, size_t n)
 {
 	struct state *s = state;
 
+	if (!s->has_begun)
+		adopt_pools(s, pass);
 	for (size_t i = 0; i < n; i++) {
 		if (mst_op_pools(events[i].op))
 			pool_event(s, pass, &events[i]);

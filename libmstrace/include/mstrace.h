@@ -13,6 +13,7 @@
  *     struct mst_writer       events in, file out (append only; a crash leaves a readable prefix)
  *     struct mst_reader       file, pipe or growing file in, events and dictionaries out
  *     struct mst_replay       the live set: apply(event) and ask what lives, totals, exact peak
+ *     struct mst_spaces       the address spaces: what mapping calls have made, and who
  *     struct mst_calltree     weights folded by call stack
  *
  * Conventions. Functions return 0 (or 1 for "here is one more") on success and a negative MST_E* code on
@@ -638,6 +639,15 @@ const struct mst_checkpoint *mst_reader_checkpoint(const struct mst_reader *r);
  * the frame it is in; a replay asks for them by itself. 0, MST_ENOMEM, or what visit returned other than 0. */
 int mst_reader_each_checkpoint_block(
 	const struct mst_reader *r, int (*visit)(void *ctx, const struct mst_block *), void *ctx);
+/* What it says of the i-th pool that had been called before it, and *pool (may be NULL), string id of the pool's name:
+ * ordinals are those of all pools, calls and bytes its own. There from the first event. */
+size_t mst_reader_n_pool_checkpoints(const struct mst_reader *r);
+const struct mst_checkpoint *mst_reader_pool_checkpoint(const struct mst_reader *r, size_t i, uint32_t *pool);
+/* As mst_reader_each_checkpoint_block, of this pool's blocks; ordinals and sizes are the pool's. */
+int mst_reader_each_pool_block(const struct mst_reader *r, uint32_t pool,
+	int (*visit)(void *ctx, const struct mst_block *), void *ctx);
+/* Does it tell what processes had mapped? Traces of earlier versions do not. Known from the first event. */
+bool mst_reader_knows_spaces(const struct mst_reader *r);
 
 /* Dictionaries as known so far; NULL (or the empty string) for an unknown id. Pointers live until the next
  * call that reads. */
@@ -743,8 +753,7 @@ struct mst_replay_options {
 	bool keep_copies;       /* know what an inherited block was, though its owner has released it meanwhile: costs memory
 				 * for those, while a child runs that was forked before */
 	/* The pool of that name instead of the heap, in all that this replay counts and tells; ordinals are then those of
-	 * pools. NULL: the heap. Needs MST_COL_POOLS. Lives as long as the replay. The blocks of a checkpoint are the
-	 * heap's: what a pool had acquired before it is not known, and its release foreign. */
+	 * pools. NULL: the heap. Needs MST_COL_POOLS. Lives as long as the replay. */
 	const char *only_pool;
 	/* Called for each release of a block by the process that acquired it, if that counts, while the block is
 	 * still there; both arguments live for the call. NULL: nobody. */
@@ -777,6 +786,56 @@ uint64_t mst_replay_foreign_frees(const struct mst_replay *p);
 uint64_t mst_replay_inherited_frees(const struct mst_replay *p);
 /* Live blocks in order of acquisition; stop when visit returns non-zero, which is passed on. */
 int mst_replay_each_live(const struct mst_replay *p, int (*visit)(void *ctx, const struct mst_block *), void *ctx);
+
+/* ---- mappings ------------------------------------------------------------------------------------------ */
+
+/* What processes have mapped at a place in the order (FORMAT.md "Mappings"): a replay of the mapping layer. If the trace begins
+ * with a checkpoint that tells it, what was mapped there is known from the start; calls and regions count what the events
+ * do. Memory: O(regions that are mapped). */
+struct mst_spaces;
+
+enum mst_mapped_kind { MST_MAPPED_ANONYMOUS, MST_MAPPED_FILE, MST_MAPPED_STACK, MST_MAPPED_HEAP }; /* as in the file */
+
+struct mst_mapped { /* what one call mapped, or what was there from the start */
+	uint64_t start;       /* address when it was mapped; of one that was moved as a whole, since then */
+	uint64_t size;        /* bytes when it was mapped */
+	uint64_t live_bytes;  /* now */
+	uint64_t peak_bytes;
+	uint64_t mapped_ns;
+	uint64_t unmapped_ns; /* UINT64_MAX: still there */
+	uint64_t event;       /* number of the event that mapped it; of one from before the start 0 */
+	uint32_t process, stack;
+	uint32_t file;        /* string id, 0 = none */
+	uint32_t prot;        /* when it was mapped */
+	uint8_t kind;         /* enum mst_mapped_kind */
+	bool is_initial, is_shared;
+	bool is_inherited;    /* is_initial, and copied by a fork from the parent that has it */
+};
+
+struct mst_mapped_totals {
+	uint64_t regions, bytes; /* mapped by calls */
+	uint64_t initial_regions, initial_bytes; /* from before the start */
+	uint64_t calls, failed;
+	uint64_t live_bytes;     /* mapped by calls, in running processes, now */
+	uint64_t peak_bytes, peak_ns; /* its highest, before a checkpoint too */
+};
+
+struct mst_spaces_options {
+	uint32_t only_pid; /* kernel pid to count (all its images); 0 = all */
+	/* A region has been unmapped, its process has ended, or all has (mst_spaces_end). Inherited ones, which are
+	 * the parent's, are not told of, nor what does not count. NULL: nobody. */
+	void (*gone)(void *ctx, const struct mst_mapped *region);
+	void *ctx;
+};
+
+/* `r` gives processes and regions and must outlive it; it needs MST_COL_MAPS. 0 or MST_ENOMEM. */
+int mst_spaces_new(const struct mst_reader *r, const struct mst_spaces_options *opt, struct mst_spaces **out);
+void mst_spaces_free(struct mst_spaces *s); /* NULL is fine */
+/* The n events of one mst_reader_next_batch of r, in order. MST_ENOMEM is the only failure: s can then only be freed. */
+int mst_spaces_apply_batch(struct mst_spaces *s, const struct mst_event *events, size_t n);
+/* Behind the last event: all processes come to their ends, what they had mapped is gone. MST_ENOMEM as above. */
+int mst_spaces_end(struct mst_spaces *s);
+const struct mst_mapped_totals *mst_spaces_totals(const struct mst_spaces *s);
 
 /* ---- call tree ---------------------------------------------------------------------------------------- */
 

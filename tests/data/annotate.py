@@ -5,7 +5,8 @@ import sys
 
 SYNC = b"\x8aMST\r\n\x1a\n"
 KINDS = {1: "HEADER", 2: "PROC", 3: "THREAD", 4: "MODULE", 5: "STRING", 6: "STACK", 7: "EVT", 9: "LOSS", 10: "SYM",
-         11: "SAMPLE", 12: "INDEX", 13: "CODE", 14: "CHECKPOINT", 15: "END", 16: "API", 18: "MAP", 19: "REGION"}
+         11: "SAMPLE", 12: "INDEX", 13: "CODE", 14: "CHECKPOINT", 15: "END", 16: "API", 18: "MAP", 19: "REGION", 20: "POOL",
+         21: "SPACE"}
 HEADER = [(8, "Sync"), (2, "Header_Len"), (1, "Kind"), (1, "Codec"), (4, "Flags"), (8, "File_Id"), (4, "Stream"),
           (4, "N_Items"), (4, "Stored_Len"), (4, "Raw_Len"), (8, "Seq"), (8, "Payload_Hash")]
 EXTENSIONS = {
@@ -17,6 +18,11 @@ EXTENSIONS = {
     14: [(8, n) for n in ("First_Event", "First_Alloc", "Time", "Live_Blocks", "Live_Bytes", "Lost_Events",
                           "Alloc_Bytes", "Frees", "Failed", "Peak_Bytes", "Peak_Event", "Peak_Time", "First_Block")] +
         [(1, "Time_Shift"), (7, "reserved")],
+    20: [(8, n) for n in ("First_Event", "First_Alloc", "Time", "Live_Blocks", "Live_Bytes", "Lost_Events",
+                          "Alloc_Bytes", "Frees", "Failed", "Peak_Bytes", "Peak_Event", "Peak_Time", "First_Block")] +
+        [(1, "Time_Shift"), (3, "reserved"), (4, "Pool")],
+    21: [(8, n) for n in ("First_Event", "Peak_Bytes", "Peak_Time", "Own_Peak_Bytes", "Own_Peak_Time")] +
+        [(4, n) for n in ("N_Rows", "First_Row", "Process", "reserved")],
     15: [(8, n) for n in ("Index", "Events", "Allocs", "Frees", "Failed", "Lost_Events", "Lost_Bytes", "Duration",
                           "Live_Blocks", "Live_Bytes", "Alloc_Bytes", "Overlaps")] +
         [(4, "Exit_Status"), (4, "End_Flags")],

@@ -14,6 +14,7 @@
 #include "frame.h"
 #include "header.h"
 #include "mstrace.h"
+#include "layered_trace.h"
 #include "sample_trace.h"
 #include "trim.h"
 
@@ -376,20 +377,18 @@ static void make_longer_extension(void)
 
 /* ---- files without their oldest events --------------------------------------------------------------------- */
 
-/* `every table` from its second event frame on, as a flight recorder leaves it. */
-static void make_checkpoint(void)
+/* `whole` without its first event frame, as a flight recorder would leave it. */
+static void cut_first(const struct parts *whole, struct parts *p)
 {
 	struct mst_totals totals;
-	struct parts whole, p;
 	struct mst_trim t = {.in = memfd_create("whole", MFD_CLOEXEC)};
 	struct mst_output out;
 	uint8_t bytes[65536];
 	int fd = memfd_create("kept", MFD_CLOEXEC);
 	uint64_t end = 0, offset = 0;
 
-	make_tables(&whole);
-	for (size_t i = 0; i < whole.n; i++) {
-		const struct mst_buffer *b = &whole.frames[i];
+	for (size_t i = 0; i < whole->n; i++) {
+		const struct mst_buffer *b = &whole->frames[i];
 		struct mst_frame f;
 
 		must(mst_frame_parse(b->bytes, b->len, &f) == MST_HEADER_GOOD, "checkpoint");
@@ -414,14 +413,35 @@ static void make_checkpoint(void)
 	must(mst_trim_begin(&t) == 0 && mst_trim_copy(&t, t.cut_offset, end) == 0, "checkpoint");
 	must(mst_output_end(&out, &totals, MST_END_CLEAN | MST_END_LIMITED) == 0 && mst_output_write(&out) == 0, "checkpoint");
 	mst_output_release(&out);
-	split(&p, bytes, (size_t)pread(fd, bytes, sizeof(bytes), 0));
-	save("good-checkpoint", &p);
-	for (size_t i = 0; i < p.n; i++)
-		if (p.frames[i].bytes[MST_AT_KIND] == MST_KIND_CHECKPOINT)
-			p.frames[i].bytes[p.frames[i].len - 9] ^= 0x10;
-	save("bad-checkpoint-bit", &p);
+	split(p, bytes, (size_t)pread(fd, bytes, sizeof(bytes), 0));
 	close(fd);
 	close(t.in);
+}
+
+static void spoil(struct parts *p, unsigned kind)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->frames[i].bytes[MST_AT_KIND] == kind)
+			p->frames[i].bytes[p->frames[i].len - 9] ^= 0x10;
+}
+
+/* The files good-checkpoint and bad-checkpoint-bit are from before POOL and SPACE frames; these have them. */
+static void make_checkpoint(void)
+{
+	struct parts whole, p;
+	uint8_t bytes[65536];
+	int fd = layered_make(&(struct layered_options){.n_events = 90, .frame_events = 60, .seed = 2, .file_id = FILE_ID,
+		.n_pages = 30});
+
+	split(&whole, bytes, (size_t)pread(fd, bytes, sizeof(bytes), 0));
+	close(fd);
+	cut_first(&whole, &p);
+	save("good-checkpoint-layers", &p);
+	spoil(&p, MST_KIND_SPACE);
+	save("bad-checkpoint-space", &p);
+	spoil(&p, MST_KIND_SPACE);
+	spoil(&p, MST_KIND_POOL);
+	save("bad-checkpoint-pool", &p);
 }
 
 /* ---- damaged files ---------------------------------------------------------------------------------------- */

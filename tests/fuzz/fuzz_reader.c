@@ -120,12 +120,21 @@ static int count_block(void *ctx, const struct mst_block *b)
 	return 0;
 }
 
-/* The live set from what lived at the beginning. */
+static void see_region(void *ctx, const struct mst_mapped *region)
+{
+	(void)ctx;
+	must(region->kind <= MST_MAPPED_HEAP && !region->is_inherited);
+	must(region->live_bytes == 0 || region->live_bytes <= region->peak_bytes);
+}
+
+/* The live set, and what is mapped, from what lived at the beginning. */
 static void replay_file(int fd)
 {
-	const struct mst_replay_options by_stack = {.by_stack = true};
+	const struct mst_replay_options by_stack = {.by_stack = true}, of_pool = {.only_pool = "arena"};
+	const struct mst_spaces_options counting = {.gone = see_region};
 	const struct mst_event *events;
-	struct mst_replay *p;
+	struct mst_replay *p, *pool;
+	struct mst_spaces *spaces;
 	struct mst_reader *r;
 	uint64_t last = 0;
 	size_t n;
@@ -133,15 +142,24 @@ static void replay_file(int fd)
 	if (mst_reader_open_fd(fd, NULL, &r, NULL) < 0)
 		return;
 	must(mst_replay_new(r, &by_stack, &p) == 0);
+	must(mst_replay_new(r, &of_pool, &pool) == 0);
+	must(mst_spaces_new(r, &counting, &spaces) == 0);
 	for (bool is_first = true; mst_reader_next_batch(r, &events, &n) > 0; is_first = false) {
 		if (is_first && mst_reader_checkpoint(r)) {
 			must(mst_reader_each_checkpoint_block(r, count_block, &last) == 0);
 			must(last < mst_reader_checkpoint(r)->next_alloc);
 		}
 		must(mst_replay_apply_batch(p, events, n) == 0);
+		must(mst_replay_apply_batch(pool, events, n) == 0);
+		must(mst_spaces_apply_batch(spaces, events, n) == 0);
 	}
 	last = 0;
 	must(mst_replay_each_live(p, count_block, &last) == 0);
+	last = 0;
+	must(mst_replay_each_live(pool, count_block, &last) == 0);
+	must(mst_spaces_end(spaces) == 0);
+	mst_spaces_free(spaces);
+	mst_replay_free(pool);
 	mst_replay_free(p);
 	mst_reader_close(r);
 }

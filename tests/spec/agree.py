@@ -155,7 +155,7 @@ def damages(data, rng):
 def damage(msdump, data_dir, work_dir):
     os.makedirs(work_dir, exist_ok=True)
     path, rng, n = os.path.join(work_dir, "damaged.mst"), random.Random(20261101), 0
-    for source in ("good-every-table.mst", "good-checkpoint.mst"):
+    for source in ("good-every-table.mst", "good-checkpoint.mst", "good-checkpoint-layers.mst"):
         with open(os.path.join(data_dir, source), "rb") as file:
             data = file.read()
         for what, damaged in damages(data, rng):

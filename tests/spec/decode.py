@@ -17,7 +17,7 @@ It proves that the specification suffices, and shows how to read the format; rea
   samples.py      §5.12: measurements
   event_frame.py  §6: the columns of an event frame, turned into lists
   recovery.py     §2, §11: all frames of a file, damaged or not
-  checkpoint.py   §6.5: what lived before the first event
+  checkpoint.py   §6.5 to §6.7: what lived and was mapped before the first event
   heap.py         §7: what the events do to the heap
   decode.py       §8, §9: index and totals; output
 

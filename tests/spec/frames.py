@@ -30,7 +30,9 @@ MAX_ID, MAX_PROCESS, MAX_MAP = M32 - 1, 1 << 20, 1 << 24
     METRIC,
     MAP,
     REGION,
-) = range(1, 20)
+    POOL,
+    SPACE,
+) = range(1, 22)
 CRITICAL = 1 << 0  # §3.2
 REFUSE = 0xFFFF << 16
 

@@ -69,6 +69,8 @@ class Player:
         self.begun = {}  # thread -> (ordinal, block) between realloc_begin and realloc_end
         self.unowned = self.freed_bytes = 0  # in this frame
         self.last_pool_block = None if trace.checkpoint.place else 0
+        if trace.checkpoint.next_pool_block():
+            self.last_pool_block = trace.checkpoint.next_pool_block() - 1
 
     def begin(self, checkpoint):
         """§6.5: what lived before the first event."""

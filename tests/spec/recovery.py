@@ -18,9 +18,11 @@ from frames import (
     MAP,
     REGION,
     MODULE,
+    POOL,
     PROC,
     REFUSE,
     SAMPLE,
+    SPACE,
     STACK,
     STRING,
     SYM,
@@ -149,7 +151,7 @@ class Trace:
         """Read an intact frame in its place; event frames are only noted."""
         if f.flags & REFUSE:  # §3.2
             raise Unsupported("a frame with flags that this program does not know and needs")
-        if not 1 <= f.kind <= REGION and f.flags & CRITICAL:
+        if not 1 <= f.kind <= SPACE and f.flags & CRITICAL:
             raise Unsupported("a frame of a kind that this program does not know and needs")
         self.frames.append(f)
         self.truncated = f.kind != END
@@ -158,6 +160,10 @@ class Trace:
                 self.event_frames.append(f)
             elif f.kind == CHECKPOINT and not self.event_frames:
                 self.checkpoint.take(f, self.payload(f))
+            elif f.kind == POOL and not self.event_frames:
+                self.checkpoint.take_pool(f, self.payload(f))
+            elif f.kind == SPACE and not self.event_frames:
+                self.checkpoint.take_space(f, self.payload(f))
             elif f.kind in (HEADER, PROC, THREAD, MODULE, STRING, STACK, LOSS, SYM, CODE, API, MAP, REGION):
                 self.tables.read(f.kind, f.n_items, self.payload(f))
             elif f.kind == SAMPLE:

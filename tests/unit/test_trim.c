@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "bytes.h"
+#include "layered_trace.h"
 #include "sample_trace.h"
 #include "trim.h"
 
@@ -292,6 +293,273 @@ static void cutting_twice_is_cutting_once(void **state)
 	sample_release(&s);
 }
 
+/* ---- pools and mappings ----------------------------------------------------------------------------------- */
+
+enum { N_POOLS = 2, MAX_REGIONS = 8192 };
+
+struct layers { /* what a trace says of them */
+	struct {
+		struct live live;
+		struct mst_counters total;
+		uint64_t peak_event;
+	} pools[N_POOLS];
+	struct regions {
+		struct mst_mapped list[MAX_REGIONS];
+		size_t n;
+	} regions;
+	struct mst_mapped_totals totals, of_pid[2];
+	uint64_t cut_ns; /* 0: it is whole */
+};
+
+static const char *const pool_names[N_POOLS] = {"arena", "slabs"};
+
+static void keep_region(void *ctx, const struct mst_mapped *region)
+{
+	struct regions *r = ctx;
+
+	assert_true(r->n < MAX_REGIONS);
+	r->list[r->n++] = *region;
+}
+
+static int compare_regions(const void *a, const void *b)
+{
+	const struct mst_mapped *x = a, *y = b;
+	uint64_t p[] = {x->process, x->event, x->is_initial, x->start, x->size, x->live_bytes, x->unmapped_ns};
+	uint64_t q[] = {y->process, y->event, y->is_initial, y->start, y->size, y->live_bytes, y->unmapped_ns};
+
+	for (size_t i = 0; i < sizeof(p) / sizeof(p[0]); i++)
+		if (p[i] != q[i])
+			return p[i] < q[i] ? -1 : 1;
+	return 0;
+}
+
+struct layer_readers {
+	struct mst_replay *pools[N_POOLS];
+	struct mst_spaces *all, *of_pid[2];
+};
+
+static void open_layers(const struct mst_reader *r, struct layer_readers *x, struct layers *l)
+{
+	const struct mst_spaces_options kept = {.gone = keep_region, .ctx = &l->regions};
+
+	for (size_t i = 0; i < N_POOLS; i++)
+		assert_int_equal(
+			mst_replay_new(r, &(struct mst_replay_options){.only_pool = pool_names[i]}, &x->pools[i]), 0);
+	assert_int_equal(mst_spaces_new(r, &kept, &x->all), 0);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(mst_spaces_new(r, &(struct mst_spaces_options){.only_pid = 101 + i}, &x->of_pid[i]), 0);
+}
+
+static void close_layers(struct layer_readers *x, struct layers *l)
+{
+	for (size_t i = 0; i < N_POOLS; i++) {
+		assert_int_equal(mst_replay_each_live(x->pools[i], add_live, &l->pools[i].live), 0);
+		l->pools[i].total = *mst_replay_totals(x->pools[i]);
+		l->pools[i].peak_event = mst_replay_peak_event(x->pools[i]);
+		mst_replay_free(x->pools[i]);
+	}
+	assert_int_equal(mst_spaces_end(x->all), 0);
+	l->totals = *mst_spaces_totals(x->all);
+	mst_spaces_free(x->all);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(mst_spaces_end(x->of_pid[i]), 0);
+		l->of_pid[i] = *mst_spaces_totals(x->of_pid[i]);
+		mst_spaces_free(x->of_pid[i]);
+	}
+	qsort(l->regions.list, l->regions.n, sizeof(l->regions.list[0]), compare_regions);
+}
+
+/* What the checkpoint says of a pool, added to what the events do. */
+static void add_checkpoint_of_pool(const struct mst_reader *r, struct layers *l)
+{
+	const struct mst_checkpoint *c;
+	uint32_t name;
+
+	for (size_t i = 0; (c = mst_reader_pool_checkpoint(r, i, &name)); i++) {
+		size_t len, k = 0;
+
+		while (strcmp(pool_names[k], mst_reader_string(r, name, &len)) != 0)
+			assert_true(++k < N_POOLS);
+		l->pools[k].total.frees += c->frees;
+		l->pools[k].total.failed += c->failed;
+		l->pools[k].total.allocated_bytes += c->allocated_bytes;
+		if (c->peak_bytes >= l->pools[k].total.peak_bytes) {
+			l->pools[k].total.peak_bytes = c->peak_bytes;
+			l->pools[k].peak_event = c->peak_event;
+		}
+	}
+}
+
+static void read_layers(int fd, struct layers *l)
+{
+	struct layer_readers x;
+	const struct mst_event *events;
+	struct mst_reader *r;
+	struct mst_loss loss;
+	size_t n;
+
+	*l = (struct layers){.cut_ns = 0};
+	assert_int_equal(mst_reader_open_fd(fd, NULL, &r, NULL), 0);
+	assert_int_equal(mst_reader_load_tables(r), 0);
+	open_layers(r, &x, l);
+	while (mst_reader_next_batch(r, &events, &n) > 0) {
+		for (size_t i = 0; i < N_POOLS; i++)
+			assert_int_equal(mst_replay_apply_batch(x.pools[i], events, n), 0);
+		assert_int_equal(mst_spaces_apply_batch(x.all, events, n), 0);
+		for (size_t i = 0; i < 2; i++)
+			assert_int_equal(mst_spaces_apply_batch(x.of_pid[i], events, n), 0);
+	}
+	mst_reader_loss(r, &loss);
+	assert_int_equal(loss.places, 0);
+	assert_int_equal(mst_reader_knows_spaces(r), mst_reader_checkpoint(r) != NULL);
+	l->cut_ns = mst_reader_checkpoint(r) ? mst_reader_checkpoint(r)->time_ns : 0;
+	close_layers(&x, l);
+	add_checkpoint_of_pool(r, l);
+	mst_reader_close(r);
+}
+
+static void layers_release(struct layers *l)
+{
+	for (size_t i = 0; i < N_POOLS; i++)
+		free(l->pools[i].live.blocks);
+}
+
+static void expect_same_totals(const struct mst_mapped_totals *a, const struct mst_mapped_totals *b)
+{
+	assert_int_equal(a->peak_bytes, b->peak_bytes);
+	assert_int_equal(a->peak_ns, b->peak_ns);
+	assert_int_equal(a->initial_regions, b->initial_regions);
+	assert_int_equal(a->initial_bytes, b->initial_bytes);
+}
+
+static void expect_same_layers(const struct layers *whole, const struct layers *part)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_POOLS; i++) {
+		const struct mst_counters *a = &whole->pools[i].total, *b = &part->pools[i].total;
+
+		expect_same_live(&whole->pools[i].live, &part->pools[i].live);
+		assert_true(a->live_blocks == b->live_blocks && a->live_bytes == b->live_bytes && a->frees == b->frees &&
+			a->failed == b->failed && a->allocated_bytes == b->allocated_bytes &&
+			a->peak_bytes == b->peak_bytes && whole->pools[i].peak_event == part->pools[i].peak_event);
+	}
+	expect_same_totals(&whole->totals, &part->totals);
+	expect_same_totals(&whole->of_pid[0], &part->of_pid[0]);
+	expect_same_totals(&whole->of_pid[1], &part->of_pid[1]);
+	for (size_t i = 0; i < whole->regions.n; i++) {
+		const struct mst_mapped *a = &whole->regions.list[i], *b = &part->regions.list[n];
+
+		if (a->unmapped_ns <= part->cut_ns)
+			continue;
+		assert_true(n++ < part->regions.n);
+		assert_int_equal(compare_regions(a, b), 0);
+		assert_true(a->peak_bytes == b->peak_bytes && a->mapped_ns == b->mapped_ns && a->stack == b->stack &&
+			a->file == b->file && a->prot == b->prot && a->kind == b->kind &&
+			a->is_shared == b->is_shared && a->is_inherited == b->is_inherited);
+	}
+	assert_int_equal(n, part->regions.n);
+}
+
+static struct mst_totals totals_of(int fd)
+{
+	struct mst_reader *r;
+	struct mst_totals totals;
+
+	assert_int_equal(mst_reader_open_fd(fd, NULL, &r, NULL), 0);
+	assert_int_equal(mst_reader_load_tables(r), 0);
+	totals = *mst_reader_end(r);
+	mst_reader_close(r);
+	return totals;
+}
+
+static void pools_and_mappings_are_the_same_wherever_the_cut_is(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 1; seed <= 6; seed++) {
+		static struct frames frames;
+		static struct layers whole, part;
+
+		frames = (struct frames){.n = 0};
+		int fd = layered_make(&(struct layered_options){.n_events = 1500, .frame_events = 50, .seed = seed,
+			.file_id = SAMPLE_FILE_ID, .n_pages = 20 + 40 * (seed % 3)});
+		struct mst_totals totals = totals_of(fd);
+
+		expect_sound(fd, &frames);
+		read_layers(fd, &whole);
+		assert_true(whole.regions.n > 50 && whole.pools[0].live.n > 5 && whole.pools[1].live.n > 5);
+		for (size_t k = 1; k < count_event_frames(&frames); k++) {
+			int kept = cut(fd, &frames, k, SAMPLE_FILE_ID, &totals);
+
+			expect_sound(kept, NULL);
+			read_layers(kept, &part);
+			expect_same_layers(&whole, &part);
+			layers_release(&part);
+			close(kept);
+		}
+		layers_release(&whole);
+		close(fd);
+	}
+}
+
+static void cutting_layers_twice_is_cutting_once(void **state)
+{
+	static struct frames frames, once_frames;
+
+	(void)state;
+	frames = once_frames = (struct frames){.n = 0};
+	int fd = layered_make(&(struct layered_options){.n_events = 1500, .frame_events = 50, .seed = 3,
+		.file_id = SAMPLE_FILE_ID, .n_pages = 60});
+	struct mst_totals totals = totals_of(fd);
+
+	expect_sound(fd, &frames);
+	int once = cut(fd, &frames, 11, SAMPLE_FILE_ID, &totals);
+	expect_sound(once, &once_frames);
+	for (size_t k = 1; k < count_event_frames(&once_frames); k++) {
+		int twice = cut(once, &once_frames, k, SAMPLE_FILE_ID, &totals);
+		int straight = cut(fd, &frames, 11 + k, SAMPLE_FILE_ID, &totals);
+
+		expect_same_bytes(twice, straight);
+		close(twice);
+		close(straight);
+	}
+	close(once);
+	close(fd);
+}
+
+/* Parent and child part without an event between the fork and the parent's end. */
+static void a_child_inherits_from_a_parent_that_ends_at_once(void **state)
+{
+	struct mst_writer_options opt = {.header = {.time_shift = 8, .has_addresses = true, .page_size = 4096}};
+	struct mst_process parent = {.pid = 1, .origin = MST_ORIGIN_START}, end = {.fate = MST_FATE_EXITED};
+	struct mst_process child = {.pid = 2, .parent = 1, .origin = MST_ORIGIN_FORK};
+	struct mst_thread thread = {.tid = 1, .end_ns = UINT64_MAX};
+	struct mst_map_call map = {.addr = 0x10000, .length = 0x4000, .prot = 3, .flags = 0x22};
+	struct mst_map_call move = {.addr = 0x90000, .length = 0x4000, .old_addr = 0x10000, .old_length = 0x4000, .begun = 1};
+	struct mst_event ev = {.op = MST_OP_MMAP, .thread = 1, .time_ns = 256};
+	static struct layers told;
+	struct mst_writer *w;
+	uint32_t id;
+	int fd = memfd_create("parted", MFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(mst_writer_open(fd, &opt, &w), 0);
+	assert_int_equal(mst_writer_process(w, &parent, &thread.process), 0);
+	assert_int_equal(mst_writer_thread(w, &thread, &id), 0);
+	assert_int_equal(mst_writer_map_event(w, &ev, &map), 0);
+	assert_int_equal(mst_writer_process(w, &child, &thread.process), 0);
+	assert_int_equal(mst_writer_thread(w, &thread, &id), 0);
+	assert_int_equal(mst_writer_process_end(w, 1, &end), 0);
+	ev = (struct mst_event){.op = MST_OP_MREMAP, .thread = id, .time_ns = 512};
+	assert_int_equal(mst_writer_map_event(w, &ev, &move), 0);
+	assert_int_equal(mst_writer_close(w, true, 0, NULL), 0);
+	read_layers(fd, &told);
+	assert_int_equal(told.regions.n, 1); /* the parent's; what the child has moved is no region of its own */
+	assert_int_equal(told.regions.list[0].process, 1);
+	layers_release(&told);
+	close(fd);
+}
+
 /* ---- many blocks ------------------------------------------------------------------------------------------ */
 
 static struct mst_event malloc_at(uint32_t thread, uint64_t i)
@@ -389,37 +657,122 @@ static void expect_blocks_missing(int fd, uint64_t n_events)
 	close(out);
 }
 
-static void a_lost_part_is_reported_and_no_event_is(void **state)
+/* Every frame of these kinds (bit by kind) in turn, its payload and its header. */
+static void lose_each_part(int kept, uint64_t n_events, uint32_t kinds, size_t parts[MST_KIND_LIMIT])
 {
-	static struct frames frames, kept_frames;
-	struct told whole, part;
+	static struct frames frames;
 
-	(void)state;
-	frames = kept_frames = (struct frames){.n = 0};
-	int fd = many_blocks();
-	expect_sound(fd, &frames);
-	read_all(fd, &whole);
-	int kept = cut(fd, &frames, 21, SAMPLE_FILE_ID, &whole.end);
-	expect_sound(kept, &kept_frames);
-	read_all(kept, &part);
-	for (size_t i = 0; i < kept_frames.n; i++) {
-		const struct mst_frame_info *f = &kept_frames.list[i];
+	frames = (struct frames){.n = 0};
+	expect_sound(kept, &frames);
+	for (size_t i = 0; i < frames.n; i++) {
+		const struct mst_frame_info *f = &frames.list[i];
 		uint64_t places[2] = {f->offset + f->header_len + 5, f->offset + 20};
 
-		for (size_t k = 0; k < 2 && f->kind == MST_KIND_CHECKPOINT; k++) {
+		if (!(kinds >> f->kind & 1))
+			continue;
+		parts[f->kind]++;
+		for (size_t k = 0; k < 2; k++) {
 			uint8_t byte;
 
 			assert_int_equal(pread(kept, &byte, 1, (off_t)places[k]), 1);
 			byte ^= 4;
 			assert_int_equal(pwrite(kept, &byte, 1, (off_t)places[k]), 1);
-			expect_blocks_missing(kept, part.n_events);
+			expect_blocks_missing(kept, n_events);
 			byte ^= 4;
 			assert_int_equal(pwrite(kept, &byte, 1, (off_t)places[k]), 1);
 		}
 	}
 	expect_sound(kept, NULL);
-	told_release(&whole);
+}
+
+static void a_lost_part_is_reported_and_no_event_is(void **state)
+{
+	static struct frames frames;
+	size_t parts[MST_KIND_LIMIT] = {0};
+	struct told part;
+
+	(void)state;
+	frames = (struct frames){.n = 0};
+	int fd = many_blocks();
+	struct mst_totals totals = totals_of(fd);
+	expect_sound(fd, &frames);
+	int kept = cut(fd, &frames, 21, SAMPLE_FILE_ID, &totals);
+	read_all(kept, &part);
+	lose_each_part(kept, part.n_events, 1u << MST_KIND_CHECKPOINT, parts);
+	assert_true(parts[MST_KIND_CHECKPOINT] > 1);
 	told_release(&part);
+	close(kept);
+	close(fd);
+}
+
+static void lost_pools_and_mappings_are_reported_and_no_event_is(void **state)
+{
+	static struct frames frames;
+	size_t parts[MST_KIND_LIMIT] = {0};
+
+	(void)state;
+	frames = (struct frames){.n = 0};
+	int fd = layered_make(&(struct layered_options){.n_events = 1500, .frame_events = 50, .seed = 3,
+		.file_id = SAMPLE_FILE_ID, .n_pages = 60});
+	struct mst_totals totals = totals_of(fd);
+	expect_sound(fd, &frames);
+	int kept = cut(fd, &frames, 20, SAMPLE_FILE_ID, &totals);
+	lose_each_part(kept, 500, 1u << MST_KIND_POOL | 1u << MST_KIND_SPACE, parts);
+	assert_int_equal(parts[MST_KIND_POOL], 2);
+	assert_int_equal(parts[MST_KIND_SPACE], 2);
+	close(kept);
+	close(fd);
+}
+
+/* A region of which every second page has been unmapped. */
+static int many_pieces(uint64_t n)
+{
+	struct mst_writer_options opt = {.header = {.time_shift = 8, .has_addresses = true, .page_size = 4096},
+		.file_id = SAMPLE_FILE_ID, .frame_events = 10000};
+	struct mst_map_call call = {.addr = 0x7f0000000000, .length = 2 * n * 4096, .prot = 3, .flags = 0x22, .fd = -1};
+	int fd = memfd_create("pieces", MFD_CLOEXEC);
+	struct mst_writer *w;
+
+	assert_int_equal(mst_writer_open(fd, &opt, &w), 0);
+	uint32_t thread = add_process(w);
+	struct mst_event ev = {.op = MST_OP_MMAP, .thread = thread, .time_ns = 256};
+
+	assert_int_equal(mst_writer_map_event(w, &ev, &call), 0);
+	for (uint64_t i = 0; i < n; i++) {
+		ev = (struct mst_event){.op = MST_OP_MUNMAP, .thread = thread, .time_ns = (i + 2) * 256};
+		call = (struct mst_map_call){.addr = 0x7f0000000000 + 2 * i * 4096, .length = 4096, .begun = i + 1};
+		assert_int_equal(mst_writer_map_event(w, &ev, &call), 0);
+	}
+	for (uint64_t i = 0; i < 20000; i++) {
+		ev = malloc_at(thread, i);
+		ev.time_ns = (n + 2 + i) * 256;
+		assert_int_equal(mst_writer_event(w, &ev), 0);
+	}
+	assert_int_equal(mst_writer_close(w, true, 0, NULL), 0);
+	return fd;
+}
+
+static void a_region_in_many_pieces_needs_several_parts(void **state)
+{
+	static struct frames frames, kept_frames;
+	static struct layers whole, part;
+	size_t parts = 0;
+
+	(void)state;
+	frames = kept_frames = (struct frames){.n = 0};
+	int fd = many_pieces(80000);
+	struct mst_totals totals = totals_of(fd);
+	expect_sound(fd, &frames);
+	int kept = cut(fd, &frames, count_event_frames(&frames) - 1, SAMPLE_FILE_ID, &totals);
+	expect_sound(kept, &kept_frames);
+	for (size_t i = 0; i < kept_frames.n; i++)
+		parts += kept_frames.list[i].kind == MST_KIND_SPACE;
+	assert_int_equal(parts, 2);
+	read_layers(fd, &whole);
+	read_layers(kept, &part);
+	assert_int_equal(whole.regions.n, 1);
+	assert_int_equal(whole.regions.list[0].live_bytes, 80000 * UINT64_C(4096));
+	expect_same_layers(&whole, &part);
 	close(kept);
 	close(fd);
 }
@@ -638,8 +991,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_kept_says_the_same_wherever_the_cut_is),
 		cmocka_unit_test(cutting_twice_is_cutting_once),
+		cmocka_unit_test(pools_and_mappings_are_the_same_wherever_the_cut_is),
+		cmocka_unit_test(cutting_layers_twice_is_cutting_once),
+		cmocka_unit_test(a_child_inherits_from_a_parent_that_ends_at_once),
 		cmocka_unit_test(many_blocks_need_several_parts),
 		cmocka_unit_test(a_lost_part_is_reported_and_no_event_is),
+		cmocka_unit_test(lost_pools_and_mappings_are_reported_and_no_event_is),
+		cmocka_unit_test(a_region_in_many_pieces_needs_several_parts),
 		cmocka_unit_test(a_bound_in_bytes_holds_for_both_files_together),
 		cmocka_unit_test(a_bound_in_time_is_covered),
 		cmocka_unit_test(a_bound_too_small_for_the_live_set_is_raised_and_told),
