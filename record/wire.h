@@ -31,7 +31,7 @@
 #define MS_CHUNK_SIZE 32768u
 #define MS_MAX_CHUNKS 10240u    /* one held by each slot, plus the backlog */
 #define MS_MAX_STACK_DEPTH 2048u /* a whole stack fits into a chunk; a greater control.stack_depth means this */
-#define MS_BACKLOG_CHUNKS 64u   /* default of control.backlog: 2 MiB of units not yet drained */
+#define MS_BACKLOG_CHUNKS 32u   /* default of control.backlog: 1 MiB of units not yet drained */
 
 /* ---- units: what a thread writes into its chunk ---------------------------------------------------------- */
 

@@ -49,7 +49,8 @@ static _Atomic uint64_t modules_epoch;
 
 /* ---- the table of rules ---- */
 
-/* Four entries share a cache line and are tried in turn. 1 MiB of zeroes; only pages in use become memory. */
+/* Four entries share a cache line and are tried in turn. 1 MiB of zeroes; only pages in use become memory, so 2 KiB of code,
+ * whose calls come together, share one. */
 enum { TABLE_BITS = 16, TABLE_SIZE = 1 << TABLE_BITS, BUCKET = 4 };
 #define ADDRESS_BITS 47
 #define KEY_BUSY ((UINT64_C(1) << ADDRESS_BITS) - 1) /* no code is there */
@@ -63,7 +64,7 @@ static struct rule_entry table[TABLE_SIZE] __attribute__((aligned(64)));
 
 static struct rule_entry *bucket_of(uintptr_t pc)
 {
-	return &table[pc / 8 % (TABLE_SIZE / BUCKET) * BUCKET];
+	return &table[pc / 32 % (TABLE_SIZE / BUCKET) * BUCKET];
 }
 
 static void publish_rule(struct rule_entry *e, uintptr_t key, ms_cfi_rule rule)

@@ -614,7 +614,7 @@ TOO_MANY = 4000000
 
 
 def buffer_is_what_the_program_has_more_at_most():
-    for size, options in ((2, []), (8, ["--buffer=8M"])):
+    for size, options in ((1, []), (8, ["--buffer=8M"])):
         p = _counter("1", options=options)
         _stop(p)
         _wait_for_calls(TOO_MANY)
