@@ -66,6 +66,8 @@ struct mst_columns {
 /* Latches code and why unless there is a fault already. Returns false, for `return mst_columns_fail(...)`. */
 bool mst_columns_fail(struct mst_columns *cols, int code, const char *why);
 
+/* What compresses columns at that level of zstd, freed by ZSTD_freeCCtx; NULL when memory is short. */
+ZSTD_CCtx *mst_columns_compressor(int level);
 /* Gives every column room for n events and n_extra extras, all empty. */
 void mst_columns_begin(struct mst_columns *cols, uint32_t n, uint32_t n_extra);
 /* Compresses all columns into out[0..cap), cap >= MST_COLUMNS_BOUND; returns the payload's length, 0 if zstd failed. */

@@ -47,8 +47,11 @@ static uint8_t trait_of(uint8_t op_byte)
 	return (uint8_t)trait;
 }
 
+/* The rest of it, MiBs, is as malloc gives it: to clear it would touch what most traces never need. */
 static void init_frame(struct mst_event_frame *f, uint8_t *arena)
 {
+	memset(&f->cols, 0, sizeof(f->cols));
+	f->n_identity = 0;
 	for (unsigned op = 0; op < 256; op++)
 		f->trait[op] = trait_of((uint8_t)op);
 	f->cols.arena = arena;
@@ -58,14 +61,13 @@ static void init_frame(struct mst_event_frame *f, uint8_t *arena)
 
 int mst_event_encoder_new(int level, struct mst_event_encoder **out)
 {
-	struct mst_event_encoder *e = calloc(1, sizeof(*e));
+	struct mst_event_encoder *e = malloc(sizeof(*e));
 
 	if (!e)
 		return MST_ENOMEM;
 	init_frame(&e->f, e->arena);
-	e->f.cols.compressor = ZSTD_createCCtx();
-	if (!e->f.cols.compressor ||
-		ZSTD_isError(ZSTD_CCtx_setParameter(e->f.cols.compressor, ZSTD_c_compressionLevel, level ? level : 3))) {
+	e->f.cols.compressor = mst_columns_compressor(level);
+	if (!e->f.cols.compressor) {
 		mst_event_encoder_free(e);
 		return MST_ENOMEM;
 	}
@@ -117,7 +119,7 @@ int mst_event_encode(struct mst_event_encoder *e, const struct mst_events *ev, c
 
 int mst_event_decoder_new(struct mst_event_decoder **out)
 {
-	struct mst_event_decoder *d = calloc(1, sizeof(*d));
+	struct mst_event_decoder *d = malloc(sizeof(*d));
 
 	if (!d)
 		return MST_ENOMEM;

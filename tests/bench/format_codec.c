@@ -33,7 +33,8 @@ struct bench_trace {
 };
 
 static const char *const column_names[MST_COLUMN_END] = {NULL, "thread", "run-slot", "run-len", "site", "site-idx",
-	"site-op", "site-stk", "time", "time-lg", "size", "ref", "cross", "old", "ref-addr", "addr", "escape", "extra"};
+	"site-op", "site-stk", "time", "time-lg", "size", "ref", "cross", "old", "ref-addr", "addr", "escape", "extra",
+	"mapping", "pool"};
 
 static const struct {
 	const char *name;
@@ -80,6 +81,8 @@ static void copy_events(struct mst_events *ev)
 	ev->addr = copy(ev->addr, ev->n * sizeof(*ev->addr));
 	ev->freed_addr = copy(ev->freed_addr, ev->n * sizeof(*ev->freed_addr));
 	ev->extra = copy(ev->extra, ev->n_extra * sizeof(*ev->extra));
+	ev->maps = copy(ev->maps, ev->maps_len);
+	ev->pools = copy(ev->pools, ev->pools_len);
 }
 
 /* ---- loading -------------------------------------------------------------------------------------------- */
