@@ -29,24 +29,30 @@ static inline uint64_t chunk_size(uint64_t size)
 	return size <= 24 ? 32 : (size + 23) & ~(uint64_t)15;
 }
 
-/* What of the model concerns an event: its thread's own registers, and the list of one of its classes. */
+/* Whose part of the model concerns an event. Called with a constant is_alone, whether the frame has one thread, for whom much
+ * folds away. */
+static inline uint32_t owner_of(const struct mst_event_frame *f, uint32_t i, bool is_alone)
+{
+	return is_alone ? 0 : f->slot[i] % SLOTS;
+}
+
+static inline uint32_t list_of(uint32_t owner, uint64_t size)
+{
+	uint64_t class = size >= 16 * CLASSES - 24 ? CLASSES - 1 : chunk_size(size) / 16;
+	return owner * CLASSES + (uint32_t)class;
+}
+
+/* What of the model concerns an acquisition: its owner's registers, and the list of its class. */
 struct place {
 	uint64_t *bump, *top, *last;
 	uint32_t *head;
 };
 
-static inline uint32_t list_of(uint32_t slot, uint64_t size)
+static inline struct place place_of(struct mst_event_frame *f, uint32_t owner, uint64_t size)
 {
-	uint64_t class = size >= 16 * CLASSES - 24 ? CLASSES - 1 : chunk_size(size) / 16;
-	return slot % SLOTS * CLASSES + (uint32_t)class;
-}
+	uint32_t list = list_of(owner, size);
 
-static inline struct place place_of(struct mst_event_frame *f, uint32_t i)
-{
-	uint32_t slot = f->slot[i], list = list_of(slot, f->ev.size[i]);
-
-	return (struct place){&f->u.addr.bump[slot % SLOTS], &f->u.addr.top[slot % SLOTS], &f->u.addr.last[list],
-		&f->u.addr.head[list]};
+	return (struct place){&f->u.addr.bump[owner], &f->u.addr.top[owner], &f->u.addr.last[list], &f->u.addr.head[list]};
 }
 
 static void forget(struct mst_event_frame *f)
@@ -59,10 +65,10 @@ static void forget(struct mst_event_frame *f)
 	memset(f->u.addr.top, 0, sizeof(f->u.addr.top));
 }
 
-/* Event i acquired addr. */
-static inline void learn(struct mst_event_frame *f, uint32_t i, const struct place *at, uint64_t addr)
+/* A block of that size was acquired at addr. */
+static inline void learn(const struct place *at, uint64_t size, uint64_t addr)
 {
-	uint64_t end = addr + chunk_size(f->ev.size[i]);
+	uint64_t end = addr + chunk_size(size);
 
 	*at->last = addr;
 	*at->bump = end;
@@ -71,9 +77,9 @@ static inline void learn(struct mst_event_frame *f, uint32_t i, const struct pla
 }
 
 /* Event i released a block at addr that event src acquired: it goes to the thread that released it. */
-static inline void push(struct mst_event_frame *f, uint32_t i, uint32_t src, uint64_t addr)
+static inline void push(struct mst_event_frame *f, uint32_t i, uint32_t owner, uint32_t src, uint64_t addr)
 {
-	uint32_t *head = &f->u.addr.head[list_of(f->slot[i], f->ev.size[src])];
+	uint32_t *head = &f->u.addr.head[list_of(owner, f->ev.size[src])];
 
 	f->u.addr.freed[i] = addr;
 	f->u.addr.next[i] = *head;
@@ -123,18 +129,37 @@ static uint8_t put_escape(struct mst_event_frame *f, const struct place *at, uin
 	return CODE_ESCAPE;
 }
 
-static uint8_t encode_addr(struct mst_event_frame *f, uint32_t i, uint64_t in_place)
+static inline uint8_t encode_addr(struct mst_event_frame *f, uint32_t i, uint32_t owner, uint64_t in_place)
 {
-	struct place at = place_of(f, i);
-	uint64_t addr = f->ev.addr[i];
+	uint64_t addr = f->ev.addr[i], size = f->ev.size[i];
+	struct place at = place_of(f, owner, size);
 	unsigned code = CODE_IN_PLACE;
 
 	if (in_place == 0 || addr != in_place)
 		code = take(f, at.head, addr);
 	if (code == CODE_DEPTHS)
 		code = addr == *at.bump ? CODE_BUMP : addr == *at.top ? CODE_TOP : put_escape(f, &at, addr);
-	learn(f, i, &at, addr);
+	learn(&at, size, addr);
 	return (uint8_t)code;
+}
+
+/* Codes by event; returns what addresses other events have, which is none. */
+static inline __attribute__((always_inline)) uint64_t encode_all(struct mst_event_frame *f, bool is_alone)
+{
+	uint64_t stray = 0;
+
+	for (uint32_t i = 0; i < f->ev.n; i++) {
+		uint32_t trait = f->site_trait[f->site[i]], owner = owner_of(f, i, is_alone);
+		uint32_t src = trait & MST_SITE_RELEASES ? source_of(f, i) : MST_FRAME_EVENTS_MAX;
+		uint64_t old = src < MST_FRAME_EVENTS_MAX ? f->ev.addr[src] : 0;
+		if (trait & MST_SITE_ACQUIRES)
+			f->u.addr.code[i] = encode_addr(f, i, owner, old);
+		else
+			stray |= f->ev.addr[i];
+		if (old != 0 && old != f->ev.addr[i])
+			push(f, i, owner, src, old);
+	}
+	return stray;
 }
 
 static bool has_addresses(const struct mst_event_frame *f)
@@ -149,22 +174,12 @@ static bool has_addresses(const struct mst_event_frame *f)
 bool mst_event_encode_addrs(struct mst_event_frame *f)
 {
 	struct mst_column_bytes *col = &f->cols.at[MST_COLUMN_ADDR_CODE];
-	uint64_t stray = 0;
+	uint64_t stray;
 
 	if (!has_addresses(f))
 		return true;
 	forget(f);
-	for (uint32_t i = 0; i < f->ev.n; i++) {
-		uint32_t trait = f->site_trait[f->site[i]];
-		uint32_t src = trait & MST_SITE_RELEASES ? source_of(f, i) : MST_FRAME_EVENTS_MAX;
-		uint64_t old = src < MST_FRAME_EVENTS_MAX ? f->ev.addr[src] : 0;
-		if (trait & MST_SITE_ACQUIRES)
-			f->u.addr.code[i] = encode_addr(f, i, old);
-		else
-			stray |= f->ev.addr[i];
-		if (old != 0 && old != f->ev.addr[i])
-			push(f, i, src, old);
-	}
+	stray = f->n_threads == 1 ? encode_all(f, true) : encode_all(f, false);
 	for (uint32_t s = 0, g = 0; s < f->n_sites; g = f->site_end[s++])
 		if (f->site_trait[s] & MST_SITE_ACQUIRES)
 			for (; g < f->site_end[s]; g++)
@@ -201,9 +216,11 @@ static inline uint64_t take_depth(struct mst_event_frame *f, uint32_t *link, uns
 	return f->u.addr.freed[entry];
 }
 
-static inline bool decode_addr(struct mst_event_frame *f, uint32_t i, uint64_t in_place, struct mst_cursor *escapes)
+static inline bool decode_addr(struct mst_event_frame *f, uint32_t i, uint32_t owner, uint64_t in_place,
+	struct mst_cursor *escapes)
 {
-	struct place at = place_of(f, i);
+	uint64_t size = f->ev.size[i];
+	struct place at = place_of(f, owner, size);
 	unsigned code = f->u.addr.code[i];
 	uint64_t addr;
 
@@ -231,25 +248,25 @@ static inline bool decode_addr(struct mst_event_frame *f, uint32_t i, uint64_t i
 			return false;
 	}
 	f->ev.addr[i] = addr;
-	learn(f, i, &at, addr);
+	learn(&at, size, addr);
 	return true;
 }
 
-static bool decode_all(struct mst_event_frame *f, struct mst_cursor *escapes)
+static inline __attribute__((always_inline)) bool decode_all(struct mst_event_frame *f, bool is_alone, struct mst_cursor *escapes)
 {
 	forget(f);
 	for (uint32_t i = 0; i < f->ev.n; i++) {
-		uint32_t trait = f->site_trait[f->site[i]], src = MST_FRAME_EVENTS_MAX;
+		uint32_t trait = f->site_trait[f->site[i]], owner = owner_of(f, i, is_alone), src = MST_FRAME_EVENTS_MAX;
 		uint64_t old = 0;
 		if (trait & MST_SITE_REFERS && (src = source_of(f, i)) < MST_FRAME_EVENTS_MAX)
 			f->ev.freed_addr[i] = old = f->ev.addr[src];
 		if (!(trait & MST_SITE_RELEASES))
 			old = 0;
 		f->ev.addr[i] = 0;
-		if (trait & MST_SITE_ACQUIRES && !decode_addr(f, i, old, escapes))
+		if (trait & MST_SITE_ACQUIRES && !decode_addr(f, i, owner, old, escapes))
 			return mst_columns_bad(&f->cols, MST_COLUMN_ADDR_CODE);
 		if (old != 0 && old != f->ev.addr[i])
-			push(f, i, src, old);
+			push(f, i, owner, src, old);
 	}
 	return true;
 }
@@ -260,7 +277,7 @@ bool mst_event_decode_addrs(struct mst_event_frame *f)
 
 	if (f->cols.at[MST_COLUMN_ADDR_CODE].raw_len == 0)
 		memset(f->ev.addr, 0, f->ev.n * sizeof(f->ev.addr[0]));
-	else if (!read_codes(f) || !decode_all(f, &escapes))
+	else if (!read_codes(f) || !(f->n_threads == 1 ? decode_all(f, true, &escapes) : decode_all(f, false, &escapes)))
 		return false;
 	return mst_columns_close(&f->cols, MST_COLUMN_ADDR_ESCAPE, &escapes);
 }

@@ -61,7 +61,9 @@ struct mst_event_frame {
 			uint32_t by_last[MST_FRAME_EVENTS_MAX]; /* [last site] two guesses */
 		} guess;
 		struct {
-			uint64_t diff[MST_FRAME_EVENTS_MAX];  /* [event] */
+			uint8_t low[MST_FRAME_EVENTS_MAX];  /* [event] difference as far as 7 bits hold it, */
+			uint64_t diff[MST_FRAME_EVENTS_MAX]; /* [event] else it stands here */
+			uint8_t grouped[MST_FRAME_EVENTS_MAX + 8]; /* low in site order */
 			uint16_t large[MST_FRAME_EVENTS_MAX]; /* events whose difference is in TIME_LARGE */
 		} time;
 		struct {

@@ -66,26 +66,42 @@ static void put_runs(struct mst_event_frame *f)
 	}
 }
 
-bool mst_event_encode_order(struct mst_event_frame *f)
+static bool is_one_thread(const struct mst_events *ev)
 {
-	struct mst_column_bytes *threads = &f->cols.at[MST_COLUMN_THREAD];
-	uint32_t last = 0, slot = 0;
-	bool is_clear = false;
+	uint32_t other = 0;
 
-	f->n_threads = 0;
+	for (uint32_t i = 0; i < ev->n; i++)
+		other |= ev->thread[i] ^ ev->thread[0];
+	return other == 0;
+}
+
+/* Fills slot and slot_thread. */
+static bool number_threads(struct mst_event_frame *f)
+{
+	uint32_t last = 0, slot = 0;
+
+	memset(f->table, 0, sizeof(f->table[0]) << TABLE_BITS);
 	for (uint32_t i = 0; i < f->ev.n; i++) {
 		uint32_t thread = f->ev.thread[i];
 		if (thread == 0)
-			return mst_columns_fail(&f->cols, MST_EARG, "an event has no thread");
-		if (thread != last) {
-			if (!is_clear)
-				memset(f->table, 0, sizeof(f->table[0]) << TABLE_BITS);
-			is_clear = true;
+			return false;
+		if (thread != last)
 			slot = find_slot(f, thread);
-			last = thread;
-		}
+		last = thread;
 		f->slot[i] = (uint16_t)slot;
 	}
+	return true;
+}
+
+bool mst_event_encode_order(struct mst_event_frame *f)
+{
+	struct mst_column_bytes *threads = &f->cols.at[MST_COLUMN_THREAD];
+
+	f->n_threads = 0;
+	if (f->ev.thread[0] != 0 && is_one_thread(&f->ev))
+		f->slot_thread[f->n_threads++] = f->ev.thread[0];
+	else if (!number_threads(f))
+		return mst_columns_fail(&f->cols, MST_EARG, "an event has no thread");
 	for (uint32_t s = 0; s < f->n_threads; s++)
 		threads->p = mst_put_varint(threads->p, f->slot_thread[s]);
 	if (f->n_threads > 1) {

@@ -81,24 +81,30 @@ static uint32_t put_old(struct mst_event_frame *f, uint32_t i)
 	return REF_OLD;
 }
 
-static uint32_t put_recent(struct mst_event_frame *f, uint32_t i, uint32_t alloc, uint32_t n_own)
+/* Which of its thread's acquisitions this is of the frame's. */
+static inline uint32_t own_index(const struct mst_event_frame *f, uint32_t alloc)
+{
+	return f->n_threads == 1 ? alloc : f->u.ref.own_index[alloc];
+}
+
+static inline uint32_t put_ranked(struct mst_event_frame *f, uint32_t index, uint32_t n_own)
+{
+	uint32_t rank = mst_live_rank_of(&f->u.ref.live, n_own, index);
+
+	mst_live_remove(&f->u.ref.live, index);
+	return REF_RANK + rank;
+}
+
+static uint32_t put_cross(struct mst_event_frame *f, uint32_t i, uint32_t alloc)
 {
 	struct mst_column_bytes *col = &f->cols.at[MST_COLUMN_REF_CROSS];
-	struct mst_live_rank *live = &f->u.ref.live;
 
-	if (f->slot[f->alloc_event[alloc]] == f->slot[i] && f->site_trait[f->site[i]] & MST_SITE_RELEASES) {
-		uint32_t index = f->u.ref.own_index[alloc];
-		if (mst_live_has(live, index)) {
-			uint32_t rank = mst_live_rank_of(live, n_own, index);
-			mst_live_remove(live, index);
-			return REF_RANK + rank;
-		}
-	}
 	col->p = mst_put_varint(col->p, f->allocs_before[i] - 1u - alloc);
 	return REF_CROSS;
 }
 
-static bool encode_ref(struct mst_event_frame *f, uint32_t i, uint32_t n_own)
+/* Any reference but to a block by its rank. */
+static __attribute__((noinline)) bool encode_unranked(struct mst_event_frame *f, uint32_t i)
 {
 	uint64_t freed = f->ev.freed[i], own = f->ev.first_alloc + f->allocs_before[i];
 	uint32_t *code = &f->u.ref.code[i];
@@ -112,7 +118,23 @@ static bool encode_ref(struct mst_event_frame *f, uint32_t i, uint32_t n_own)
 	else if (freed < f->ev.first_alloc)
 		*code = put_old(f, i);
 	else
-		*code = put_recent(f, i, (uint32_t)(freed - f->ev.first_alloc), n_own);
+		*code = put_cross(f, i, (uint32_t)(freed - f->ev.first_alloc));
+	return true;
+}
+
+/* A block that lives, that the same thread acquired in this frame, and that the call releases, has a rank. */
+static inline bool encode_ref(struct mst_event_frame *f, uint32_t i, uint32_t n_own)
+{
+	uint64_t alloc = f->ev.freed[i] - f->ev.first_alloc; /* far too great for what is none of the frame's */
+	uint32_t index;
+
+	if (alloc >= f->allocs_before[i] || !(f->site_trait[f->site[i]] & MST_SITE_RELEASES) ||
+		(f->n_threads != 1 && f->slot[f->alloc_event[alloc]] != f->slot[i]))
+		return encode_unranked(f, i);
+	index = own_index(f, (uint32_t)alloc);
+	if (!mst_live_has(&f->u.ref.live, index))
+		return encode_unranked(f, i);
+	f->u.ref.code[i] = put_ranked(f, index, n_own);
 	return true;
 }
 
@@ -154,7 +176,8 @@ bool mst_event_encode_refs(struct mst_event_frame *f)
 	uint8_t *p = col->p;
 
 	forget(f);
-	number_own(f);
+	if (f->n_threads != 1)
+		number_own(f);
 	for (uint32_t slot = 0, begin = 0; slot < f->n_threads; begin = f->slot_end[slot++])
 		if (!encode_thread(f, begin, f->slot_end[slot]))
 			return false;

@@ -10,68 +10,137 @@
 
 /* ---- encoding ------------------------------------------------------------------------------------------- */
 
-/* ev.time -> differences by event. */
-static bool differences(struct mst_event_frame *f, uint64_t *diff)
+#define BYTES UINT64_C(0x0101010101010101) /* times a byte: eight of it */
+#define LOW_MAX 127u /* what u.time.low and u.time.grouped hold of a difference; it stands for all above, too */
+
+/* Differences by event: low, and where that is not enough diff. */
+static bool differences(struct mst_event_frame *f)
 {
+	uint8_t *low = f->u.time.low;
 	uint64_t now = f->ev.first_time;
+	bool has_late = f->has_late;
 
 	for (uint32_t i = 0; i < f->ev.n; i++) {
-		uint64_t t = f->ev.time[i];
-		if (f->site_trait[f->site[i]] & MST_SITE_LATE) {
-			diff[i] = mst_delta(t, now);
-			continue;
-		}
-		if (t < now)
+		uint64_t t = f->ev.time[i], d = t - now;
+		if (has_late && f->site_trait[f->site[i]] & MST_SITE_LATE)
+			d = mst_delta(t, now);
+		else if (t < now)
 			return mst_columns_fail(&f->cols, MST_EARG, "time runs backwards");
-		diff[i] = t - now;
-		now = t;
+		else
+			now = t;
+		low[i] = (uint8_t)(d < LOW_MAX ? d : LOW_MAX);
+		if (d >= LOW_MAX)
+			f->u.time.diff[i] = d;
 	}
 	return true;
 }
 
-/* Bits per event that need least room, with 8 bits for each value that does not fit. */
-static unsigned choose_bits(const uint64_t *diff, uint32_t n)
+/* low -> grouped; 0 behind the last, up to a multiple of 8. */
+static void group_low(struct mst_event_frame *f)
 {
-	uint32_t above2 = 0, above14 = 0;
+	const uint8_t *low = f->u.time.low;
+	uint8_t *grouped = f->u.time.grouped;
 
-	for (uint32_t i = 0; i < n; i++) {
-		above2 += diff[i] > 2;
-		above14 += diff[i] > 14;
-	}
-	uint64_t cost2 = 2 * (uint64_t)n + 8 * (uint64_t)above2;
-	uint64_t cost4 = 4 * (uint64_t)n + 8 * (uint64_t)above14;
-	if (cost2 <= cost4 && cost2 <= 8 * (uint64_t)n)
+	for (uint32_t g = 0; g < f->ev.n; g++)
+		grouped[g] = low[f->group[g]];
+	memset(grouped + f->ev.n, 0, 8);
+}
+
+/* Of eight bytes below 128: the highest bit of each that is at least limit. */
+static inline uint64_t at_least(uint64_t bytes, unsigned limit)
+{
+	return (bytes + BYTES * (128 - limit)) & BYTES * 128;
+}
+
+static uint32_t count_above(const struct mst_event_frame *f, unsigned limit)
+{
+	uint32_t count = 0;
+
+	for (uint32_t g = 0; g < f->ev.n; g += 8)
+		count += (uint32_t)((at_least(mst_load64(f->u.time.grouped + g), limit + 1) >> 7) * BYTES >> 56);
+	return count;
+}
+
+/* Bits per event that need least room, with 8 bits for each value that does not fit. */
+static unsigned choose_bits(const struct mst_event_frame *f)
+{
+	uint64_t n = f->ev.n;
+	uint64_t cost2 = 2 * n + 8 * (uint64_t)count_above(f, 2);
+	uint64_t cost4 = 4 * n + 8 * (uint64_t)count_above(f, 14);
+	if (cost2 <= cost4 && cost2 <= 8 * n)
 		return 2;
-	return cost4 <= 8 * (uint64_t)n ? 4 : 8;
+	return cost4 <= 8 * n ? 4 : 8;
+}
+
+static inline uint64_t difference(const struct mst_event_frame *f, uint32_t g)
+{
+	unsigned d = f->u.time.grouped[g];
+	return d < LOW_MAX ? d : f->u.time.diff[f->group[g]];
+}
+
+/* TIME_LARGE of some events. */
+static uint8_t *put_large(const struct mst_event_frame *f, uint8_t *q, uint32_t g, uint32_t end, uint64_t escape)
+{
+	for (; g < end && g < f->ev.n; g++)
+		if (difference(f, g) >= escape)
+			q = mst_put_varint(q, difference(f, g) - escape);
+	return q;
+}
+
+/* The low `bits` of each of eight bytes, side by side: those of two bytes are moved together, of four, of eight. */
+static inline uint64_t squeeze(uint64_t bytes, unsigned bits)
+{
+	uint64_t d = bytes & BYTES * ((1u << bits) - 1);
+
+	d = (d | d >> (8 - bits)) & UINT64_C(0x0001000100010001) * ((1u << 2 * bits) - 1);
+	d = (d | d >> (16 - 2 * bits)) & UINT64_C(0x0000000100000001) * ((1u << 4 * bits) - 1);
+	return d | d >> (32 - 4 * bits);
+}
+
+/* Both columns, with 2 or 4 bits; called with constant ones. */
+static inline void pack(struct mst_event_frame *f, unsigned bits)
+{
+	struct mst_column_bytes *small = &f->cols.at[MST_COLUMN_TIME_SMALL];
+	struct mst_column_bytes *large = &f->cols.at[MST_COLUMN_TIME_LARGE];
+	unsigned escape = (1u << bits) - 1;
+	uint8_t *p = small->p, *q = large->p;
+
+	for (uint32_t g = 0; g < f->ev.n; g += 8, p += bits) {
+		uint64_t d = mst_load64(f->u.time.grouped + g), is_large = at_least(d, escape);
+		if (is_large != 0)
+			q = put_large(f, q, g, g + 8, escape);
+		mst_store32(p, (uint32_t)squeeze(d | (is_large >> 7) * escape, bits)); /* there is room for more than the last */
+	}
+	small->p += (f->ev.n * bits + 7) / 8;
+	large->p = q;
+}
+
+/* The same with 8 bits. */
+static void pack_bytes(struct mst_event_frame *f)
+{
+	struct mst_column_bytes *small = &f->cols.at[MST_COLUMN_TIME_SMALL];
+	struct mst_column_bytes *large = &f->cols.at[MST_COLUMN_TIME_LARGE];
+
+	for (uint32_t g = 0; g < f->ev.n; g++)
+		*small->p++ = (uint8_t)(difference(f, g) < 255 ? difference(f, g) : 255);
+	large->p = put_large(f, large->p, 0, f->ev.n, 255);
 }
 
 bool mst_event_encode_time(struct mst_event_frame *f)
 {
-	struct mst_column_bytes *small = &f->cols.at[MST_COLUMN_TIME_SMALL];
-	struct mst_column_bytes *large = &f->cols.at[MST_COLUMN_TIME_LARGE];
-	uint64_t *diff = f->u.time.diff;
+	unsigned bits;
 
-	if (!differences(f, diff))
+	if (!differences(f))
 		return false;
-	unsigned bits = choose_bits(diff, f->ev.n), at = 0, byte = 0;
-	uint64_t escape = (1u << bits) - 1;
-	uint8_t *p = small->p, *q = large->p;
-	for (uint32_t g = 0; g < f->ev.n; g++) {
-		uint64_t d = diff[f->group[g]];
-		byte |= (unsigned)(d < escape ? d : escape) << at;
-		at += bits;
-		if (at == 8) {
-			*p++ = (uint8_t)byte;
-			at = byte = 0;
-		}
-		if (d >= escape)
-			q = mst_put_varint(q, d - escape);
-	}
-	if (at != 0)
-		*p++ = (uint8_t)byte;
-	small->p = p;
-	small->encoding = (uint8_t)bits;
-	large->p = q;
+	group_low(f);
+	bits = choose_bits(f);
+	if (bits == 2)
+		pack(f, 2);
+	else if (bits == 4)
+		pack(f, 4);
+	else
+		pack_bytes(f);
+	f->cols.at[MST_COLUMN_TIME_SMALL].encoding = (uint8_t)bits;
 	return true;
 }
 

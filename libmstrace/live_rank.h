@@ -51,12 +51,21 @@ static inline void mst_live_remove(struct mst_live_rank *l, uint32_t i)
 	l->dead_in_span[i / 1024]++;
 }
 
+/* The instruction for it is newer than the machines we build for, and libgcc's function is a call. */
+static inline uint32_t mst_live_count_bits(uint64_t x)
+{
+	x -= x >> 1 & UINT64_C(0x5555555555555555);
+	x = (x & UINT64_C(0x3333333333333333)) + (x >> 2 & UINT64_C(0x3333333333333333));
+	x = (x + (x >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+	return (uint32_t)(x * UINT64_C(0x0101010101010101) >> 56);
+}
+
 /* How many of the n blocks so far are newer than i and live. i < n. */
 static inline uint32_t mst_live_rank_of(const struct mst_live_rank *l, uint32_t n, uint32_t i)
 {
 	uint32_t word = i / 64, last_word = (n - 1) / 64, last_span = (n - 1) / 1024;
 	uint64_t newer = l->dead[word] & (((uint64_t)1 << mst_live_bit(i)) - 1);
-	uint32_t dead = newer == 0 ? 0 : (uint32_t)__builtin_popcountll(newer);
+	uint32_t dead = newer == 0 ? 0 : mst_live_count_bits(newer);
 
 	while (++word <= last_word && word % 16 != 0)
 		dead += l->dead_in_word[word];
