@@ -42,9 +42,9 @@ struct slot {
 };
 
 struct mst_addrmap {
-	struct slot *slots;      /* 2^table_bits */
+	struct slot *slots;      /* 2^(64 - table_shift) */
 	struct mst_slabs *slabs; /* where leaves come from; shared with clones */
-	unsigned table_bits;
+	unsigned table_shift; /* of a hash, to become the number of a slot */
 	bool has_shared; /* some tracts may have refs > 1; else no one looks at their heads */
 	size_t n_tracts;
 	uint64_t count;
@@ -103,52 +103,53 @@ static inline bool leaf_is_full(uint64_t cell)
 	return cell_count(cell) >= capacity[leaf_bits(cell)];
 }
 
-/* Number of the entry with that tag; the cell's count if there is none. */
+/* Number of the entry with that tag; the cell's count or more if there is none. */
 static inline unsigned leaf_find(uint64_t cell, uint8_t tag)
 {
 	const uint8_t *tags = leaf_tags(cell);
-	unsigned n = cell_count(cell);
+	unsigned n = cell_count(cell), i = 0;
 
 #ifdef __SSE2__
 	const __m128i wanted = _mm_set1_epi8((char)tag);
 
-	for (unsigned i = 0; i < n; i += 32) { /* no leaf is smaller than what is loaded */
+	for (; i < n; i += 32) { /* no leaf is smaller than what is loaded */
 		const __m128i *some = (const __m128i *)(const void *)(tags + i);
 		unsigned like = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(some), wanted)) |
 			(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(some + 1), wanted)) << 16;
 
-		if (n - i < 32)
-			like &= (1u << (n - i)) - 1;
-		if (like != 0)
+		if (like != 0) /* what stands behind the tags may look like one */
 			return i + (unsigned)__builtin_ctz(like);
 	}
-	return n;
 #else
-	unsigned i = 0;
-
 	while (i < n && tags[i] != tag)
 		i++;
-	return i;
 #endif
+	return i;
 }
 
-/* Behind the others; there is room. */
-static inline void leaf_append(uint64_t *cell, uint8_t tag, uint64_t entry)
+static inline bool leaf_has(uint64_t cell, uint8_t tag)
 {
-	unsigned n = cell_count(*cell);
-
-	leaf_tags(*cell)[n] = tag;
-	*leaf_entry(*cell, n) = entry;
-	*cell += CELL_ONE;
+	return leaf_find(cell, tag) < cell_count(cell);
 }
 
-static inline void leaf_remove(uint64_t *cell, unsigned i)
+/* The cell with one more entry, behind the others; there is room. */
+static inline uint64_t leaf_append(uint64_t cell, uint8_t tag, uint64_t entry)
 {
-	unsigned last = cell_count(*cell) - 1;
+	unsigned n = cell_count(cell);
 
-	leaf_tags(*cell)[i] = leaf_tags(*cell)[last];
-	*leaf_entry(*cell, i) = *leaf_entry(*cell, last);
-	*cell -= CELL_ONE;
+	leaf_tags(cell)[n] = tag;
+	*leaf_entry(cell, n) = entry;
+	return cell + CELL_ONE;
+}
+
+/* The cell without entry i. */
+static inline uint64_t leaf_remove(uint64_t cell, unsigned i)
+{
+	unsigned last = cell_count(cell) - 1;
+
+	leaf_tags(cell)[i] = leaf_tags(cell)[last];
+	*leaf_entry(cell, i) = *leaf_entry(cell, last);
+	return cell - CELL_ONE;
 }
 
 /* An empty one as a cell; 0 if memory is short. */
@@ -216,30 +217,35 @@ static struct tract *tract_copy(struct mst_addrmap *m, const struct tract *from)
 	return t;
 }
 
+static inline size_t table_size(const struct mst_addrmap *m)
+{
+	return (size_t)1 << (64 - m->table_shift);
+}
+
 static inline size_t table_home(const struct mst_addrmap *m, uint64_t key)
 {
-	return (size_t)(key * MIX >> (64 - m->table_bits));
+	return (size_t)(key * MIX >> m->table_shift);
 }
 
 /* The slot of that key, or the empty one where it would be. */
 static inline struct slot *table_find(const struct mst_addrmap *m, uint64_t key)
 {
-	size_t mask = ((size_t)1 << m->table_bits) - 1, at = table_home(m, key);
+	size_t at = table_home(m, key);
 
 	while (m->slots[at].key != key && m->slots[at].tract)
-		at = (at + 1) & mask;
+		at = (at + 1) & (table_size(m) - 1);
 	return &m->slots[at];
 }
 
 static bool table_grow(struct mst_addrmap *m)
 {
-	struct slot *before = m->slots, *grown = calloc((size_t)2 << m->table_bits, sizeof(*grown));
-	size_t n = (size_t)1 << m->table_bits;
+	size_t n = table_size(m);
+	struct slot *before = m->slots, *grown = calloc(2 * n, sizeof(*grown));
 
 	if (!grown)
 		return false;
 	m->slots = grown;
-	m->table_bits++;
+	m->table_shift--;
 	for (size_t i = 0; i < n; i++)
 		if (before[i].tract)
 			*table_find(m, before[i].key) = before[i];
@@ -251,7 +257,7 @@ static struct tract *table_add(struct mst_addrmap *m, uint64_t key)
 {
 	struct tract *t;
 
-	if (2 * (m->n_tracts + 1) > (size_t)1 << m->table_bits && !table_grow(m))
+	if (2 * (m->n_tracts + 1) > table_size(m) && !table_grow(m))
 		return NULL;
 	t = tract_new();
 	if (t) {
@@ -264,7 +270,7 @@ static struct tract *table_add(struct mst_addrmap *m, uint64_t key)
 /* Empties a slot; those behind it that an empty slot would hide move up. */
 static void table_remove(struct mst_addrmap *m, struct slot *gone)
 {
-	size_t mask = ((size_t)1 << m->table_bits) - 1, hole = (size_t)(gone - m->slots);
+	size_t mask = table_size(m) - 1, hole = (size_t)(gone - m->slots);
 
 	for (size_t at = (hole + 1) & mask; m->slots[at].tract; at = (at + 1) & mask) {
 		size_t home = table_home(m, m->slots[at].key);
@@ -293,13 +299,11 @@ static struct tract *own_tract(struct mst_addrmap *m, struct slot *s)
 	return own;
 }
 
-/* Gives up a tract without blocks. */
-static void drop_if_empty(struct mst_addrmap *m, struct slot *s)
+/* Gives up the tract of that key if it is without blocks. */
+static void drop_if_empty(struct mst_addrmap *m, struct tract *t, uint64_t key)
 {
-	struct tract *t = s->tract;
-
 	if (t->n_cells == 0) {
-		table_remove(m, s);
+		table_remove(m, table_find(m, key));
 		tract_unref(m, t);
 	}
 }
@@ -335,25 +339,23 @@ static struct mst_live cell_take(uint64_t *cell, uint8_t tag)
 	uint64_t entry = *leaf_entry(*cell, i);
 	struct mst_live block = {.ordinal = entry >> SIZE_BITS, .size = entry & SIZE_MASK};
 
-	leaf_remove(cell, i);
+	*cell = leaf_remove(*cell, i);
 	if (block.size == SIZE_APART) {
 		i = leaf_find(*cell, tag | TAG_OF_SIZE);
 		block.size = *leaf_entry(*cell, i);
-		leaf_remove(cell, i);
+		*cell = leaf_remove(*cell, i);
 	}
 	return block;
 }
 
-/* Frees the leaf of a cell without blocks. */
-static void cell_tidy(struct mst_addrmap *m, struct slot *s, uint64_t *cell)
+/* Frees the leaf of a cell without blocks, and its tract if that was the last. */
+static void cell_clear(struct mst_addrmap *m, struct tract *t, uint64_t *cell, uint64_t key)
 {
-	if (cell_count(*cell) != 0)
-		return;
 	m->leaf_bytes -= (size_t)1 << leaf_bits(*cell);
 	leaf_free(m, *cell);
 	*cell = 0;
-	s->tract->n_cells--;
-	drop_if_empty(m, s);
+	t->n_cells--;
+	drop_if_empty(m, t, key);
 }
 
 /* ---- the map ---------------------------------------------------------------------------------------------- */
@@ -364,8 +366,8 @@ struct mst_addrmap *mst_addrmap_new(void)
 
 	if (!m)
 		return NULL;
-	m->table_bits = TABLE_BITS_MIN;
-	m->slots = calloc((size_t)1 << m->table_bits, sizeof(*m->slots));
+	m->table_shift = 64 - TABLE_BITS_MIN;
+	m->slots = calloc(table_size(m), sizeof(*m->slots));
 	m->slabs = mst_slabs_new();
 	if (m->slots && m->slabs)
 		return m;
@@ -378,7 +380,7 @@ struct mst_addrmap *mst_addrmap_new(void)
 
 struct mst_addrmap *mst_addrmap_clone(struct mst_addrmap *m)
 {
-	size_t n = (size_t)1 << m->table_bits;
+	size_t n = table_size(m);
 	struct mst_addrmap *c = malloc(sizeof(*c));
 
 	if (!c)
@@ -402,7 +404,7 @@ void mst_addrmap_free(struct mst_addrmap *m)
 {
 	if (!m)
 		return;
-	for (size_t i = 0; i < (size_t)1 << m->table_bits; i++)
+	for (size_t i = 0; i < table_size(m); i++)
 		if (m->slots[i].tract)
 			tract_unref(m, m->slots[i].tract);
 	mst_slabs_unref(m->slabs);
@@ -432,31 +434,43 @@ static __attribute__((noinline)) int insert(struct mst_addrmap *m, uint64_t addr
 		return MST_ENOMEM;
 	cell = &t->cells[cell_number(addr)];
 	if (!cell_reserve(m, t, cell, 1 + is_apart)) {
-		drop_if_empty(m, table_find(m, tract_key(addr)));
+		drop_if_empty(m, t, tract_key(addr));
 		return MST_ENOMEM;
 	}
-	had_one = leaf_find(*cell, tag_of(addr)) != cell_count(*cell);
+	had_one = leaf_has(*cell, tag_of(addr));
 	if (had_one)
 		*old = cell_take(cell, tag_of(addr));
-	leaf_append(cell, tag_of(addr), ordinal << SIZE_BITS | (is_apart ? SIZE_APART : size));
+	*cell = leaf_append(*cell, tag_of(addr), ordinal << SIZE_BITS | (is_apart ? SIZE_APART : size));
 	if (is_apart)
-		leaf_append(cell, tag_of(addr) | TAG_OF_SIZE, size);
+		*cell = leaf_append(*cell, tag_of(addr) | TAG_OF_SIZE, size);
 	m->count += !had_one;
 	return had_one;
 }
 
-/* Most blocks are ordinary ones and find room beside their neighbours. */
+static __attribute__((noinline)) int append_growing(struct mst_addrmap *m, struct tract *t, uint64_t *cell, uint8_t tag, uint64_t entry)
+{
+	if (!cell_reserve(m, t, cell, 1))
+		return MST_ENOMEM;
+	*cell = leaf_append(*cell, tag, entry);
+	m->count++;
+	return 0;
+}
+
+/* Most blocks are ordinary ones and find room beside their neighbours. What is not done here is left to others in the last
+ * place, so that no registers are saved. */
 int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old)
 {
 	struct tract *t = table_find(m, tract_key(addr))->tract;
-	uint64_t *cell;
+	uint64_t cell;
 
 	if (!t || m->has_shared || size >= SIZE_APART)
 		return insert(m, addr, ordinal, size, old);
-	cell = &t->cells[cell_number(addr)];
-	if (leaf_is_full(*cell) || leaf_find(*cell, tag_of(addr)) != cell_count(*cell))
+	cell = t->cells[cell_number(addr)];
+	if (leaf_has(cell, tag_of(addr)))
 		return insert(m, addr, ordinal, size, old);
-	leaf_append(cell, tag_of(addr), ordinal << SIZE_BITS | size);
+	if (leaf_is_full(cell))
+		return append_growing(m, t, &t->cells[cell_number(addr)], tag_of(addr), ordinal << SIZE_BITS | size);
+	t->cells[cell_number(addr)] = leaf_append(cell, tag_of(addr), ordinal << SIZE_BITS | size);
 	m->count++;
 	return 0;
 }
@@ -473,31 +487,39 @@ static __attribute__((noinline)) int take_out(struct mst_addrmap *m, uint64_t ad
 		return MST_ENOMEM;
 	cell = &s->tract->cells[cell_number(addr)];
 	*block = cell_take(cell, tag_of(addr));
-	cell_tidy(m, s, cell);
+	if (cell_count(*cell) == 0)
+		cell_clear(m, s->tract, cell, s->key);
 	m->count--;
 	return 1;
 }
 
-/* Most blocks are ordinary ones and not the only one in their cell. */
+static __attribute__((noinline)) int clear_after_last(struct mst_addrmap *m, struct tract *t, uint64_t *cell, uint64_t key)
+{
+	cell_clear(m, t, cell, key);
+	return 1;
+}
+
+/* Most blocks are ordinary ones. */
 int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *block)
 {
 	struct tract *t = table_find(m, tract_key(addr))->tract;
-	uint64_t *cell, entry;
+	uint64_t cell, entry;
 	unsigned i;
 
 	if (!t || m->has_shared)
 		return take_out(m, addr, block);
-	cell = &t->cells[cell_number(addr)];
-	i = leaf_find(*cell, tag_of(addr));
-	if (i == cell_count(*cell) || cell_count(*cell) == 1)
-		return take_out(m, addr, block);
-	entry = *leaf_entry(*cell, i);
+	cell = t->cells[cell_number(addr)];
+	i = leaf_find(cell, tag_of(addr));
+	if (i >= cell_count(cell))
+		return 0;
+	entry = *leaf_entry(cell, i);
 	if ((entry & SIZE_MASK) == SIZE_APART)
 		return take_out(m, addr, block);
 	*block = (struct mst_live){.ordinal = entry >> SIZE_BITS, .size = entry & SIZE_MASK};
-	leaf_remove(cell, i);
+	cell = leaf_remove(cell, i);
+	t->cells[cell_number(addr)] = cell;
 	m->count--;
-	return 1;
+	return cell_count(cell) == 0 ? clear_after_last(m, t, &t->cells[cell_number(addr)], tract_key(addr)) : 1;
 }
 
 bool mst_addrmap_has(const struct mst_addrmap *m, uint64_t addr)
@@ -506,8 +528,7 @@ bool mst_addrmap_has(const struct mst_addrmap *m, uint64_t addr)
 
 	if (!t)
 		return false;
-	uint64_t cell = t->cells[cell_number(addr)];
-	return leaf_find(cell, tag_of(addr)) != cell_count(cell);
+	return leaf_has(t->cells[cell_number(addr)], tag_of(addr));
 }
 
 uint64_t mst_addrmap_count(const struct mst_addrmap *m)
@@ -517,6 +538,6 @@ uint64_t mst_addrmap_count(const struct mst_addrmap *m)
 
 size_t mst_addrmap_memory(const struct mst_addrmap *m)
 {
-	return sizeof(*m) + sizeof(*m->slots) * ((size_t)1 << m->table_bits) + m->n_tracts * sizeof(struct tract) +
+	return sizeof(*m) + sizeof(*m->slots) * table_size(m) + m->n_tracts * sizeof(struct tract) +
 		m->leaf_bytes;
 }
