@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cut_frame.h"
 #include "mstrace.h"
 
 #define PROCESSES_MAX 100000u
@@ -123,7 +124,7 @@ static void count(const struct mst_reader *r, const struct mst_event *ev, struct
 	foreign[t && t->process < PROCESSES_MAX ? t->process : 0] += !!(ev->flags & MST_EV_FOREIGN);
 }
 
-static void print_seen(const struct mst_reader *r, const struct seen *seen)
+static void print_seen(const struct mst_reader *r, const char *path, const struct seen *seen)
 {
 	const struct mst_totals *end = mst_reader_end(r);
 	struct mst_loss loss;
@@ -131,7 +132,7 @@ static void print_seen(const struct mst_reader *r, const struct seen *seen)
 	printf("{\n \"events\": %" PRIu64 ", \"late\": %" PRIu64 ", \"unstacked\": %" PRIu64
 	       ", \"splits\": %" PRIu64 ", \"backwards\": %" PRIu64 ",\n \"damaged\": %" PRIu64
 	       ", \"truncated\": %s,\n",
-		seen->events, seen->late, seen->unstacked, seen->splits, seen->backwards, loss.places,
+		seen->events, seen->late, seen->unstacked, seen->splits, seen->backwards, damaged_places(r, path),
 		loss.is_truncated ? "true" : "false");
 	if (end)
 		printf(" \"end\": {\"events\": %" PRIu64 ", \"overlaps\": %" PRIu64
@@ -172,7 +173,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "trace_facts: %s\n", mst_strerror(rc));
 		return 2;
 	}
-	print_seen(r, &seen);
+	print_seen(r, argv[1], &seen);
 	print_sizes(sizes, n_sizes);
 	print_tables(r, replay);
 	mst_replay_free(replay);

@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../record/cut_frame.h"
 #include "kill_witness.h"
 #include "mstrace.h"
 
@@ -261,7 +262,7 @@ static void read_trace(struct tally *t)
 	tally_events(r, t);
 	const struct mst_totals *end = mst_reader_end(r);
 	mst_reader_loss(r, &loss);
-	t->damaged = loss.places;
+	t->damaged = damaged_places(r, "killed.mst");
 	t->is_truncated = loss.is_truncated;
 	t->is_clean = end && end->is_clean;
 	t->lost = end ? end->lost_events : 0;
