@@ -213,6 +213,12 @@ static bool is_for_us_alone(const siginfo_t *info, pid_t child)
 	return info->si_code <= 0 && info->si_pid != child;
 }
 
+/* When the terminal goes away the kernel tells the leader of its session alone: in our place the command would be that. */
+static bool is_for_the_leader(int sig, const siginfo_t *info)
+{
+	return info->si_code == SI_KERNEL && (sig == SIGHUP || sig == SIGCONT) && getsid(0) == getpid();
+}
+
 static void handle(int sig, siginfo_t *info, void *context)
 {
 	int error = errno;
@@ -226,7 +232,7 @@ static void handle(int sig, siginfo_t *info, void *context)
 		atomic_fetch_add(&signals.n_reserved, 1);
 	else if (child == 0)
 		atomic_store(&signals.stop, atomic_load(&signals.stop) || ends_recording(sig));
-	else if (is_for_us_alone(info, child))
+	else if (is_for_us_alone(info, child) || is_for_the_leader(sig, info))
 		kill(child, sig);
 	signals.wake(signals.ctx);
 	errno = error;

@@ -410,6 +410,21 @@ def interrupt_from_the_terminal_reaches_the_command_once():
     sound(facts())
 
 
+def hangup_of_the_terminal_reaches_the_command():
+    """The kernel tells the leader of the session alone, which is msrecord where the command would be."""
+    import pty
+    pid, master = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        script = "trap 'exit 9' HUP; echo ready; for i in $(seq %d); do sleep 0.01; done; exit 8" % (HANG_S * 20)
+        os.execv(MSRECORD, [MSRECORD, "-f", "-q", "-o", "t.mst", "--", "sh", "-c", script])
+    while b"ready" not in os.read(master, 1000):
+        pass
+    os.close(master)
+    equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 9, "status")
+    sound(facts())
+
+
 def interrupt_ends_waiting_for_a_daemon():
     script = "sleep %d > /dev/null 2>&1 & echo $!; exit 3" % HANG_S
     p = subprocess.Popen([MSRECORD, "-f", "-o", "t.mst", "--", "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
