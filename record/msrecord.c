@@ -259,10 +259,7 @@ static int check_target(const char *argv0)
 		ms_warn("%s", target.why);
 		return 0;
 	}
-	if (target.verdict == MS_TARGET_UNFIT)
-		ms_error("cannot record %s", target.why);
-	else
-		ms_error("%s", target.why);
+	ms_error("%s", target.why);
 	return statuses[target.verdict];
 }
 
@@ -650,6 +647,14 @@ static void look_ahead(void *ctx, uint64_t elapsed_ns)
 	ms_names_look_ahead(&r->ahead, r->writer, elapsed_ns);
 }
 
+/* A process that came to be recorded, and had to go without. */
+static bool was_anyone_refused(const struct recording *r)
+{
+	struct ms_refusals refused;
+	ms_server_refusals(r->server, &refused);
+	return refused.failed || refused.wrong_abi;
+}
+
 /* The command runs. Returns what to exit with. */
 static int record(struct recording *r)
 {
@@ -687,7 +692,7 @@ static int record(struct recording *r)
 	ms_child_wait(&r->child); /* also after a failure: its status is ours to pass on */
 	ms_signals_forget_child();
 	int status = ms_child_exit_status(&r->child);
-	return rc < 0 && status == 0 ? STATUS_OWN_FAILURE : status;
+	return status == 0 && (rc < 0 || was_anyone_refused(r)) ? STATUS_OWN_FAILURE : status;
 }
 
 /* It can do without. */

@@ -106,11 +106,13 @@ void ms_summary_prepare(void)
 
 void ms_summary_print(const struct ms_summary *s)
 {
-	say_events(&buffer, s);
-	say_heap(&buffer, s);
+	if (s->n_processes) {
+		say_events(&buffer, s);
+		say_heap(&buffer, s);
+	}
 	say_kept(&buffer, s);
 	say_file(&buffer, s);
-	if (strcmp(s->path, "-") != 0) {
+	if (s->n_processes && strcmp(s->path, "-") != 0) {
 		ms_out_str(&buffer, "next:  msanalyze leaks ");
 		put_word(&buffer, s->path);
 		say(&buffer);

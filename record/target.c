@@ -86,26 +86,26 @@ static void judge_elf(struct ms_target *t, const struct ms_elf_info *e)
 	unsigned sanitizers = e->sanitizers & ~(unsigned)MS_SANITIZER_UNDEFINED;
 	if (e->elf_class != ELFCLASS64 || e->elf_data != ELFDATA2LSB || e->machine != EM_X86_64)
 		judge(t, MS_TARGET_UNFIT,
-			"'%s' is a program for another machine or ABI than x86-64: "
+			"cannot record '%s': it is a program for another machine or ABI than x86-64: "
 			"record a 64-bit build of it",
 			t->path);
 	else if (e->is_static)
 		judge(t, MS_TARGET_UNFIT,
-			"'%s' is statically linked%s%s: the capture library can not get into it; "
+			"cannot record '%s': it is statically linked%s%s: the capture library can not get into it; "
 			"link it dynamically",
 			t->path, e->allocator ? ", with " : "", e->allocator ? e->allocator : "");
 	else if (e->is_musl)
 		judge(t, MS_TARGET_UNFIT,
-			"'%s' uses musl libc: the capture library needs glibc; build it for glibc", t->path);
+			"cannot record '%s': it uses musl libc: the capture library needs glibc; build it for glibc", t->path);
 	else if (e->gains_privilege)
 		judge(t, MS_TARGET_UNFIT,
-			"'%s' gains privileges when it starts (setuid, setgid or capabilities), so the "
+			"cannot record '%s': it gains privileges when it starts (setuid, setgid or capabilities), so the "
 			"dynamic linker ignores LD_PRELOAD: record a copy without them, or as the user it "
 			"becomes",
 			t->path);
 	else if (sanitizers)
 		judge(t, MS_TARGET_UNFIT,
-			"'%s' is built with -fsanitize=%s, which replaces malloc itself: record a build "
+			"cannot record '%s': it is built with -fsanitize=%s, which replaces malloc itself: record a build "
 			"without it",
 			t->path, sanitizer_name(sanitizers));
 	else if (e->defines_malloc)

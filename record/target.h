@@ -18,8 +18,8 @@ enum ms_target_verdict {
 
 struct ms_target {
 	enum ms_target_verdict verdict;
-	char why[512];	 /* unless GOOD: what is wrong, and what to do */
-	char path[4096]; /* of the program inspected: for a script its interpreter. "" = none was found */
+	char why[4096 + 512]; /* unless GOOD: what is wrong, and what to do */
+	char path[4096];      /* of the program inspected: for a script its interpreter. "" = none was found */
 };
 
 /* Finds argv0 as execvp(3) would and looks at it. A script's interpreter is looked at in its place. */

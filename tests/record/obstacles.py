@@ -188,6 +188,9 @@ def address_space_too_small_for_the_segment_is_named():
         r = run(["sh", "-c", "ulimit -v %d; exec %s -f -o t.mst ./prints x" % (limit, recordings.MSRECORD)])
         equal((r.returncode, r.stdout), (3, b"ran 2 x\n"), "what the program does")
         check(b"nothing was recorded" in r.stderr and b"ulimit -v" in r.stderr, "message: %r" % r.stderr)
+        check(b"no event lost" not in r.stderr, "praise of nothing: %r" % r.stderr)
+        r = run(["sh", "-c", "ulimit -v %d; exec %s -f -q -o t.mst sort /dev/null" % (limit, recordings.MSRECORD)])
+        equal(r.returncode, 125, "no trace is no success")
 
 
 def few_descriptors_are_enough_or_named():

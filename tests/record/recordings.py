@@ -802,6 +802,7 @@ OWN_MALLOC = ("#include <stddef.h>\nstatic char pool[1 << 20]; static size_t at;
 def refused(command, word):
     r = record([command])
     equal(r.returncode, 125, "status of " + command)
+    check(r.stderr.startswith(b"msrecord: cannot record '") and b"': it " in r.stderr, "message: %r" % r.stderr)
     check(word.encode() in r.stderr and r.stderr.count(b"\n") == 1, "message: %r" % r.stderr)
     check(not os.path.exists("t.mst"), "no trace is left")
 
@@ -809,6 +810,10 @@ def refused(command, word):
 def static_program_is_refused():
     compile_c(MALLOCS, "static", "-static")
     refused("./static", "statically linked")
+    deep = "/".join(["d" * 250] * 8)
+    os.makedirs(deep)
+    shutil.copy("static", deep)
+    refused(deep + "/static", "link it dynamically")
 
 
 def sanitized_program_is_refused():
