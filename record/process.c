@@ -104,6 +104,13 @@ static void end_namesake(struct ms_process *proc, const struct ms_tenant *t)
 			proc->tenants[i]->is_gone = true;
 }
 
+/* Beyond it no stamp read until now can be. Not counted from the start of the pass: we may have been stopped since, and
+ * the program not. */
+static uint64_t horizon_of(const struct ms_scan *scan)
+{
+	return ms_ticks_now(scan->clock) + scan->leeway;
+}
+
 static struct ms_tenant *welcome(struct ms_process *proc, uint32_t index, const struct ms_scan *scan)
 {
 	struct ms_slot *slot = &ms_process_segment(proc)->slots[index];
@@ -112,7 +119,7 @@ static struct ms_tenant *welcome(struct ms_process *proc, uint32_t index, const 
 		return NULL;
 	t->tid = atomic_load_explicit(&slot->tid, memory_order_relaxed);
 	t->start_stamp = atomic_load_explicit(&slot->start_stamp, memory_order_relaxed);
-	if (t->start_stamp < proc->start_stamp || t->start_stamp > scan->horizon)
+	if (t->start_stamp < proc->start_stamp || t->start_stamp > horizon_of(scan))
 		t->start_stamp = proc->start_stamp;
 	t->is_gone = proc->is_dead;
 	t->next_name_ns = ms_monotonic_ns() + NAME_SOON_NS;
@@ -195,7 +202,7 @@ static int scan_tenant(struct ms_process *proc, struct ms_tenant *t, struct ms_s
 	int rc = 1;
 	if (has_moved) {
 		uint64_t before = t->queue.n;
-		t->horizon = scan->horizon;
+		t->horizon = horizon_of(scan);
 		rc = ms_tenant_drain(t, seg, &proc->tree, scan->drain, look, scan->max_items);
 		scan->n_units += t->queue.n - before;
 		if (rc < 0 || ms_merge_update(scan->merge, &t->queue))

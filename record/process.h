@@ -97,7 +97,8 @@ struct ms_scan {
 	uint64_t guard;	    /* ticks a store may linger unseen */
 	uint64_t patience;  /* ticks for which a unit on its way is waited for, and a thread that has not run since
 			       for as long again, some times */
-	uint64_t horizon;   /* stamps beyond it are no clock's */
+	const struct ms_clock_map *clock;
+	uint64_t leeway;    /* ticks: stamps so far ahead of the clock are garbage */
 	uint64_t max_items; /* about so many may wait per thread */
 	uint32_t stack_depth;
 	uint64_t n_tenants; /* of all processes, about */

@@ -26,7 +26,7 @@
 #define FLUSH_NS (1000u * MS)
 #define GUARD_NS 100000u		   /* a store leaves the store buffer sooner than this */
 #define PATIENCE_NS (250u * MS)		   /* a unit is waited for, unless its thread did not get to run */
-#define HORIZON_NS (10000u * (uint64_t)MS) /* stamps further ahead of us are garbage */
+#define LEEWAY_NS (10000u * (uint64_t)MS) /* stamps further ahead of us are garbage */
 #define ARRIVAL_GRACE_NS (1000u * MS)
 #define LOOK_NS (20u * MS)
 #define WITHDRAWAL_NS (100u * MS) /* who told of an exec tells of its failure sooner than this */
@@ -397,7 +397,8 @@ static int scan_all(struct ms_session *s, struct ms_scan *scan, uint64_t now)
 		.merge = &s->merge,
 		.now = now,
 		.guard = ms_clock_ticks(&s->clock, GUARD_NS),
-		.horizon = now + ms_clock_ticks(&s->clock, HORIZON_NS),
+		.clock = &s->clock,
+		.leeway = ms_clock_ticks(&s->clock, LEEWAY_NS),
 		.patience = ms_clock_ticks(&s->clock, PATIENCE_NS),
 		.max_items = ITEMS_WAITING / n_tenants > ITEMS_PER_THREAD ? ITEMS_WAITING / n_tenants
 									  : ITEMS_PER_THREAD,

@@ -22,6 +22,8 @@
 
 #define WORD1(addr, flags, n_push) ((uint64_t)(addr) | (uint64_t)(flags) << 48 | (uint64_t)(n_push) << 56)
 
+static const struct ms_clock_map by_monotonic = {.kind = MS_CLOCK_MONOTONIC};
+
 /* A process of ours: this one. */
 struct fixture {
 	struct ms_process *proc;
@@ -61,7 +63,8 @@ static struct ms_scan scan_with(struct fixture *f, uint64_t now, uint64_t max_it
 		.now = now,
 		.guard = 10,
 		.patience = 1000,
-		.horizon = UINT64_MAX,
+		.clock = &by_monotonic,
+		.leeway = UINT64_MAX / 2,
 		.max_items = max_items,
 		.stack_depth = 64,
 		.bound = UINT64_MAX};
@@ -281,14 +284,31 @@ static void stamp_from_the_future_is_a_fault_and_later_units_still_come(void **s
 	set_up(&f, 100);
 	struct ms_segment *seg = ms_process_segment(f.proc);
 	claim(seg, &w);
-	put_malloc(seg, &w, 1ull << 50, 16, 0, 1);
+	put_malloc(seg, &w, 1ull << 55, 16, 0, 1);
 	struct ms_scan scan = scan_with(&f, 500, 100);
-	scan.horizon = 1000;
+	scan.leeway = 1000000000;
 	assert_int_equal(ms_process_scan(f.proc, &scan), 0);
 	assert_int_equal(only_tenant(&f)->faults, 1);
 	assert_int_equal(only_tenant(&f)->queue.n, 0);
 	put_malloc(seg, &w, 600, 16, 0, 1);
 	assert_int_equal(ms_process_scan(f.proc, &scan), 0);
+	assert_int_equal(only_tenant(&f)->queue.n, 1);
+	tear_down(&f);
+}
+
+static void units_that_came_while_the_pass_was_held_up_are_none_of_the_future(void **state)
+{
+	struct fixture f;
+	struct ms_writer w;
+	(void)state;
+	set_up(&f, 100);
+	struct ms_segment *seg = ms_process_segment(f.proc);
+	struct ms_scan scan = scan_with(&f, 1, 100); /* msrecord has been stopped since the machine's start */
+	scan.leeway = 1000000;
+	claim(seg, &w);
+	put_malloc(seg, &w, ms_monotonic_ns(), 16, 0, 1);
+	assert_int_equal(ms_process_scan(f.proc, &scan), 0);
+	assert_int_equal(only_tenant(&f)->faults, 0);
 	assert_int_equal(only_tenant(&f)->queue.n, 1);
 	tear_down(&f);
 }
@@ -380,7 +400,8 @@ static void pass(struct fixture *f, struct tally *tally)
 		.now = ms_monotonic_ns(),
 		.guard = 100000,
 		.patience = 250000000,
-		.horizon = UINT64_MAX,
+		.clock = &by_monotonic,
+		.leeway = UINT64_MAX / 2,
 		.max_items = 5000,
 		.stack_depth = 64};
 	scan.bound = scan.now - scan.guard;
@@ -509,6 +530,7 @@ int main(void)
 		cmocka_unit_test(unit_is_waited_for_only_so_long),
 		cmocka_unit_test(thread_that_sleeps_in_a_unit_is_not_waited_for),
 		cmocka_unit_test(stamp_from_the_future_is_a_fault_and_later_units_still_come),
+		cmocka_unit_test(units_that_came_while_the_pass_was_held_up_are_none_of_the_future),
 		cmocka_unit_test(kept_frames_that_were_never_sent_are_a_fault),
 		cmocka_unit_test(threads_that_write_together_are_merged_without_loss_or_lateness),
 		cmocka_unit_test(short_lived_threads_leave_their_slots_to_others),
