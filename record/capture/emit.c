@@ -138,7 +138,7 @@ static void close_unit(struct ms_thread *t, uint64_t *end)
 }
 
 static void move_side(struct ms_thread *t, uint32_t i);
-static COLD void commit_note_with_side(struct ms_thread *t, const uint64_t *note, size_t n);
+static COLD bool commit_note_with_side(struct ms_thread *t, const uint64_t *note, size_t n);
 
 ALWAYS_INLINE bool has_side(const struct ms_thread *t)
 {
@@ -154,9 +154,8 @@ static bool send_note(struct ms_thread *t, enum ms_unit_kind kind, const uint64_
 	for (size_t i = 0; i < n; i++)
 		u[i + 1] = words[i];
 	if (!(ms_tls.guard & MS_GUARD_ASIDE) && MS_UNLIKELY(has_side(t)))
-		commit_note_with_side(t, u, n + 1);
-	else
-		close_unit(t, u + 1 + n);
+		return commit_note_with_side(t, u, n + 1);
+	close_unit(t, u + 1 + n);
 	return true;
 }
 
@@ -174,15 +173,20 @@ static bool send_module(struct ms_thread *t, const struct dl_find_object *found)
 	return true;
 }
 
+/* What handlers have put aside may get lost in the very sending: that stays to be told. */
 static void send_loss(struct ms_thread *t)
 {
-	uint64_t words[] = {t->lost.events, t->lost.bytes, t->lost.first_stamp, t->lost.last_stamp};
+	const struct ms_lost told = t->lost;
+	uint64_t words[] = {told.events, told.bytes, told.first_stamp, told.last_stamp};
 	if (!send_note(t, MS_U_LOSS, words, 4))
 		return;
-	t->lost = (struct ms_lost){0};
-	atomic_store_explicit(&t->writer.slot->lost_events, 0, memory_order_relaxed);
-	atomic_store_explicit(&t->writer.slot->lost_bytes, 0, memory_order_relaxed);
-	t->attention &= ~(uint32_t)MS_ATTEND_LOSS;
+	t->lost.events -= told.events;
+	t->lost.bytes -= told.bytes;
+	t->lost.first_stamp = told.last_stamp;
+	atomic_store_explicit(&t->writer.slot->lost_events, t->lost.events, memory_order_relaxed);
+	atomic_store_explicit(&t->writer.slot->lost_bytes, t->lost.bytes, memory_order_relaxed);
+	if (!t->lost.events)
+		t->attention &= ~(uint32_t)MS_ATTEND_LOSS;
 }
 
 static void send_all_modules(struct ms_thread *t)
@@ -364,8 +368,9 @@ static COLD void commit_with_side(
 	move_side(t, i);
 }
 
-/* The same for a note of a few words, which stands at the writer's place and is not committed. */
-static COLD void commit_note_with_side(struct ms_thread *t, const uint64_t *note, size_t n)
+/* The same for a note of a few words, which stands at the writer's place and is not committed. False: there was no room
+ * for it. */
+static COLD bool commit_note_with_side(struct ms_thread *t, const uint64_t *note, size_t n)
 {
 	struct ms_side *side = &t->side;
 	uint64_t copy[8];
@@ -373,12 +378,14 @@ static COLD void commit_note_with_side(struct ms_thread *t, const uint64_t *note
 	memcpy(copy, note, n * sizeof(*copy));
 	for (; i < atomic_load(&side->n) && MS_UNIT_STAMP(side->words[side->start[i]]) < MS_UNIT_STAMP(copy[0]); i++)
 		move_side_unit(t, i);
-	if (has_room(t, n)) {
+	bool is_told = has_room(t, n);
+	if (is_told) {
 		memcpy(t->writer.pos, copy, n * sizeof(*copy));
 		ms_writer_commit(&t->writer, t->writer.pos + n);
 	}
 	move_side(t, i);
 	ms_writer_idle(&t->writer);
+	return is_told;
 }
 
 /* A handler came after the unit was committed, before the guard was at rest: `guard` is the one at rest. */

@@ -83,13 +83,15 @@ def torture(subject):
     # handlers that come while a hook waits for room; see MAY_SAY. A small scale never fills the room.
     may_lose = sum(map(sum, expected.values())) // 1000 if subject == "signals" and IS_FULL else 0
     check(lost <= may_lose, "%d events lost" % lost)
-    check(facts["end"]["overlaps"] == 0, "%d blocks acquired where one lived" % facts["end"]["overlaps"])
+    # A block whose release is lost seems to live on; one whose acquisition is lost was nobody's.
+    foreign = sum(p["foreign"] for p in facts["processes"])
+    check(facts["end"]["overlaps"] + foreign <= lost, "%d blocks acquired where one lived, %d releases of what nobody had" %
+          (facts["end"]["overlaps"], foreign))
     check(facts["backwards"] == 0, "%d steps back in time" % facts["backwards"])
     missing = sum(map(sum, expected.values())) - sum(map(sum, facts["sizes"].values()))
-    check(facts["sizes"] == expected if lost == 0 else missing == lost,
+    check(facts["sizes"] == expected if lost == 0 else missing == lost + foreign,
           "acquired, released, failed by size: %r, truth %r, %d lost" % (facts["sizes"], expected, lost))
     for p in facts["processes"]:
-        check(p["foreign"] == 0, "process %d releases what nobody had" % p["id"])
         if subject == "forks" and p["origin"] == FORK:
             check((p["allocs"], p["frees"]) == (1, 2), "child %d acquired %d, released %d" % (p["id"], p["allocs"], p["frees"]))
     if subject == "forks":
