@@ -15,6 +15,7 @@ TIMEOUT = 800 # a hang
 # What msrecord may say of a subject. A handler that interrupts a hook which waits for room is set aside; when that
 # place is full it is counted instead.
 MAY_SAY = {"signals": "events were lost; the trace says where", "execs": "was not recorded: started without MSTRACE_SOCKET"}
+OPTIONS = {"signals": ["--buffer=64M"]} # a small scale never fills that
 FORK = 2 # origin of a process
 
 # subject -> (small scale, full scale)
@@ -71,7 +72,8 @@ def torture(subject):
     program = os.path.join(PROGRAMS, "torture_" + subject)
     prepare(subject)
     native, native_s = run([program, str(scale), "native-truth"])
-    there, there_s = run([os.path.join(BIN, "msrecord"), "-f", "-q", "-o", "t.mst", "--no-symbols", "--", program, str(scale), "truth"])
+    there, there_s = run([os.path.join(BIN, "msrecord"), "-f", "-q", "-o", "t.mst", "--no-symbols", *OPTIONS.get(subject, []), "--",
+                          program, str(scale), "truth"])
     check(there.returncode == native.returncode == 0, "status %d, natively %d: %r" % (there.returncode, native.returncode, there.stderr))
     said = [line for line in there.stderr.decode().splitlines() if not (subject in MAY_SAY and MAY_SAY[subject] in line)]
     check((there.stdout, "\n".join(said)) == (native.stdout, native.stderr.decode()), "output %r %r, natively %r %r" %
@@ -80,7 +82,7 @@ def torture(subject):
     facts = json.loads(subprocess.run([os.path.join(PROGRAMS, "trace_facts"), "t.mst", *expected], capture_output=True, check=True).stdout)
     check(facts["damaged"] == 0 and not facts["truncated"] and facts["end"]["clean"], "the trace is not complete")
     lost = facts["end"]["lost"]
-    # handlers that come while a hook waits for room; see MAY_SAY. A small scale never fills the room.
+    # handlers that come while a hook waits for room; see MAY_SAY.
     may_lose = sum(map(sum, expected.values())) // 1000 if subject == "signals" and IS_FULL else 0
     check(lost <= may_lose, "%d events lost" % lost)
     # A block whose release is lost seems to live on; one whose acquisition is lost was nobody's.
