@@ -163,6 +163,8 @@ static const struct ms_tool tool = {
 		"the size, alloc=NAME:1*2 that the size is a product; free=NAME:2 and realloc=NAME:2:3 say which argument "
 		"is the block, and realloc which the size (else 1, and 1:2). alloc, free and realloc may stand several times. "
 		"These arguments are integers or pointers among the first six; a function may have fourteen in all, and vectors. "
+		"A function that releases many blocks at once (a reset of the pool, its end) cannot be told: its arguments do not "
+		"say which, so what it releases stays in the live set. "
 		"name=TEXT names the pool in the trace (else it has the name of the first alloc): msanalyze leaks --pool=TEXT.\n\n"
 		"Code that the command generates while it runs has the names that the command writes to "
 		"/tmp/perf-PID.map, as node --perf-basic-prof does; without them it is shown as [jit] and its "
@@ -556,15 +558,18 @@ static void say_what_came_from_elsewhere(const struct mst_totals *totals)
 		(unsigned long long)totals->unknown_frees);
 }
 
-static void say_what_was_not_wrapped(const struct ms_wraps *wraps)
+static void say_what_was_not_wrapped(struct ms_wraps *wraps)
 {
 	char why[512];
+	for (uint32_t i = 0; i < wraps->n; i++)
+		if (ms_wraps_finding(wraps, i, why) == MS_WRAPS_UNSEEN)
+			ms_warn("%s", why);
 	for (uint32_t i = 0; i < wraps->n; i++)
 		if (ms_wraps_complaint(wraps, i, why))
 			ms_warn("%s", why);
 }
 
-static void say_what_went_wrong(const struct recording *r, const struct mst_totals *totals)
+static void say_what_went_wrong(struct recording *r, const struct mst_totals *totals)
 {
 	const struct ms_session *s = &r->session;
 	struct ms_refusals refused;
@@ -641,9 +646,24 @@ static int finish(struct recording *r, int status)
 	return 0;
 }
 
+/* What is known of the functions named by --wrap, as soon as it is. */
+static void say_what_is_wrapped(struct ms_wraps *wraps)
+{
+	char why[512];
+	for (uint32_t i = 0; i < wraps->n; i++) {
+		enum ms_wraps_verdict verdict = ms_wraps_finding(wraps, i, why);
+		if (verdict == MS_WRAPS_UNSEEN)
+			ms_warn("%s", why);
+		else if (verdict == MS_WRAPS_MISSING_YET)
+			ms_info("%s", why);
+	}
+	ms_wraps_found(wraps);
+}
+
 static void look_ahead(void *ctx, uint64_t elapsed_ns)
 {
 	struct recording *r = ctx;
+	say_what_is_wrapped(&r->wraps);
 	ms_names_look_ahead(&r->ahead, r->writer, elapsed_ns);
 }
 

@@ -218,6 +218,8 @@ static int tell_regions(struct ms_translator *tr, const struct ms_process *proc)
 		if (rc >= 0)
 			rc = mst_writer_region(tr->writer, &region);
 	}
+	if (tr->wraps && a->maps_len)
+		ms_wraps_begin(tr->wraps, a->exe, a->exe_len);
 	return rc;
 }
 

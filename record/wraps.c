@@ -165,6 +165,7 @@ void ms_wraps_release(struct ms_wraps *w)
 	for (size_t i = 0; i < w->n_files; i++)
 		free(w->files[i]);
 	free(w->files);
+	free(w->program);
 	*w = (struct ms_wraps){0};
 }
 
@@ -245,17 +246,52 @@ void ms_wraps_look(struct ms_wraps *w, const char *path, size_t len, bool is_exe
 		free(name);
 }
 
-bool ms_wraps_complaint(const struct ms_wraps *w, uint32_t i, char why[512])
+void ms_wraps_begin(struct ms_wraps *w, const char *path, size_t len)
 {
-	const struct ms_wrap_function *f = &w->functions[i];
-	if (f->n_calls)
-		return false;
-	if (f->in_executable)
+	if (!w->program)
+		w->program = strndup(path, len);
+}
+
+/* ---- what is to be said ------------------------------------------------------------------------------ */
+
+static bool is_unseen(const struct ms_wrap_function *f)
+{
+	return f->in_executable && !f->in_library && !f->n_calls;
+}
+
+enum ms_wraps_verdict ms_wraps_finding(struct ms_wraps *w, uint32_t i, char why[512])
+{
+	struct ms_wrap_function *f = &w->functions[i];
+	if (!w->program || f->is_told)
+		return MS_WRAPS_FINE;
+	if (is_unseen(f)) {
 		snprintf(why, 512,
 			"--wrap: '%.200s' stands in the executable itself, whose calls of it cannot be seen: it must be in a "
 			"shared object",
 			f->name);
-	else if (!f->in_library)
+		f->is_told = true;
+		return MS_WRAPS_UNSEEN;
+	}
+	if (w->is_begun || f->in_library || f->n_calls)
+		return MS_WRAPS_FINE;
+	snprintf(why, 512,
+		"--wrap: nothing that '%.120s' has loaded at its start exports '%.120s'; it will be recorded if a library "
+		"loaded later does, or a program that is started",
+		w->program, f->name);
+	return MS_WRAPS_MISSING_YET;
+}
+
+void ms_wraps_found(struct ms_wraps *w)
+{
+	w->is_begun |= w->program != NULL;
+}
+
+bool ms_wraps_complaint(const struct ms_wraps *w, uint32_t i, char why[512])
+{
+	const struct ms_wrap_function *f = &w->functions[i];
+	if (f->n_calls || f->is_told)
+		return false;
+	if (!f->in_library)
 		snprintf(why, 512,
 			"--wrap: no loaded object exports '%.200s': is it spelt so (see nm -D), in a shared object, and not "
 			"hidden or static?",

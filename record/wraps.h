@@ -19,6 +19,7 @@ struct ms_wrap_function {
 	uint64_t n_calls;     /* told of so far */
 	bool in_executable;   /* the first program or another exports it, */
 	bool in_library;      /* a library that some process had at its start, or that was met later, does */
+	bool is_told;         /* ms_wraps_finding has said what is final */
 };
 
 struct ms_wrap_pool {
@@ -33,6 +34,8 @@ struct ms_wraps {
 	uint32_t n, n_pools;
 	char **files; /* looked at; grows by doubling */
 	size_t n_files, cap_files;
+	char *program; /* the first one whose objects have all been looked at as it began; NULL: not yet */
+	bool is_begun; /* ms_wraps_finding has gone through what was found in it */
 };
 
 /* Adds what one --wrap says. 0, or -1 with a sentence in `why`. All zeros is an empty set. */
@@ -50,7 +53,17 @@ static inline struct ms_wrap_function *ms_wraps_get(struct ms_wraps *w, uint64_t
 	return w && number < w->n ? &w->functions[number] : NULL;
 }
 
-/* A sentence on the i-th function, if it is not recorded as was wished for: true. To be asked at the end. */
+/* All that the program at `path` has loaded at its start has been looked at. */
+void ms_wraps_begin(struct ms_wraps *w, const char *path, size_t len);
+
+enum ms_wraps_verdict { MS_WRAPS_FINE, MS_WRAPS_MISSING_YET, MS_WRAPS_UNSEEN };
+/* To be asked from time to time, for each function: a sentence on the i-th if there is something new to be said of it. It is
+ * MISSING_YET, told once of the first program as it begins: nothing exports it so far, but a library that is loaded later, or another
+ * program, may; or UNSEEN: it stands in an executable. */
+enum ms_wraps_verdict ms_wraps_finding(struct ms_wraps *w, uint32_t i, char why[512]);
+/* All functions have been asked for. */
+void ms_wraps_found(struct ms_wraps *w);
+/* The same at the end: true if it was not recorded as was wished for, and this has not been said. */
 bool ms_wraps_complaint(const struct ms_wraps *w, uint32_t i, char why[512]);
 
 #endif

@@ -3,10 +3,10 @@
 
 target_pools and its library count what they do; traces are held against that.
 """
-import json, os, signal, sys, tempfile
+import json, os, signal, subprocess, sys, tempfile
 
 import recordings
-from recordings import BIN, check, equal, facts, record, run, sound, target
+from recordings import BIN, MSRECORD, check, equal, facts, record, run, sound, target, wait_until
 
 POOL = "alloc=pool_get:2,alloc=pool_get_zeroed:1*3,alloc=pool_leave,realloc=pool_regain:1:3,free=pool_put:2"
 BOTH = ["--wrap=" + POOL, "--wrap=alloc=slab_get,free=slab_put,name=slabs", "--wrap=alloc=pool_sum:2,name=sums"]
@@ -213,6 +213,37 @@ def a_wrong_name_is_named():
         equal(run([gcc, "-rdynamic", "-o", "own", "own.c"]).returncode, 0, "compiled")
         r = record(["./own"], "--wrap=alloc=own_get")
         check(r.returncode == 0 and b"'own_get' stands in the executable itself" in r.stderr, "%r" % r.stderr)
+
+
+def what_is_known_of_names_is_said_as_the_program_begins():
+    gcc = next((c for c in ("gcc", "clang", "cc") if run(["which", c]).returncode == 0), None)
+    names = ["nobody_has_this"] + (["own_get"] if gcc else [])
+    command = ["cat"]
+    if gcc:
+        open("own.c", "w").write("#include <stdio.h>\n#include <stdlib.h>\nvoid *own_get(size_t n) { return malloc(n); }\n"
+                                 "int main(void) { free(own_get(9)); return getchar() != EOF; }\n")
+        equal(run([gcc, "-rdynamic", "-o", "own", "own.c"]).returncode, 0, "compiled")
+        command = ["./own"]
+    with open("said", "w") as said:
+        child = subprocess.Popen([MSRECORD, "-f", "-o", "t.mst", *("--wrap=alloc=%s" % n for n in names), *command],
+                                 stdin=subprocess.PIPE, stderr=said)
+    now = lambda: open("said").read()
+    wait_until(lambda: "has loaded at its start exports 'nobody_has_this'" in now(), "what is missing is said while it runs")
+    if gcc:
+        wait_until(lambda: "'own_get' stands in the executable itself" in now(), "what cannot be seen is, too")
+    equal(child.poll(), None, "it waits for its input")
+    child.stdin.close()
+    equal(child.wait(), 0, "status")
+    equal(now().count("own_get"), len(names) - 1, "said once: %r" % now())
+    check("no loaded object exports 'nobody_has_this'" in now(), "what was never found is said at the end: %r" % now())
+
+
+def names_that_come_later_are_not_complained_of():
+    said = record(["sh", "-c", "exec %s jumps" % target("pools")], "--wrap=alloc=pool_leave", "--wrap=alloc=never_there").stderr.decode()
+    check("exports 'pool_leave'; it will be recorded if" in said, "the shell has it not: %r" % said)
+    check("no loaded object exports 'pool_leave'" not in said, "but the program has: %r" % said)
+    equal(said.count("at its start exports 'never_there'"), 1, "said of the first program alone: %r" % said)
+    equal(record([target("pools"), "jumps"], "-q", "--wrap=alloc=never_there").stderr.count(b"at its start"), 0, "quiet")
 
 
 def a_hostile_name_of_a_pool_is_text():
