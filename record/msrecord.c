@@ -741,6 +741,12 @@ static int start(struct recording *r)
 	return rc < 0 ? say_exec_failure(r->command[0], -rc) : record(r);
 }
 
+/* Do programs run on that may start others? After a failure those that were live may have ended meanwhile. */
+static bool needs_wrapper(const struct recording *r)
+{
+	return r->session.n_left_running || (r->session.n_live && ms_server_is_referred_to(r->server));
+}
+
 static int run(struct recording *r)
 {
 	int status = STATUS_OWN_FAILURE;
@@ -771,7 +777,7 @@ out:
 	ms_tracefile_close(&r->file);
 	ms_remote_close(r->remote);
 	ms_library_release(&r->library);
-	ms_wrapper_release(&r->wrapper, r->session.n_left_running || r->session.n_live);
+	ms_wrapper_release(&r->wrapper, needs_wrapper(r));
 	ms_wraps_release(&r->wraps);
 	ms_server_close(r->server);
 	ms_sampler_close(r->sampler);

@@ -84,6 +84,11 @@ static bool is_referred_to(const char *path)
 	return ms_procfs_count_with_env(variable, NULL, 0, 1) > 0;
 }
 
+bool ms_server_is_referred_to(const struct ms_server *s)
+{
+	return is_referred_to(s->path);
+}
+
 /* Removes a directory like ours whose msrecord was killed: nobody answers at its socket. Or has left the wrapper library
  * behind: there is no socket. */
 static void remove_if_stale(const char *dir, const char *name)

@@ -54,6 +54,8 @@ struct ms_server_options {
 int ms_server_open(const struct ms_server_options *opt, struct ms_server **out);
 /* "MSTRACE_SOCKET=..." for the program's environment. Lives as long as the server. */
 const char *ms_server_variable(const struct ms_server *s);
+/* Does a program still run that has it in its environment? */
+bool ms_server_is_referred_to(const struct ms_server *s);
 /* The directory, for other things that must vanish with the recording. */
 const char *ms_server_directory(const struct ms_server *s);
 /* Starts answering; first_pid is the command, which is followed in any case. 0 or a negative errno. */

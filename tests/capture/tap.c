@@ -124,6 +124,11 @@ static bool is_mapping(uint32_t kind)
 	return kind >= 32 && kind < 48;
 }
 
+static bool is_pool(uint32_t kind)
+{
+	return kind >= 48 && kind < 64;
+}
+
 static void take_module(struct tap_image *image, const uint64_t *u, uint64_t stamp)
 {
 	struct ms_unit_module m;
@@ -368,7 +373,8 @@ struct tap *tap_open(const struct tap_options *options)
 	if (tap->listener < 0 || bind(tap->listener, (void *)&addr, sizeof(addr)) < 0 ||
 		listen(tap->listener, 4096) < 0)
 		die("socket");
-	snprintf(tap->preload_env, sizeof(tap->preload_env), "LD_PRELOAD=%s%s%s", options->capture_library,
+	snprintf(tap->preload_env, sizeof(tap->preload_env), "LD_PRELOAD=%s%s%s%s%s", options->wrapper ? options->wrapper : "",
+		options->wrapper ? ":" : "", options->capture_library,
 		options->preload ? ":" : "", options->preload ? options->preload : "");
 	snprintf(tap->socket_env, sizeof(tap->socket_env), MS_ENV_SOCKET "=%s", tap->path);
 	if (pthread_create(&tap->thread, NULL, serve, tap) != 0)
@@ -530,7 +536,7 @@ struct tap_count tap_replay(struct tap_image *image)
 	for (size_t i = 0; i < image->n_events; i++) {
 		const struct tap_event *e = &image->events[i];
 		c.n_kind[e->kind]++;
-		if (is_mapping(e->kind))
+		if (is_mapping(e->kind) || is_pool(e->kind))
 			continue; /* no part of the heap */
 		c.n_failed += (e->flags & MS_UF_FAILED) != 0;
 		if (e->kind == KIND_REALLOC_BEGIN) {

@@ -68,6 +68,7 @@ struct tap_image {
 
 struct tap_options {
 	const char *capture_library; /* libmscapture.so */
+	const char *wrapper; /* a library in front of it, or NULL */
 	const char *preload; /* more libraries behind it, or NULL */
 	uint32_t on_full;    /* 0 = MS_FULL_BLOCK */
 	uint32_t stack_depth;

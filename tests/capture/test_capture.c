@@ -7,6 +7,7 @@
  * handlers: the shim locks), the victim counts for itself. */
 #include "tap.h"
 #include "victim.h"
+#include "wrapper.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -49,7 +50,10 @@ enum {
 	KIND_FREE_ALIGNED_SIZED,
 	KIND_CFREE,
 	KIND_REALLOC_FREE,
-	KIND_REALLOC_BEGIN
+	KIND_REALLOC_BEGIN,
+	KIND_POOL_ALLOC = 48,
+	KIND_POOL_FREE,
+	KIND_POOL_REALLOC,
 };
 
 /* ---- running a victim ---- */
@@ -61,9 +65,12 @@ struct run {
 	struct truth *truth;
 	char dir[64], truth_env[160], oracle_env[160], plugin_env[512];
 	char *env[5];
+	struct ms_wraps wraps;
+	struct ms_wrapper wrapper; /* path "": no pool is recorded */
 };
 
-static void run_open(struct run *r, struct tap_options o)
+/* `wrap`: of which the wrapper library is made, or NULL. */
+static void run_open(struct run *r, struct tap_options o, const char *wrap)
 {
 	char path[128];
 	*r = (struct run){.dir = "/tmp/captured.XXXXXX"};
@@ -84,12 +91,18 @@ static void run_open(struct run *r, struct tap_options o)
 	r->env[1] = r->oracle_env;
 	r->env[2] = r->plugin_env;
 	o.capture_library = o.capture_library ? o.capture_library : LIBRARY;
+	char why[512];
+	if (wrap && (ms_wraps_add(&r->wraps, wrap, why) < 0 || ms_wrapper_make(&r->wrapper, &r->wraps, r->dir) < 0))
+		exit(99);
+	if (wrap)
+		o.wrapper = r->wrapper.path;
 	r->tap = tap_open(&o);
 }
 
 static void run_start(struct run *r, const char *name, const char *arg)
 {
-	char *argv[] = {(char *)(uintptr_t)VICTIM, (char *)(uintptr_t)name, (char *)(uintptr_t)arg, NULL};
+	const char *victim = r->wrapper.path[0] ? VICTIM_POOLED : VICTIM;
+	char *argv[] = {(char *)(uintptr_t)victim, (char *)(uintptr_t)name, (char *)(uintptr_t)arg, NULL};
 	r->pid = tap_spawn(r->tap, argv, r->env);
 }
 
@@ -102,6 +115,7 @@ static void run_close(struct run *r)
 {
 	char command[128];
 	tap_close(r->tap);
+	ms_wraps_release(&r->wraps);
 	munmap(r->truth, sizeof(*r->truth));
 	snprintf(command, sizeof(command), "rm -r %s", r->dir);
 	if (system(command) != 0)
@@ -111,7 +125,7 @@ static void run_close(struct run *r)
 static struct run run_victim(struct tap_options o, const char *name, const char *arg)
 {
 	struct run r;
-	run_open(&r, o);
+	run_open(&r, o, NULL);
 	run_start(&r, name, arg);
 	run_wait(&r);
 	CHECK(WIFEXITED(r.status) && WEXITSTATUS(r.status) == 0, "%s ended with %x", name,
@@ -122,6 +136,16 @@ static struct run run_victim(struct tap_options o, const char *name, const char 
 static struct tap_options with_stacks(void)
 {
 	return (struct tap_options){.stack_depth = 128};
+}
+
+static struct run run_wrapped(const char *wrap, const char *name, const char *arg)
+{
+	struct run r;
+	run_open(&r, with_stacks(), wrap);
+	run_start(&r, name, arg);
+	run_wait(&r);
+	CHECK(WIFEXITED(r.status) && WEXITSTATUS(r.status) == 0, "%s ended with %x", name, (unsigned)r.status);
+	return r;
 }
 
 static struct tap_options with_oracle(void)
@@ -251,7 +275,7 @@ static char *output_of(struct run *r, const char *name, const char *arg, bool is
 static struct run check_same_output(struct tap_options o, const char *name, const char *arg)
 {
 	struct run r;
-	run_open(&r, o);
+	run_open(&r, o, NULL);
 	const char *native = output_of(&r, name, arg, true);
 	int status = r.status;
 	const char *traced = output_of(&r, name, arg, false);
@@ -419,7 +443,7 @@ static void hooks_take_little_of_the_stack(void)
 {
 	struct run r;
 	uint64_t first, others;
-	run_open(&r, with_stacks());
+	run_open(&r, with_stacks(), NULL);
 	putenv(r.truth_env); /* natively, too, it tells */
 	output_of(&r, "stack_use", NULL, true);
 	first = r.truth->n[TRUTH_ALLOCS], others = r.truth->n[TRUTH_FREES];
@@ -548,10 +572,11 @@ static void threads_held_by_a_signal_hold_up_nobody(void)
 	run_close(&r);
 }
 
-/* A victim that steps through a hook of its own and does something at every instruction, or one of so many. */
-static struct run run_stepped(const char *victim, uint64_t least_steps)
+/* A victim that steps through a hook of its own and does something at every instruction, or one of so many. `wrap`: what
+ * msrecord --wrap would say of the pool that it calls, or NULL: it calls the heap. */
+static struct run run_stepped(const char *victim, const char *wrap, uint64_t least_steps)
 {
-	struct run r = run_victim(with_stacks(), victim, NULL);
+	struct run r = run_wrapped(wrap, victim, NULL);
 	check_sound(r.tap);
 	CHECK(r.truth->n[TRUTH_STEPS] > least_steps, "%lu", r.truth->n[TRUTH_STEPS]);
 	CHECK(n_of_size(r.tap->images[0], 20022) == 1000, "%lu of 1000 afterwards", n_of_size(r.tap->images[0], 20022));
@@ -560,7 +585,7 @@ static struct run run_stepped(const char *victim, uint64_t least_steps)
 
 static void a_signal_at_any_instruction_of_a_hook_is_recorded(void)
 {
-	struct run r = run_stepped("stepped", 100);
+	struct run r = run_stepped("stepped", NULL, 100);
 	uint64_t n = n_of_size(r.tap->images[0], 31337);
 	CHECK(r.truth->n[TRUTH_SIGNAL] == r.truth->n[TRUTH_STEPS], "%lu signals, %lu tries", r.truth->n[TRUTH_SIGNAL],
 		r.truth->n[TRUTH_STEPS]);
@@ -571,16 +596,52 @@ static void a_signal_at_any_instruction_of_a_hook_is_recorded(void)
 
 static void a_jump_from_any_instruction_of_a_hook_is_survived(void)
 {
-	struct run r = run_stepped("stepped_jump", 100);
+	struct run r = run_stepped("stepped_jump", NULL, 100);
 	run_close(&r);
 }
 
 static void a_fork_at_any_instruction_of_a_hook_is_survived(void)
 {
-	struct run r = run_stepped("stepped_fork", 100 / 7);
+	struct run r = run_stepped("stepped_fork", NULL, 100 / 7);
 	struct tap_count c = tap_replay(r.tap->images[0]);
 	CHECK(c.n_kind[KIND_POSIX_MEMALIGN] == r.truth->n[TRUTH_PAIRS] + 1, "%lu events, %lu calls",
 		c.n_kind[KIND_POSIX_MEMALIGN], r.truth->n[TRUTH_PAIRS]);
+	CHECK(r.truth->n[TRUTH_ALLOCS] == r.truth->n[TRUTH_STEPS], "%lu children finished, %lu tries",
+		r.truth->n[TRUTH_ALLOCS], r.truth->n[TRUTH_STEPS]);
+	run_close(&r);
+}
+
+/* A hook of a pool is one call of each role. What is on its way when a signal comes may belong to another pool or to none, but
+ * here it is the same one, on top of itself. */
+static const char victims_pool[] = "alloc=victim_pool_get,realloc=victim_pool_change,free=victim_pool_put";
+
+static void check_pool_calls(const struct run *r, uint64_t n)
+{
+	struct tap_count c = tap_replay(r->tap->images[0]);
+	CHECK(c.n_kind[KIND_POOL_ALLOC] == n, "%lu blocks acquired, %lu calls", c.n_kind[KIND_POOL_ALLOC], n);
+	CHECK(n_of_size(r->tap->images[0], 31338) == n, "%lu changed, %lu calls", n_of_size(r->tap->images[0], 31338), n);
+	CHECK(c.n_kind[KIND_POOL_FREE] == n, "%lu released, %lu calls", c.n_kind[KIND_POOL_FREE], n);
+}
+
+static void a_signal_at_any_instruction_of_a_pools_hook_is_recorded(void)
+{
+	struct run r = run_stepped("stepped", victims_pool, 100);
+	CHECK(r.truth->n[TRUTH_SIGNAL] == r.truth->n[TRUTH_STEPS], "%lu signals, %lu tries", r.truth->n[TRUTH_SIGNAL],
+		r.truth->n[TRUTH_STEPS]);
+	check_pool_calls(&r, r.truth->n[TRUTH_SIGNAL] + r.truth->n[TRUTH_PAIRS] + 1);
+	run_close(&r);
+}
+
+static void a_jump_from_any_instruction_of_a_pools_hook_is_survived(void)
+{
+	struct run r = run_stepped("stepped_jump", victims_pool, 100);
+	run_close(&r);
+}
+
+static void a_fork_at_any_instruction_of_a_pools_hook_is_survived(void)
+{
+	struct run r = run_stepped("stepped_fork", victims_pool, 100 / 7);
+	check_pool_calls(&r, r.truth->n[TRUTH_PAIRS] + 1);
 	CHECK(r.truth->n[TRUTH_ALLOCS] == r.truth->n[TRUTH_STEPS], "%lu children finished, %lu tries",
 		r.truth->n[TRUTH_ALLOCS], r.truth->n[TRUTH_STEPS]);
 	run_close(&r);
@@ -656,7 +717,7 @@ static void spawned_programs_are_images(void)
 static void exec_begins_a_new_image_of_the_same_pid(void)
 {
 	struct run r;
-	run_open(&r, with_oracle());
+	run_open(&r, with_oracle(), NULL);
 	run_start(&r, "execs", "3");
 	run_wait(&r);
 	CHECK(WEXITSTATUS(r.status) == 9, "%x", (unsigned)r.status);
@@ -707,7 +768,7 @@ static void all_ends_are_recorded_to_the_last_call(void)
 	for (int i = 0; i < 6; i++) {
 		struct run r;
 		char arg[2] = {(char)('0' + i), '\0'};
-		run_open(&r, with_oracle());
+		run_open(&r, with_oracle(), NULL);
 		run_start(&r, "ends", arg);
 		run_wait(&r);
 		CHECK((r.status & ~0x80) == statuses[i], "end %d: status %x", i, (unsigned)r.status);
@@ -746,7 +807,7 @@ static void nothing_returned_is_missing_after_kill(void)
 	for (uint64_t i = 0; i < 100 && !n_failures; i++) {
 		struct run r;
 		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-		run_open(&r, with_stacks());
+		run_open(&r, with_stacks(), NULL);
 		run_start(&r, "killed", NULL);
 		usleep((useconds_t)(x % 12000));
 		kill(r.pid, SIGKILL);
@@ -773,7 +834,7 @@ static struct run run_into_a_stopped_recorder(enum ms_on_full on_full, const cha
 	o.backlog = 2;
 	o.on_full = on_full;
 	o.pause_after = 1000;
-	run_open(&r, o);
+	run_open(&r, o, NULL);
 	run_start(&r, "pairs", n_pairs);
 	while (!atomic_load(&r.tap->pause) && !has_ended(&r))
 		usleep(100);
@@ -847,7 +908,7 @@ static void refusal_and_silence_leave_the_program_alone(void)
 static void without_a_recorder_nothing_happens(void)
 {
 	struct run r;
-	run_open(&r, with_stacks());
+	run_open(&r, with_stacks(), NULL);
 	snprintf(r.tap->socket_env, sizeof(r.tap->socket_env), "MSTRACE_NOTHING=1");
 	run_start(&r, "each_function", NULL);
 	run_wait(&r);
@@ -1016,7 +1077,7 @@ static void blocks_from_before_all_hooks_may_be_freed(void)
 	struct tap_options o = with_stacks();
 	struct run r;
 	o.preload = EARLY;
-	run_open(&r, o);
+	run_open(&r, o, NULL);
 	r.env[3] = (char *)(uintptr_t)"EARLY_FREES=1";
 	run_start(&r, "pairs", "10");
 	run_wait(&r);
@@ -1110,6 +1171,9 @@ static const struct {
 	TEST(a_signal_at_any_instruction_of_a_hook_is_recorded),
 	TEST(a_jump_from_any_instruction_of_a_hook_is_survived),
 	TEST(a_fork_at_any_instruction_of_a_hook_is_survived),
+	TEST(a_signal_at_any_instruction_of_a_pools_hook_is_recorded),
+	TEST(a_jump_from_any_instruction_of_a_pools_hook_is_survived),
+	TEST(a_fork_at_any_instruction_of_a_pools_hook_is_survived),
 	TEST(forked_children_are_images_of_their_own),
 	TEST(forks_from_many_threads_are_recorded),
 	TEST(vforked_children_are_their_parent),

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "victim_mode.h"
+#include "victim_pool.h"
 
 static void on_prof(int sig)
 {
@@ -75,6 +76,17 @@ static int signals_alternate(char **argv)
 
 /* A call that fails at once spends all its time in the hook, so that a jump hits the hook and not a heap
  * lock. */
+static void call_hook(void)
+{
+#ifdef VICTIM_POOL /* the same of a pool that msrecord --wrap would record, all three roles */
+	void *block = victim_pool_change(victim_pool_get(31337), 31338);
+	victim_pool_put(block);
+#else
+	void *p = NULL;
+	keep = (void *)(intptr_t)posix_memalign(&p, 3, 31337);
+#endif
+}
+
 static sigjmp_buf out_of_here;
 static volatile sig_atomic_t may_jump;
 
@@ -87,11 +99,10 @@ static void on_jump(int sig)
 
 static __attribute__((noinline)) void hook_only(int depth)
 {
-	void *p = NULL;
 	if (depth > 0)
 		hook_only(depth - 1);
 	else
-		keep = (void *)(intptr_t)posix_memalign(&p, 3, 31337);
+		call_hook();
 }
 
 static int jumps(char **argv)
@@ -289,8 +300,7 @@ static inline __attribute__((always_inline)) void end_stepping(void)
 
 static void call_at_step(void)
 {
-	void *p = NULL;
-	keep = (void *)(intptr_t)posix_memalign(&p, 3, 31337);
+	call_hook();
 	atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
 }
 
@@ -309,6 +319,12 @@ static void fork_at_step(void)
 		waitpid(pid, &(int){0}, 0);
 	}
 }
+
+#ifdef VICTIM_POOL
+enum { LONGER = 3 }; /* than the hook of a single call */
+#else
+enum { LONGER = 1 };
+#endif
 
 /* Does it at the first instruction of a hook, at that `stride` further on, and so forth, until the hook is over before. */
 static int stepped_with(void (*action)(void), long stride)
@@ -342,19 +358,19 @@ static int stepped_with(void (*action)(void), long stride)
 static int stepped(char **argv)
 {
 	(void)argv;
-	return stepped_with(call_at_step, 1);
+	return stepped_with(call_at_step, LONGER);
 }
 
 static int stepped_jump(char **argv)
 {
 	(void)argv;
-	return stepped_with(jump_at_step, 5); /* each hook also tidies up after the one before */
+	return stepped_with(jump_at_step, 5 * LONGER); /* each hook also tidies up after the one before */
 }
 
 static int stepped_fork(char **argv)
 {
 	(void)argv;
-	return stepped_with(fork_at_step, 7);
+	return stepped_with(fork_at_step, 7 * LONGER);
 }
 
 const struct victim_mode victim_signals[] = {

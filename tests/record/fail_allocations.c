@@ -1,4 +1,4 @@
-/* fail_allocations once|lasting MSRECORD TARGET DIR [EVERY [FIRST [LAST]]]: the k-th allocation of msrecord fails (or
+/* fail_allocations [--wrap=POOL] once|lasting MSRECORD TARGET DIR [EVERY [FIRST [LAST]]]: the k-th allocation of msrecord fails (or
  * all from the k-th on), for every k (or every EVERYth from FIRST to LAST), while it records TARGET; and what follows
  * is judged as in fail_syscalls. MSRECORD is one that is linked with failing_allocator.c.
  *
@@ -72,6 +72,11 @@ static void run_once(char **argv, uint64_t at, struct mst_outcome *o)
 
 int main(int argc, char **argv)
 {
+	char *wrap = argc > 1 && strncmp(argv[1], "--wrap=", 7) == 0 ? argv[1] : NULL; /* msrecord's */
+	if (wrap) {
+		argv++;
+		argc--;
+	}
 	if (argc < 5)
 		return 2;
 	uint64_t every = argc > 5 ? strtoull(argv[5], NULL, 10) : 1, first = argc > 6 ? strtoull(argv[6], NULL, 10) : 1;
@@ -87,14 +92,15 @@ int main(int argc, char **argv)
 	snprintf(allocator, sizeof allocator, "%s/allocator", dir);
 	setenv("TMPDIR", dir, 1);
 	setenv("MS_FAILING_ALLOCATOR", allocator, 1);
-	char *command[] = {argv[2], (char[]){"-qf"}, (char[]){"-o"}, (char[]){OUTCOME_TRACE}, (char[]){"--"}, argv[3], NULL, NULL};
+	char *command[] = {argv[2], (char[]){"-qf"}, (char[]){"-o"}, (char[]){OUTCOME_TRACE}, wrap ? wrap : (char[]){"-q"},
+		(char[]){"--"}, argv[3], NULL, NULL};
 	struct sigaction alarm_action = {.sa_handler = ring};
 	sigaction(SIGALRM, &alarm_action, NULL);
 	unsigned n_points = 0, n_wrong = 0;
 	for (int with_status = 0; with_status < 2; with_status++) {
 		struct mst_outcome reference, o;
 		char what[256];
-		command[6] = (char[][2]){"5", "0"}[with_status];
+		command[7] = (char[][2]){"5", "0"}[with_status];
 		run_once(command, 0, &reference);
 		if (!outcome_is_complete(&reference)) {
 			printf("without a fault: not a complete recording\n%s", reference.messages);

@@ -1,4 +1,4 @@
-/* fail_syscalls PASS MSRECORD TARGET DIR [EVERY [FIRST [LAST]]]: the k-th system call of msrecord fails, for every
+/* fail_syscalls [--wrap=POOL] PASS MSRECORD TARGET DIR [EVERY [FIRST [LAST]]]: the k-th system call of msrecord fails, for every
  * k (or every EVERYth from FIRST to LAST), while it records TARGET; and what follows is judged.
  *
  * PASS says how a call fails:
@@ -9,7 +9,8 @@
  *
  * All threads of msrecord and the children it forks are traced (ptrace) from its entry point on, so that calls of
  * libc, libdw and the symbol parser count as well; the command is let go when it has got to its exec. No preloaded
- * shim: that would be inherited, and see the calls of libc only.
+ * shim: that would be inherited, and see the calls of libc only. Not counted are calls that a sanitizer's runtime makes for
+ * itself: without the memory it asks for it aborts, whatever msrecord does.
  *
  * Whatever fails: msrecord ends, not by a signal; the command either never runs (then msrecord fails and leaves no
  * file) or ends with its own output and status; a file is sound as far as it goes; and unless it is complete, with
@@ -20,6 +21,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -146,6 +148,55 @@ static struct tracee *tracee_of(pid_t tid)
 	return free_one;
 }
 
+/* ---- a sanitizer's runtime ------------------------------------------------------------------------------ */
+
+enum { RANGES_MAX = 64 };
+
+static struct range { /* of addresses in which its code lies, in msrecord and what it forks */
+	uint64_t start, end;
+} runtime[RANGES_MAX];
+static size_t n_runtime;
+
+static void find_runtime(pid_t pid)
+{
+	static const char *const names[] = {"/libasan.so", "/libubsan.so", "/libtsan.so", "/liblsan.so"};
+	char path[64], line[4352];
+	snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+	FILE *f = fopen(path, "r");
+	n_runtime = 0;
+	while (f && fgets(line, sizeof line, f))
+		for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+			struct range r;
+			if (strstr(line, names[i]) && n_runtime < RANGES_MAX &&
+				sscanf(line, "%" SCNx64 "-%" SCNx64, &r.start, &r.end) == 2)
+				runtime[n_runtime++] = r;
+		}
+	if (f)
+		fclose(f);
+}
+
+/* Its own call, or one that libc makes for it? */
+static bool is_of_runtime(long number, uint64_t ip)
+{
+	if (n_runtime && (number == SYS_sigaltstack || number == SYS_sched_getaffinity))
+		return true;
+	for (size_t i = 0; i < n_runtime; i++)
+		if (ip >= runtime[i].start && ip < runtime[i].end)
+			return true;
+	return false;
+}
+
+/* Its search for leaks cannot do its work under ptrace, and says so by failing. */
+static void forbid_leak_search(void)
+{
+	const char *said = getenv("ASAN_OPTIONS");
+	char options[1024];
+	snprintf(options, sizeof options, "%s%sdetect_leaks=0", said ? said : "", said ? ":" : "");
+	setenv("ASAN_OPTIONS", options, 1);
+}
+
+/* ---- calls ---------------------------------------------------------------------------------------------- */
+
 static bool is_its_turn(long number)
 {
 	struct injection *in = &injection;
@@ -171,6 +222,8 @@ static void enter_call(struct tracee *t)
 	int error = error_for(injection.pass, kind);
 	if (kind->number == SYS_futex && (regs.rsi & 0x7f) != 0 && (regs.rsi & 0x7f) != 9)
 		error = 0; /* a wake */
+	if (is_of_runtime(kind->number, regs.rip))
+		error = 0;
 	t->is_in_call = true;
 	t->is_failing = error && is_its_turn(kind->number);
 	if (!t->is_failing)
@@ -298,6 +351,7 @@ static pid_t start(char **argv, const char *dir)
 		return pid;
 	int out = open("out", O_WRONLY | O_CREAT | O_TRUNC, 0600), err = open("err", O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	setenv("TMPDIR", dir, 1);
+	forbid_leak_search();
 	dup2(open("/dev/null", O_RDONLY), 0);
 	dup2(out, 1);
 	dup2(err, 2);
@@ -346,6 +400,7 @@ static int run_once(char **argv, const char *dir, enum pass pass, long at, struc
 			PTRACE_O_EXITKILL);
 	if (!go_to_entry(pid))
 		return 2;
+	find_runtime(pid);
 	int result = follow(pid);
 	sweep();
 	outcome_read(o, result);
@@ -372,6 +427,11 @@ static bool judge(const struct mst_outcome *o, const struct mst_outcome *referen
 
 int main(int argc, char **argv)
 {
+	char *wrap = argc > 1 && strncmp(argv[1], "--wrap=", 7) == 0 ? argv[1] : NULL; /* msrecord's */
+	if (wrap) {
+		argv++;
+		argc--;
+	}
 	enum pass pass = PLAUSIBLE;
 	if (argc < 5)
 		return 2;
@@ -386,14 +446,15 @@ int main(int argc, char **argv)
 	if (every < 1 || first < 1 || chdir(argv[4]))
 		return 2;
 	char *dir = get_current_dir_name();
-	char *command[] = {argv[2], (char[]){"-qf"}, (char[]){"-o"}, (char[]){OUTCOME_TRACE}, (char[]){"--"}, argv[3], NULL, NULL};
+	char *command[] = {argv[2], (char[]){"-qf"}, (char[]){"-o"}, (char[]){OUTCOME_TRACE}, wrap ? wrap : (char[]){"-q"},
+		(char[]){"--"}, argv[3], NULL, NULL};
 	struct sigaction alarm_action = {.sa_handler = ring};
 	sigaction(SIGALRM, &alarm_action, NULL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	unsigned n_points = 0, n_wrong = 0;
 	for (int with_status = 0; with_status < 2; with_status++) {
 		struct mst_outcome reference;
-		command[6] = (char[][2]){"5", "0"}[with_status];
+		command[7] = (char[][2]){"5", "0"}[with_status];
 		int rc = run_once(command, dir, pass, 0, &reference);
 		if (rc)
 			return rc;

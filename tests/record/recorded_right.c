@@ -32,9 +32,9 @@ static bool look_for_leftovers(bool removing)
 		if (strncmp(entry->d_name, "msrecord-", 9) != 0)
 			continue;
 		found = true;
-		for (int i = 0; removing && i < 3; i++) {
+		for (int i = 0; removing && i < 4; i++) {
 			char path[400];
-			snprintf(path, sizeof path, "%s/%s", entry->d_name, (const char *[]){"s", "n", "libmscapture.so"}[i]);
+			snprintf(path, sizeof path, "%s/%s", entry->d_name, (const char *[]){"s", "n", "libmscapture.so", "libmswrap.so"}[i]);
 			unlink(path);
 		}
 		if (removing)

@@ -1,9 +1,13 @@
 /* target_small STATUS: a program that allocates, frees and forks, a little of each; it prints what its child ended
- * with, and "done", and ends with STATUS. */
+ * with, and "done", and ends with STATUS. Built with POOLS (target_small_pools), it calls those of pool_library.h as well. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#ifdef POOLS
+#include "pool_library.h"
+#endif
 
 enum { BLOCKS = 100 };
 
@@ -15,6 +19,13 @@ static void churn(size_t n)
 		free(blocks[i % BLOCKS]);
 		blocks[i % BLOCKS] = malloc(i % 500 + 1);
 	}
+#ifdef POOLS
+	void *block = pool_get(NULL, n);
+	for (size_t i = 0; i < 20; i++)
+		block = pool_regain(block, NULL, n + i);
+	pool_put(NULL, block);
+	(void)!pool_get(NULL, 7);
+#endif
 }
 
 int main(int argc, char **argv)
