@@ -15,7 +15,7 @@ const char *mst_obstacle_text(unsigned obstacle)
 		[MST_OBSTACLE_ALLOCATOR] = "brings its own malloc",
 		[MST_OBSTACLE_MEMORY] = "the segment shared with the recorder could not be mapped (see ulimit -v)",
 		[MST_OBSTACLE_CLOCK] = "forbidden to read the time stamp counter (PR_SET_TSC)",
-		[MST_OBSTACLE_SANDBOX] = "forked in a sandbox (seccomp)",
+		[MST_OBSTACLE_SANDBOX] = "begun in a sandbox (seccomp)",
 	};
 
 	return obstacle < sizeof(texts) / sizeof(*texts) ? texts[obstacle] : NULL;

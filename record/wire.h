@@ -86,7 +86,7 @@ enum ms_unit_kind {
 	MS_U_UNMODULE = 66, /* word 1 = map_start of a module that dlclose removed */
 	MS_U_NAME = 67,     /* words 1-2 = thread name, 16 bytes, NUL padded */
 	MS_U_LOSS = 68,     /* words 1-4 = events, bytes, first stamp, last stamp lost before this unit */
-	MS_U_CONFINED_FORK = 80, /* word 1 = 0: the next call of this thread is fork, in a sandbox: the child will not come */
+	MS_U_CONFINED_FORK = 80, /* word 1 = 0: this thread goes on to fork or exec, in a sandbox: what comes of it will not come */
 	MS_U_FORK = 69,     /* word 1 = fork id: the next call of this thread is fork; a child's hello names the id */
 	MS_U_MAP_BEGIN = 70, /* word 1 = MS_MAP_ADDR of a call of the mapping layer that begins: it may unmap */
 	MS_U_MARK = 74,     /* word 1 = length of the name, 0..MS_MARK_MAX; then its bytes, padded to 8 */

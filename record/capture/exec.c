@@ -8,6 +8,9 @@
  *	puts it back in front, if the caller has set LD_PRELOAD to something else (env LD_PRELOAD=libjemalloc.so ...),
  *	tells the recorder of a program that will go unrecorded; and again, should the exec fail.
  *
+ * In a sandbox (ms_may_ask) nothing is looked at: our name goes out of LD_PRELOAD, since what our start needs may be
+ * forbidden to the program on pain of death.
+ *
  * Whoever takes MSTRACE_SOCKET out of the environment (env -i) has meant it: that is told of, not mended.
  * The hooks run after fork and vfork: raw system calls, no heap, the new environment is on the stack. system(3) and
  * popen(3) start a shell behind our back, as harmless a program as there is; its own execs come through here again.
@@ -46,6 +49,7 @@ struct plan {
 	const char *found;	   /* our name in its value, or NULL */
 	bool adds, strips;
 	bool is_told;
+	bool is_confined;
 };
 
 static const char *library_name(void)
@@ -111,10 +115,9 @@ static struct plan make_plan(int dirfd, const char *path, char *const env[])
 {
 	struct plan p = {0};
 	bool is_known = false;
-	if (!ms_may_ask())
-		return p;
+	p.is_confined = !ms_may_ask();
 	p.ours = own_names();
-	p.recorder = ms_recorder_path();
+	p.recorder = p.is_confined ? NULL : ms_recorder_path();
 	for (; env && env[p.n_env]; p.n_env++)
 		is_known = is_known || (p.recorder && names_recorder(env[p.n_env], p.recorder));
 	p.preload_at = p.n_env;
@@ -124,7 +127,8 @@ static struct plan make_plan(int dirfd, const char *path, char *const env[])
 	}
 	if (p.ours && p.preload_at < p.n_env)
 		p.found = find_element(env[p.preload_at] + sizeof(PRELOAD) - 1, p.ours);
-	if (!path || !p.ours || (!p.found && !p.recorder))
+	p.strips = p.is_confined && p.found;
+	if (p.is_confined || !path || !p.ours || (!p.found && !p.recorder))
 		return p;
 	p.obstacle = ms_program_obstacle(dirfd, path);
 	p.strips = p.found && (p.obstacle == MS_OBSTACLE_SANITIZER || p.obstacle == MS_OBSTACLE_ABI ||
@@ -239,6 +243,16 @@ static void tell_before(struct plan *p, const char *path, char *const argv[])
 	p->is_told = p->obstacle && p->recorder;
 	if (p->is_told)
 		tell(p, p->obstacle, 0, path, argv);
+	if (p->strips && p->is_confined)
+		ms_tell_of_confined();
+}
+
+static void tell_after_spawn(const struct plan *p, pid_t child, const char *path, char *const argv[])
+{
+	if (p->obstacle && p->recorder)
+		tell(p, p->obstacle, child, path, argv);
+	if (p->strips && p->is_confined)
+		ms_tell_of_confined();
 }
 
 /* The exec has returned, so it has failed. */
@@ -255,11 +269,11 @@ static int failed(const struct plan *p, int rc)
 
 enum { PATH_ROOM = 1024 };
 
-/* What execvp and posix_spawnp would start, or NULL. */
+/* What execvp and posix_spawnp would start, or NULL; in a sandbox, where that is not to be found out, the name itself. */
 static const char *find_program(const char *file, char room[PATH_ROOM])
 {
 	const char *dirs = getenv("PATH");
-	if (strchr(file, '/'))
+	if (strchr(file, '/') || !ms_may_ask())
 		return file;
 	for (dirs = dirs ? dirs : "/bin:/usr/bin"; *file; dirs++) {
 		size_t len = strcspn(dirs, ":"), name = strlen(file);
@@ -415,8 +429,8 @@ HOOK int posix_spawn(pid_t *pid, const char *path, const void *actions, const vo
 	int rc = ms_real.posix_spawn(&child, path, actions, attributes, argv, ENVIRONMENT(&p, env));
 	if (rc == 0 && pid)
 		*pid = child;
-	if (rc == 0 && p.obstacle && p.recorder)
-		tell(&p, p.obstacle, child, path, argv);
+	if (rc == 0)
+		tell_after_spawn(&p, child, path, argv);
 	return rc;
 }
 
@@ -431,7 +445,7 @@ HOOK int posix_spawnp(pid_t *pid, const char *file, const void *actions, const v
 	int rc = ms_real.posix_spawnp(&child, file, actions, attributes, argv, ENVIRONMENT(&p, env));
 	if (rc == 0 && pid)
 		*pid = child;
-	if (rc == 0 && p.obstacle && p.recorder)
-		tell(&p, p.obstacle, child, path, argv);
+	if (rc == 0)
+		tell_after_spawn(&p, child, path, argv);
 	return rc;
 }

@@ -354,6 +354,22 @@ bool ms_enter_slow(struct ms_call *call)
 
 /* ---- fork ---- */
 
+/* That a child, or what this process is about to become, will not be recorded: in a sandbox it cannot say so itself. */
+static void emit_confined(struct ms_call *call)
+{
+	uint64_t nothing = 0;
+	ms_emit_note(call, MS_U_CONFINED_FORK, &nothing, 1);
+}
+
+void ms_tell_of_confined(void)
+{
+	struct ms_call call;
+	if (ms_tls.guard || !ms_enter_for(&call, __builtin_frame_address(0), MS_NEED_NOTHING))
+		return;
+	emit_confined(&call);
+	ms_leave(&call);
+}
+
 /* Marks, in the parent's stream, the place where the child's heap begins to be its own. */
 static void before_fork(void)
 {
@@ -362,8 +378,7 @@ static void before_fork(void)
 	if (ms_tls.guard || !ms_enter_for(&call, __builtin_frame_address(0), MS_NEED_NOTHING))
 		return;
 	if (!ms_may_ask()) {
-		uint64_t nothing = 0;
-		ms_emit_note(&call, MS_U_CONFINED_FORK, &nothing, 1);
+		emit_confined(&call);
 		ms_leave(&call);
 		return;
 	}

@@ -127,6 +127,8 @@ void ms_go_silent(void);
 
 /* The socket of the recorder that this process belongs to, or NULL. (lifecycle.c) */
 const char *ms_recorder_path(void);
+/* To be called before an exec in a sandbox: what comes of it will not be recorded. Nothing if this process is not. */
+void ms_tell_of_confined(void);
 
 /* What a hook is for while the recording is paused. */
 enum ms_need {

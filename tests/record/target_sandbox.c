@@ -1,4 +1,4 @@
-/* target_sandbox kill|errno here|thread|fork|exec prctl|syscall: allocates, locks itself in as a program does that needs
+/* target_sandbox kill|errno here|thread|fork|exec|become prctl|syscall: allocates, locks itself in as a program does that needs
  * memory only, and allocates on. The filter forbids what such a program never calls. Exit status 5, 77 if there can be
  * no filter here. */
 #include <linux/filter.h>
@@ -56,20 +56,33 @@ static int follow(const char *how)
 		return pthread_create(&thread, NULL, churn, NULL) || pthread_join(thread, NULL);
 	if (strcmp(how, "here") == 0)
 		return 0;
+	if (strcmp(how, "become") == 0) { /* in the PATH */
+		execlp("target_sandbox", "target_sandbox", "end", "5", (char *)NULL);
+		return 1;
+	}
 	child = fork();
 	if (child == 0) {
 		churn(NULL);
 		if (strcmp(how, "exec") == 0)
-			execl("/bin/sh", "sh", "-c", "exit 4", (char *)NULL);
+			execl("/proc/self/exe", "target_sandbox", "end", "4", (char *)NULL);
 		_exit(4);
 	}
 	return waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 4;
 }
 
+static int say_done(int status)
+{
+	return write(STDOUT_FILENO, "done\n", 5) == 5 ? status : 98;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc < 4)
+	if (argc == 3)
+		return argv[2][0] == '5' ? say_done(5) : atoi(argv[2]);
+	if (argc < 4 || !strrchr(argv[0], '/'))
 		return 99;
+	*strrchr(argv[0], '/') = '\0';
+	setenv("PATH", argv[0], 1);
 	churn(NULL);
 	lock_in(strcmp(argv[1], "kill") == 0 ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | 1u,
 		strcmp(argv[3], "prctl") == 0);
@@ -77,5 +90,5 @@ int main(int argc, char **argv)
 	if (follow(argv[2]))
 		return 9;
 	churn(NULL);
-	return write(STDOUT_FILENO, "done\n", 5) == 5 ? 5 : 98;
+	return say_done(5);
 }
