@@ -493,7 +493,7 @@ static void say_why_nothing_came(const struct recording *r)
 			strerror(refused.error));
 	else
 		ms_warn("nothing was recorded: the command never called malloc through the dynamic linker; it "
-			"may be static, set-uid, use an allocator of its own, or clear its environment "
+			"may be static, set-uid, use an allocator of its own, begin in a sandbox, or clear its environment "
 			"(LD_PRELOAD, MSTRACE_SOCKET)");
 }
 
@@ -554,7 +554,8 @@ static void say_what_came_from_elsewhere(const struct mst_totals *totals)
 	if (totals->unknown_frees <= totals->frees / SELDOM || totals->lost_events)
 		return;
 	ms_warn("%llu releases of memory that nobody is known to have acquired: an allocator's functions that are not "
-		"recorded (mallocx, tc_malloc, mi_malloc, ...) may have handed it out",
+		"recorded (mallocx, tc_malloc, mi_malloc, ..., or libc's own in a module loaded with RTLD_DEEPBIND or "
+		"dlmopen) may have handed it out",
 		(unsigned long long)totals->unknown_frees);
 }
 
