@@ -155,9 +155,15 @@ void ms_tracefile_abandon_next(struct ms_tracefile *f, int fd)
 
 int ms_tracefile_close(struct ms_tracefile *f)
 {
+	struct stat st;
 	int fd = f->fd;
 	f->fd = -1;
-	return fd >= 0 && close(fd) ? errno : 0;
+	if (fd < 0)
+		return 0;
+	bool is_gone = f->is_new && !fstat(fd, &st) && st.st_nlink == 0;
+	if (close(fd))
+		return errno;
+	return is_gone ? ENOENT : 0;
 }
 
 void ms_tracefile_discard(struct ms_tracefile *f)

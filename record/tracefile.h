@@ -29,7 +29,8 @@ int ms_tracefile_begin_next(struct ms_tracefile *f);
 int ms_tracefile_commit_next(struct ms_tracefile *f, int fd);
 /* Closes and removes fd, from begin_next. */
 void ms_tracefile_abandon_next(struct ms_tracefile *f, int fd);
-/* Closes; 0 or the errno of close. A descriptor of -1 is fine. */
+/* Closes; 0, the errno of close, or ENOENT: somebody has removed or replaced the file, wherever it was. A descriptor of -1
+ * is fine. */
 int ms_tracefile_close(struct ms_tracefile *f);
 /* Closes and removes the file if it is ours. */
 void ms_tracefile_discard(struct ms_tracefile *f);

@@ -734,6 +734,14 @@ def full_disk_ends_the_recording_not_the_program():
         run(["umount", "small"])
 
 
+def trace_removed_meanwhile_is_told():
+    r = record(["rm", "t.mst"])
+    equal(r.returncode, 125, "no trace is no success")
+    check(b"cannot complete 't.mst': No such file" in r.stderr and b"next:" not in r.stderr, "message: %r" % r.stderr)
+    r = record(["mv", "t.mst", "moved.mst"])
+    equal(r.returncode, 0, "status of a trace that was moved: %r" % r.stderr)
+
+
 def limit_on_file_sizes_that_the_segment_exceeds_is_told():
     import resource
     r = record([target("counter"), "told", "1", "1000"], "--no-symbols",
