@@ -2,6 +2,7 @@
 #ifndef MSDUMP_DUMP_H
 #define MSDUMP_DUMP_H
 
+#include "mstrace.h"
 #include "options.h"
 
 enum dump_format { FORMAT_AUTO, FORMAT_TEXT, FORMAT_JSONL, FORMAT_CSV, FORMAT_JSON };
@@ -18,6 +19,9 @@ struct options {
 	const char *salvage; /* file to write, NULL = not asked */
 	bool is_forced;
 };
+
+/* The first of the pids asked for that no process of the trace has, as far as its tables are known; NULL: none. */
+const uint64_t *dump_unknown_pid(const struct mst_reader *r, const struct options *options);
 
 /* Prints the events. */
 int dump_events(const char *path, const struct options *options);

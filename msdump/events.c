@@ -154,7 +154,11 @@ int dump_events(const char *path, const struct options *options)
 	struct mst_replay *replay = NULL;
 	uint64_t n_read = 0;
 
-	if (!ms_trace_load_tables(r, path) && options->with_stacks)
+	bool is_known = ms_trace_load_tables(r, path);
+
+	if (is_known && dump_unknown_pid(r, options))
+		ms_die("no process %llu in '%s'", (unsigned long long)*dump_unknown_pid(r, options), path);
+	if (!is_known && options->with_stacks)
 		ms_info("'%s' is a pipe: the names of functions come at its end, until then stacks are printed as module "
 			"and offset", path);
 	if (mst_replay_new(r, &(struct mst_replay_options){.keep_copies = true}, &replay) < 0)
@@ -170,6 +174,11 @@ int dump_events(const char *path, const struct options *options)
 
 	ms_out_flush(&out);
 	int status = is_whole ? ms_trace_report_gaps(r, path, n_read) : report_part(r, path);
+
+	if (is_whole && dump_unknown_pid(r, options)) {
+		ms_error("no process %llu in '%s'", (unsigned long long)*dump_unknown_pid(r, options), path);
+		status = MS_EXIT_FAIL;
+	}
 
 	status = ms_report_close(&out, NULL, status);
 	printer_release(&p);

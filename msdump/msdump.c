@@ -68,6 +68,8 @@ static const struct ms_tool tool = {
 		"in the order), foreign (releases what was never seen acquired) and inherited (a forked child "
 		"releases its copy of a block) appear where they apply. Unknown values are null; numbers "
 		"beyond 2^53 are strings.\n\n"
+		"An option that says nothing to what is to be done (--stacks with --info) is refused, and so is a process that "
+		"the trace has not.\n\n"
 		"Marks, pauses and resumes of the recording stand among the events, as objects with annotation "
 		"(mark, pause or resume) instead of op, before_event (the number of the event that comes next), "
 		"time_ns, pid (null: all processes), tid (null: nobody in the program) and, of marks, name. They are "
@@ -89,10 +91,63 @@ static const struct ms_tool tool = {
 	.examples = examples,
 };
 
+const uint64_t *dump_unknown_pid(const struct mst_reader *r, const struct options *options)
+{
+	for (size_t i = 0; i < options->pids.n; i++) {
+		uint32_t n = mst_reader_n_processes(r), id = 1;
+		const struct mst_process *p = NULL;
+
+		for (; id <= n && !((p = mst_reader_process(r, id)) && p->pid == options->pids.items[i]); id++)
+			;
+		if (id > n)
+			return &options->pids.items[i];
+	}
+	return NULL;
+}
+
+enum mode { EVENTS = 1, SAMPLES = 2, INFO = 4, VERIFY = 8, SALVAGE = 16 };
+
+/* An option without effect is a misunderstanding, and better said than passed over. */
+static void refuse_what_has_no_effect(const struct options *o, enum mode mode)
+{
+	const struct {
+		const char *name;
+		bool is_given;
+		int modes; /* in which it says something */
+	} all[] = {
+		{"--force", o->is_forced, SALVAGE},
+		{"--from", o->from_ns != 0, EVENTS | SAMPLES},
+		{"--to", o->to_ns != UINT64_MAX, EVENTS | SAMPLES},
+		{"--limit", o->limit != 0, EVENTS | SAMPLES},
+		{"--op", o->ops.n != 0, EVENTS},
+		{"--pid", o->pids.n != 0, EVENTS | SAMPLES},
+		{"--tid", o->tids.n != 0, EVENTS},
+		{"--format", o->format != FORMAT_AUTO, EVENTS | SAMPLES | INFO | VERIFY},
+		{"--stacks", o->with_stacks, EVENTS},
+	};
+	const char *with = mode == SAMPLES ? "--samples" : mode == INFO ? "--info" : mode == VERIFY ? "--verify" : "--salvage";
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		if (!all[i].is_given || all[i].modes & (int)mode)
+			continue;
+		if (mode == EVENTS)
+			ms_die("%s has no effect without --salvage", all[i].name);
+		ms_die("%s has no effect with %s", all[i].name, with);
+	}
+	if (o->format == FORMAT_CSV && mode == VERIFY)
+		ms_die("--format=csv has no effect with --verify");
+}
+
+static enum mode mode_of(const struct options *o)
+{
+	return o->is_info ? INFO : o->is_verify ? VERIFY : o->is_samples ? SAMPLES : o->salvage ? SALVAGE : EVENTS;
+}
+
 static int run(const char *path, const struct options *o)
 {
 	if (o->is_info + o->is_verify + o->is_samples + (o->salvage != NULL) > 1)
 		ms_die("--info, --samples, --verify and --salvage exclude one another");
+	refuse_what_has_no_effect(o, mode_of(o));
 	if (o->is_info)
 		return dump_info(path, o);
 	if (o->is_verify)

@@ -195,7 +195,8 @@ int dump_samples(const char *path, const struct options *options)
 	size_t n;
 	int rc = 0;
 
-	ms_trace_load_tables(r, path);
+	if (ms_trace_load_tables(r, path) && dump_unknown_pid(r, options))
+		ms_die("no process %llu in '%s'", (unsigned long long)*dump_unknown_pid(r, options), path);
 	p.left = options->limit ? options->limit : UINT64_MAX;
 	p.format = options->format == FORMAT_TEXT || options->format == FORMAT_CSV
 			   ? (enum dump_format)options->format
@@ -211,6 +212,11 @@ int dump_samples(const char *path, const struct options *options)
 		ms_trace_die(r, path, rc);
 	ms_out_flush(&out);
 	int status = has_more ? ms_trace_report_gaps(r, path, n_events) : MS_EXIT_OK;
+
+	if (has_more && dump_unknown_pid(r, options)) {
+		ms_error("no process %llu in '%s'", (unsigned long long)*dump_unknown_pid(r, options), path);
+		status = MS_EXIT_FAIL;
+	}
 
 	status = ms_report_close(&out, NULL, status);
 	mst_reader_close(r);
