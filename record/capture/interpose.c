@@ -82,10 +82,11 @@ static void *leave_boot(void *old, size_t size, const void *frame)
 /* ---- acquiring ---- */
 
 /* malloc, calloc and free have a way of their own through the common case; all others take the general one. */
-static __attribute__((noinline, cold)) void *malloc_rarely(size_t size, const void *frame)
+/* The commonest calls look for a pause first: what else has to be got ready would cost more than they do. */
+static __attribute__((noinline)) void *malloc_rarely(size_t size, const void *frame)
 {
 	struct ms_call call;
-	if (!ms_enter(&call, frame))
+	if (ms_is_paused_for(MS_NEED_RECORDING) || !ms_enter(&call, frame))
 		return ms_real.malloc(size);
 	void *p = ms_real.malloc(size);
 	acquired(&call, (struct ms_event){.kind = MS_CALL_MALLOC, .size = size}, p);
@@ -132,7 +133,7 @@ HOOK void *malloc(size_t size)
 static __attribute__((noinline, cold)) void *calloc_rarely(size_t n, size_t size, const void *frame)
 {
 	struct ms_call call;
-	if (!ms_enter(&call, frame))
+	if (ms_is_paused_for(MS_NEED_RECORDING) || !ms_enter(&call, frame))
 		return ms_real.calloc(n, size);
 	void *p = ms_real.calloc(n, size);
 	acquired(&call, (struct ms_event){.kind = MS_CALL_CALLOC, .size = product(n, size)}, p);
@@ -291,8 +292,12 @@ static __attribute__((noinline)) void release(struct ms_event ev, void *p, const
 	ms_leave(&call);
 }
 
-static __attribute__((noinline, cold)) void free_rarely(void *p, const void *frame)
+static __attribute__((noinline)) void free_rarely(void *p, const void *frame)
 {
+	if (ms_is_paused_for(MS_NEED_HISTORY) && !ms_boot_owns(p)) {
+		ms_real.free(p);
+		return;
+	}
 	release((struct ms_event){.kind = MS_CALL_FREE}, p, frame);
 }
 

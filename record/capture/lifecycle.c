@@ -112,14 +112,13 @@ static bool is_on_loan(void)
 
 /* What this image knew last, and what the image it was forked from knew then: not in the page that forks clear. */
 static _Atomic bool was_paused;
-/* Something may have been recorded in this image or before its forks: releases matter. */
-static _Atomic bool has_history;
+_Atomic bool ms_has_history;
 
 static void know_pause(bool is_paused)
 {
 	atomic_store_explicit(&was_paused, is_paused, memory_order_relaxed);
 	if (!is_paused)
-		atomic_store_explicit(&has_history, true, memory_order_relaxed);
+		atomic_store_explicit(&ms_has_history, true, memory_order_relaxed);
 	atomic_store_explicit(&ms_image_page.is_recording, !is_paused, memory_order_relaxed);
 }
 
@@ -149,7 +148,7 @@ static void adopt_pause(bool is_forked)
 static bool is_needed(const struct ms_call *call)
 {
 	return !ms_pause_notice() || call->need == MS_NEED_NOTHING ||
-	       (call->need == MS_NEED_HISTORY && atomic_load_explicit(&has_history, memory_order_relaxed));
+	       (call->need == MS_NEED_HISTORY && atomic_load_explicit(&ms_has_history, memory_order_relaxed));
 }
 
 /* ---- attaching ---- */

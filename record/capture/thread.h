@@ -137,6 +137,19 @@ enum ms_need {
 	MS_NEED_NOTHING,   /* what has to be told in any case */
 };
 
+/* Something may have been recorded in this image or before its forks: releases matter. (lifecycle.c) */
+extern _Atomic bool ms_has_history;
+
+/* Is the recording paused, as this image has noticed, and nothing to be told of a hook for that need? Whether the pause goes
+ * on is looked up in the segment. An image that is not attached, as a fork child's is not at first, is not paused. */
+static inline __attribute__((always_inline)) bool ms_is_paused_for(enum ms_need need)
+{
+	return !atomic_load_explicit(&ms_image_page.is_recording, memory_order_relaxed) &&
+	       atomic_load_explicit(&ms_image_page.is_attached, memory_order_acquire) && need != MS_NEED_NOTHING &&
+	       atomic_load_explicit(&ms_session.segment.control->paused, memory_order_relaxed) &&
+	       (need == MS_NEED_RECORDING || !atomic_load_explicit(&ms_has_history, memory_order_relaxed));
+}
+
 /* One hook on its way. */
 struct ms_call {
 	struct ms_thread *thread; /* NULL: let the call through unseen */
@@ -184,7 +197,7 @@ static inline bool ms_enter_for(struct ms_call *call, const void *frame, enum ms
 	call->mine = (uintptr_t)frame;
 	call->saved = 0;
 	call->thread = ms_enter_fast(frame);
-	return MS_LIKELY(call->thread != NULL) || ms_enter_slow(call);
+	return MS_LIKELY(call->thread != NULL) || (!ms_is_paused_for(need) && ms_enter_slow(call));
 }
 
 /* The same for a hook that acquires: let through while the recording is paused. */
