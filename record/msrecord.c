@@ -606,9 +606,10 @@ static void say_what_went_wrong(struct recording *r, const struct mst_totals *to
 static void add_names(struct recording *r)
 {
 	struct ms_names_result names;
+	char cwd[PATH_MAX];
 	if (isatty(STDERR_FILENO))
 		ms_info("looking up function names");
-	const struct ms_names_trace trace = ms_names_of_writer(r->writer);
+	const struct ms_names_trace trace = ms_names_of_writer(r->writer, getcwd(cwd, sizeof cwd));
 	ms_signals_forget_urge(); /* the one that ended the command, perhaps */
 	int rc = ms_names_add(&trace, ms_signals_urged, &r->ahead, &names);
 	if (rc < 0)

@@ -17,6 +17,7 @@
 /* What is asked, by trace id. */
 struct request {
 	struct ms_symbol_module *modules;
+	char **paths;	    /* of modules with relative names; NULL of others */
 	uint32_t *index_of; /* module id → index in modules + 1; 0 = not asked */
 	uint32_t n_modules, cap_index;
 	struct ms_symbol_query *queries;
@@ -26,6 +27,9 @@ struct request {
 
 static void release(struct request *rq)
 {
+	for (uint32_t i = 0; rq->paths && i < rq->n_modules; i++)
+		free(rq->paths[i]);
+	free(rq->paths);
 	free(rq->modules);
 	free(rq->index_of);
 	free(rq->queries);
@@ -64,10 +68,10 @@ static int writer_add_symbols(void *trace, uint32_t code, const struct mst_symbo
 	return mst_writer_symbols(trace, code, s, n);
 }
 
-struct ms_names_trace ms_names_of_writer(struct mst_writer *w)
+struct ms_names_trace ms_names_of_writer(struct mst_writer *w, const char *directory)
 {
 	return (struct ms_names_trace){w, writer_n_codes, writer_code, writer_module, writer_string,
-		writer_add_string, writer_add_symbols};
+		writer_add_string, writer_add_symbols, directory};
 }
 
 static uint32_t old_n_codes(const void *trace)
@@ -106,18 +110,36 @@ static int old_add_symbols(void *trace, uint32_t code, const struct mst_symbol *
 struct ms_names_trace ms_names_of_amendment(struct mst_amendment *a)
 {
 	return (struct ms_names_trace){
-		a, old_n_codes, old_code, old_module, old_string, old_add_string, old_add_symbols};
+		a, old_n_codes, old_code, old_module, old_string, old_add_string, old_add_symbols,
+		mst_reader_header(mst_amendment_reader(a))->cwd};
 }
 
 /* ---- question and answer ---------------------------------------------------------------------------- */
 
-/* false: there is no file to read. */
-static bool get_module(const struct ms_names_trace *t, uint32_t id, struct ms_symbol_module *module)
+/* A relative name (LD_LIBRARY_PATH=., dlopen("./plugin.so")) within the directory of the recording. The process may have
+ * been in another one: the build id will tell. malloc'ed; NULL: no file, as "[vdso]", or no build id, or no memory. */
+static char *likely_path(const struct ms_names_trace *t, const struct mst_module *m, const char *name)
+{
+	if (!t->directory || t->directory[0] != '/' || !m->build_id_len || !strchr(name, '/'))
+		return NULL;
+	size_t size = strlen(t->directory) + 1 + strlen(name) + 1;
+	char *path = malloc(size);
+	if (path)
+		snprintf(path, size, "%s/%s", t->directory, name);
+	return path;
+}
+
+/* false: there is no file to read. *likely (may be NULL: absolute names only) becomes a path to be freed, or NULL. */
+static bool get_module(const struct ms_names_trace *t, uint32_t id, struct ms_symbol_module *module, char **likely)
 {
 	const struct mst_module *m = t->module(t->trace, id);
 	size_t len = 0;
 	const char *path = m && m->path ? t->string(t->trace, m->path, &len) : NULL;
-	if (!path || path[0] != '/') /* "[vdso]" and the like */
+	if (likely)
+		*likely = path && path[0] != '/' ? likely_path(t, m, path) : NULL;
+	if (path && path[0] != '/')
+		path = likely ? *likely : NULL;
+	if (!path)
 		return false;
 	*module = (struct ms_symbol_module){path, m->build_id, m->build_id_len};
 	return true;
@@ -128,7 +150,7 @@ static uint32_t ask_module(const struct ms_names_trace *t, struct request *rq, u
 {
 	if (rq->index_of[id])
 		return rq->index_of[id] - 1;
-	if (!get_module(t, id, &rq->modules[rq->n_modules]))
+	if (!get_module(t, id, &rq->modules[rq->n_modules], &rq->paths[rq->n_modules]))
 		return UINT32_MAX;
 	rq->index_of[id] = ++rq->n_modules;
 	return rq->n_modules - 1;
@@ -150,10 +172,11 @@ static int make_request(const struct ms_names_trace *t, struct request *rq)
 	uint32_t n = t->n_codes(t->trace);
 	size_t n_modules = (size_t)greatest_module(t, n) + 1;
 	rq->modules = calloc(n_modules, sizeof *rq->modules);
+	rq->paths = calloc(n_modules, sizeof *rq->paths);
 	rq->index_of = calloc(n_modules, sizeof *rq->index_of);
 	rq->queries = calloc((size_t)n + 1, sizeof *rq->queries);
 	rq->codes = calloc((size_t)n + 1, sizeof *rq->codes);
-	if (!rq->modules || !rq->index_of || !rq->queries || !rq->codes)
+	if (!rq->modules || !rq->paths || !rq->index_of || !rq->queries || !rq->codes)
 		return MST_ENOMEM;
 	for (uint32_t id = 1; id <= n; id++) {
 		const struct mst_code *code = t->code(t->trace, id);
@@ -241,8 +264,8 @@ void ms_names_look_ahead(struct ms_names_ahead *ahead, struct mst_writer *w, uin
 			continue;
 		ahead->last_module = code->module;
 		struct ms_symbol_module module;
-		const struct ms_names_trace trace = ms_names_of_writer(w);
-		if (get_module(&trace, code->module, &module))
+		const struct ms_names_trace trace = ms_names_of_writer(w, NULL);
+		if (get_module(&trace, code->module, &module, NULL))
 			ms_forerunner_tell(ahead->forerunner, &module);
 	}
 }

@@ -23,8 +23,9 @@ struct ms_names_trace {
 	const char *(*string)(const void *trace, uint32_t id, size_t *len);
 	int (*add_string)(void *trace, const char *s, size_t len, uint32_t *id);
 	int (*add_symbols)(void *trace, uint32_t code, const struct mst_symbol *s, size_t n);
+	const char *directory; /* in which the recording was started: where modules with relative names are looked for */
 };
-struct ms_names_trace ms_names_of_writer(struct mst_writer *w);
+struct ms_names_trace ms_names_of_writer(struct mst_writer *w, const char *directory);
 struct ms_names_trace ms_names_of_amendment(
 	struct mst_amendment *a); /* wants names where there are none yet */
 

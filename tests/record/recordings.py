@@ -948,6 +948,20 @@ def a_forked_child_inherits_what_was_mapped():
     check(parent != child, "the child is another process")
 
 
+def module_with_a_relative_name_has_its_functions():
+    os.mkdir("plugins")
+    compile_c(PLUGIN, "plugins/libplugin.so", "-shared", "-fPIC", "-g", "-Wl,--build-id")
+    compile_c(HOST, "host")
+    env = dict(os.environ, LD_LIBRARY_PATH="./plugins")
+    equal(record(["./host"], env=env).returncode, 0, "status")
+    f = facts()
+    sound(f)
+    check("plugin_answer" in f["functions"], "the plugin is on the stacks: %r" % f["functions"])
+    equal(record(["./host"], "--no-symbols", env=env).returncode, 0, "status without names")
+    equal(run([MSRECORD, "--resolve=" + os.path.abspath("t.mst")], cwd="/").returncode, 0, "status of the lookup")
+    check("plugin_answer" in facts()["functions"], "the plugin is on the stacks afterwards")
+
+
 def a_plugin_where_another_was_has_its_own_names_and_times():
     plugins = [os.path.join(PROGRAMS, "libreload_%s.so" % name) for name in ("first", "second")]
     r = record([target("reloads"), *plugins])
