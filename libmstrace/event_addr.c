@@ -100,18 +100,26 @@ static inline uint64_t escape_base(const struct place *at)
 
 /* ---- encoding ------------------------------------------------------------------------------------------- */
 
-/* The depth of addr in the list, where it is unlinked; CODE_DEPTHS if it is not there or too deep. */
-static inline unsigned take(struct mst_event_frame *f, uint32_t *head, uint64_t addr)
+/* Unlinks the entry behind link if it is that address. */
+static inline bool take_if(struct mst_event_frame *f, uint32_t *link, uint64_t addr)
 {
-	uint32_t *link = head;
+	if (*link == 0 || f->u.addr.freed[*link - 1] != addr)
+		return false;
+	*link = f->u.addr.next[*link - 1];
+	return true;
+}
 
-	for (unsigned depth = 0; depth < CODE_DEPTHS && *link != 0; depth++) {
-		uint32_t entry = *link - 1;
-		if (f->u.addr.freed[entry] == addr) {
-			*link = f->u.addr.next[entry];
+/* The depth of addr in the list below its first entry, where it is unlinked; CODE_DEPTHS if it is not there or too deep. */
+static unsigned take_below(struct mst_event_frame *f, const uint32_t *head, uint64_t addr)
+{
+	uint32_t entry = *head;
+
+	for (unsigned depth = 1; depth < CODE_DEPTHS && entry != 0; depth++) {
+		uint32_t *link = &f->u.addr.next[entry - 1];
+
+		if (take_if(f, link, addr))
 			return depth;
-		}
-		link = &f->u.addr.next[entry];
+		entry = *link;
 	}
 	return CODE_DEPTHS;
 }
@@ -129,18 +137,31 @@ static uint8_t put_escape(struct mst_event_frame *f, const struct place *at, uin
 	return CODE_ESCAPE;
 }
 
-static inline uint8_t encode_addr(struct mst_event_frame *f, uint32_t i, uint32_t owner, uint64_t in_place)
+/* The guesses in the order of what they cost: lists may be full of what is never handed out again. */
+static inline uint8_t guess_addr(struct mst_event_frame *f, const struct place *at, uint64_t addr, uint64_t in_place)
+{
+	unsigned depth;
+
+	if (in_place != 0 && addr == in_place)
+		return CODE_IN_PLACE;
+	if (take_if(f, at->head, addr))
+		return 0;
+	if (addr == *at->bump)
+		return CODE_BUMP;
+	if (addr == *at->top)
+		return CODE_TOP;
+	depth = take_below(f, at->head, addr);
+	return depth < CODE_DEPTHS ? (uint8_t)depth : put_escape(f, at, addr);
+}
+
+static inline __attribute__((always_inline)) uint8_t encode_addr(struct mst_event_frame *f, uint32_t i, uint32_t owner, uint64_t in_place)
 {
 	uint64_t addr = f->ev.addr[i], size = f->ev.size[i];
 	struct place at = place_of(f, owner, size);
-	unsigned code = CODE_IN_PLACE;
+	uint8_t code = guess_addr(f, &at, addr, in_place);
 
-	if (in_place == 0 || addr != in_place)
-		code = take(f, at.head, addr);
-	if (code == CODE_DEPTHS)
-		code = addr == *at.bump ? CODE_BUMP : addr == *at.top ? CODE_TOP : put_escape(f, &at, addr);
 	learn(&at, size, addr);
-	return (uint8_t)code;
+	return code;
 }
 
 /* Codes by event; returns what addresses other events have, which is none. */
@@ -216,7 +237,7 @@ static inline uint64_t take_depth(struct mst_event_frame *f, uint32_t *link, uns
 	return f->u.addr.freed[entry];
 }
 
-static inline bool decode_addr(struct mst_event_frame *f, uint32_t i, uint32_t owner, uint64_t in_place,
+static inline __attribute__((always_inline)) bool decode_addr(struct mst_event_frame *f, uint32_t i, uint32_t owner, uint64_t in_place,
 	struct mst_cursor *escapes)
 {
 	uint64_t size = f->ev.size[i];
