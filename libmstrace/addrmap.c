@@ -35,7 +35,8 @@ struct tract {
 	uint64_t cells[CELLS];
 };
 
-/* Linear probing, at most half full. */
+/* Linear probing, at most a quarter full: neighbours' keys are spread evenly by the hash, so that nearly all stand at their
+ * home, where alone the short ways look. */
 struct slot {
 	uint64_t key; /* tract_key() of its addresses; 0 if empty */
 	struct tract *tract; /* NULL = empty */
@@ -237,6 +238,14 @@ static inline struct slot *table_find(const struct mst_addrmap *m, uint64_t key)
 	return &m->slots[at];
 }
 
+/* The tract of that key if it stands at its home. */
+static inline struct tract *table_at_home(const struct mst_addrmap *m, uint64_t key)
+{
+	const struct slot *s = &m->slots[table_home(m, key)];
+
+	return s->key == key ? s->tract : NULL;
+}
+
 static bool table_grow(struct mst_addrmap *m)
 {
 	size_t n = table_size(m);
@@ -257,7 +266,7 @@ static struct tract *table_add(struct mst_addrmap *m, uint64_t key)
 {
 	struct tract *t;
 
-	if (2 * (m->n_tracts + 1) > table_size(m) && !table_grow(m))
+	if (4 * (m->n_tracts + 1) > table_size(m) && !table_grow(m))
 		return NULL;
 	t = tract_new();
 	if (t) {
@@ -415,7 +424,7 @@ void mst_addrmap_free(struct mst_addrmap *m)
 void mst_addrmap_prefetch(const struct mst_addrmap *m, const uint64_t *addrs, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct tract *t = table_find(m, tract_key(addrs[i]))->tract;
+		const struct tract *t = table_at_home(m, tract_key(addrs[i]));
 
 		if (t)
 			__builtin_prefetch(leaf_tags(t->cells[cell_number(addrs[i])]), 1);
@@ -460,7 +469,7 @@ static __attribute__((noinline)) int append_growing(struct mst_addrmap *m, struc
  * place, so that no registers are saved. */
 int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old)
 {
-	struct tract *t = table_find(m, tract_key(addr))->tract;
+	struct tract *t = table_at_home(m, tract_key(addr));
 	uint64_t cell;
 
 	if (!t || m->has_shared || size >= SIZE_APART)
@@ -502,7 +511,7 @@ static __attribute__((noinline)) int clear_after_last(struct mst_addrmap *m, str
 /* Most blocks are ordinary ones. */
 int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *block)
 {
-	struct tract *t = table_find(m, tract_key(addr))->tract;
+	struct tract *t = table_at_home(m, tract_key(addr));
 	uint64_t cell, entry;
 	unsigned i;
 
