@@ -1,6 +1,9 @@
 #include "pairset.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "huge.h"
 
 #define BITS_FIRST 10u
 
@@ -33,9 +36,12 @@ static bool grow(struct mst_pairset *s)
 {
 	struct mst_pairset bigger = {.bits = s->slots ? s->bits + 1 : BITS_FIRST, .n = s->n};
 
-	bigger.slots = calloc((size_t)1 << bigger.bits, sizeof(*bigger.slots));
+	size_t size = sizeof(*bigger.slots) << bigger.bits;
+
+	bigger.slots = mst_huge_alloc(size);
 	if (!bigger.slots)
 		return false;
+	memset(bigger.slots, 0, size);
 	for (size_t i = 0; s->slots && i < (size_t)1 << s->bits; i++)
 		if (s->slots[i].id != 0)
 			*probe(&bigger, s->slots[i].a, s->slots[i].b) = s->slots[i];

@@ -2,9 +2,11 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+
+#include "huge.h"
 
 #define PAGE ((size_t)1 << MST_SLABS_BITS_MAX)
+_Static_assert(PAGE == MST_HUGE_SMALL, "a block is aligned to pages");
 #define FIRST_BLOCK (16 * PAGE) /* most traced processes never need a second one */
 
 /* A free piece; its first bytes serve as the link. */
@@ -69,15 +71,13 @@ static void *add_block(struct mst_slabs *s, size_t *size)
 	*size = s->next_size;
 	if (!b)
 		return NULL;
-	b->start = aligned_alloc(*size < MST_SLABS_HUGE ? PAGE : MST_SLABS_HUGE, *size);
+	b->start = mst_huge_alloc(*size);
 	if (!b->start) {
 		free(b);
 		return NULL;
 	}
-	if (*size < MST_SLABS_HUGE)
+	if (*size < MST_HUGE_PAGE)
 		s->next_size = 2 * *size;
-	else
-		(void)madvise(b->start, *size, MADV_HUGEPAGE); /* a kernel without them gives small ones */
 	b->next = s->blocks;
 	s->blocks = b;
 	return b->start;
