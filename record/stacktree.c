@@ -5,13 +5,29 @@
 #include <string.h>
 
 #define FIRST_NODES 256u
+#define FIRST_RUNS 64u
+#define NODES_PER_RUN 4u /* of room in the tree */
+#define RUNS_MAX (1u << 13)
+
+/* Makes room for n runs, a power of two, and forgets those there were. Without memory all stays. */
+static int clear_runs(struct ms_stacktree *t, uint32_t n)
+{
+	struct ms_run *runs = aligned_alloc(sizeof *runs, n * sizeof *runs);
+	if (!runs)
+		return -1;
+	memset(runs, 0, n * sizeof *runs);
+	free(t->runs);
+	t->runs = runs;
+	t->runs_mask = n - 1;
+	return 0;
+}
 
 int ms_stacktree_init(struct ms_stacktree *t)
 {
 	memset(t, 0, sizeof *t);
 	t->nodes = calloc(FIRST_NODES, sizeof *t->nodes);
 	t->index = calloc(FIRST_NODES * 2, sizeof *t->index);
-	if (!t->nodes || !t->index) {
+	if (!t->nodes || !t->index || clear_runs(t, FIRST_RUNS)) {
 		ms_stacktree_release(t);
 		return -1;
 	}
@@ -25,6 +41,7 @@ void ms_stacktree_release(struct ms_stacktree *t)
 {
 	free(t->nodes);
 	free(t->index);
+	free(t->runs);
 	memset(t, 0, sizeof *t);
 }
 
@@ -59,6 +76,8 @@ static int grow(struct ms_stacktree *t)
 	t->cap *= 2;
 	for (uint32_t i = MS_NODE_CUT + 1; i < t->n; i++)
 		index_put(t, i);
+	if (t->runs_mask + 1 < RUNS_MAX && t->cap / NODES_PER_RUN > t->runs_mask + 1)
+		clear_runs(t, t->cap / NODES_PER_RUN); /* a want: with few the tree is but slower */
 	return 0;
 }
 
@@ -82,49 +101,70 @@ static inline uint32_t look_up(const struct ms_stacktree *t, uint32_t parent, ui
 	return node;
 }
 
-/* Where the memo remembers what stack ended these calls. */
-static inline uint32_t *memo_of(struct ms_stacktree *t, uint32_t start, const uint64_t *ips, uint32_t n)
+/* Goes the way node by node. Behind a new node all are new: nothing is looked up that cannot be there. */
+static __attribute__((noinline)) uint32_t walk(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
 {
-	uint64_t h = (ips[n - 1] ^ ips[n / 2] << 20 ^ ips[0] << 40 ^ start ^ (uint64_t)n << 32) * 0x9e3779b97f4a7c15u;
-	return &t->memo[h >> (64 - MS_STACKTREE_MEMO_BITS)];
-}
-
-/* Does the stack `end` go back to path[0] by these n addresses? Then fills in path. */
-static inline bool goes_back(const struct ms_stacktree *t, uint32_t end, uint32_t *path, const uint64_t *ips, uint32_t n)
-{
-	const struct ms_node *nodes = t->nodes;
-	uint32_t at = end, i = n;
-	for (; i > 0 && at > MS_NODE_CUT && nodes[at].ip == ips[i - 1]; i--) {
-		path[i] = at;
-		at = nodes[at].parent;
-	}
-	return i == 0 && at == path[0];
-}
-
-static uint32_t follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
-{
-	struct ms_node *nodes = t->nodes;
-	uint32_t at = path[0];
+	uint32_t at = path[0], first_new = t->n;
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t child = nodes[at].latest;
-		if (nodes[child].ip != ips[i] || child <= MS_NODE_CUT) {
-			child = look_up(t, at, ips[i]);
+		uint32_t child = t->nodes[at].latest;
+		if (t->nodes[child].ip != ips[i] || child <= MS_NODE_CUT) {
+			child = at < first_new ? look_up(t, at, ips[i]) : MS_NODE_NONE;
 			if (!child && !(child = add(t, at, ips[i])))
 				return MS_NODE_NONE;
-			nodes = t->nodes;
-			nodes[at].latest = child;
+			t->nodes[at].latest = child;
 		}
 		path[i + 1] = at = child;
 	}
 	return at;
 }
 
+/* Where a way of n > 0 addresses is remembered. */
+static inline struct ms_run *run_of(const struct ms_stacktree *t, uint32_t start, const uint64_t *ips, uint32_t n)
+{
+	uint64_t h = (ips[n - 1] ^ ips[n / 2] << 20 ^ ips[0] << 40 ^ start ^ (uint64_t)n << 32) * 0x9e3779b97f4a7c15u;
+	return &t->runs[h >> 40 & t->runs_mask];
+}
+
+/* Is it that way? Then fills in path. */
+static inline bool is_run(const struct ms_run *run, uint32_t *path, const uint64_t *ips, uint32_t n)
+{
+	if (run->start != path[0] || run->n != n)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		if (run->ips[i] != ips[i])
+			return false;
+		path[i + 1] = run->nodes[i];
+	}
+	return true;
+}
+
+static __attribute__((noinline)) uint32_t walk_and_remember(
+	struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
+{
+	uint32_t end = walk(t, path, ips, n);
+	if (end == MS_NODE_NONE)
+		return end;
+	struct ms_run *run = run_of(t, path[0], ips, n);
+	run->start = path[0];
+	run->n = n;
+	memcpy(run->ips, ips, n * sizeof *ips);
+	memcpy(run->nodes, path + 1, n * sizeof *path);
+	return end;
+}
+
 uint32_t ms_stacktree_follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
 {
-	if (n < 2)
-		return follow(t, path, ips, n);
-	uint32_t *memo = memo_of(t, path[0], ips, n);
-	if (!goes_back(t, *memo, path, ips, n))
-		*memo = follow(t, path, ips, n);
-	return *memo;
+	if (n == 1)
+		return walk(t, path, ips, n);
+	while (n) {
+		uint32_t part = n < MS_RUN_MAX ? n : MS_RUN_MAX;
+		if (!is_run(run_of(t, path[0], ips, part), path, ips, part) &&
+			walk_and_remember(t, path, ips, part) == MS_NODE_NONE)
+			return MS_NODE_NONE;
+		path += part;
+		ips += part;
+		n -= part;
+	}
+	__builtin_prefetch(&t->nodes[path[0]]); /* the translator will want it */
+	return path[0];
 }

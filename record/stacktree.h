@@ -13,8 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MS_STACKTREE_MEMO_BITS 12
-
 #define MS_NODE_NONE 0u
 #define MS_NODE_CUT 1u
 
@@ -26,12 +24,24 @@ struct ms_node {
 	uint32_t era;	 /* 0 = never resolved */
 };
 
+/* A way gone before: from node `start` by n addresses, over these nodes. Programs go few ways again and again, and this is
+ * two neighbouring cache lines for what would be two or three of the tree for each address. */
+#define MS_RUN_MAX 10u
+struct ms_run {
+	uint32_t start;
+	uint32_t n; /* 0 = empty */
+	uint64_t ips[MS_RUN_MAX];
+	uint32_t nodes[MS_RUN_MAX];
+};
+_Static_assert(sizeof(struct ms_run) == 128, "a run fills its cache lines");
+
 struct ms_stacktree {
 	struct ms_node *nodes;
 	uint32_t n, cap; /* n counts nodes 0 and 1; cap doubles */
 	uint32_t *index; /* open addressing, node numbers, 0 = empty; at most half full */
 	uint32_t index_mask;
-	uint32_t memo[1u << MS_STACKTREE_MEMO_BITS]; /* nodes where runs of several addresses have ended, or 0 */
+	struct ms_run *runs; /* the latest of those that hash to the same place; grows with the tree, up to a limit */
+	uint32_t runs_mask;
 };
 
 /* 0, or -1 without memory. All zeros is a valid argument for release. */

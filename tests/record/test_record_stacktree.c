@@ -9,6 +9,8 @@
 
 #include "stacktree.h"
 
+#define DEPTH 25u
+
 static uint32_t child(struct ms_stacktree *t, uint32_t parent, uint64_t ip)
 {
 	uint32_t path[] = {parent, MS_NODE_NONE};
@@ -63,12 +65,43 @@ static void address_zero_is_an_address_like_others(void **state)
 	ms_stacktree_release(&t);
 }
 
+/* The end of a stack whose frames from `from` on are followed in one go; all that path says is what single steps say. */
+static void goes_as_by_single_steps(struct ms_stacktree *t, const uint64_t *ips, uint32_t from, uint32_t n)
+{
+	uint32_t path[DEPTH + 1] = {MS_NODE_NONE}, at = MS_NODE_NONE;
+	for (uint32_t d = 0; d < from; d++)
+		at = path[d + 1] = child(t, at, ips[d]);
+	uint32_t end = ms_stacktree_follow(t, path + from, ips + from, n - from);
+	assert_int_equal(end, path[n]);
+	for (uint32_t d = from; d < n; d++)
+		assert_int_equal(at = child(t, at, ips[d]), path[d + 1]);
+}
+
+static void way_at_once_is_the_way_by_single_steps(void **state)
+{
+	struct ms_stacktree t;
+	uint64_t ips[DEPTH], random = 1;
+	(void)state;
+	assert_int_equal(ms_stacktree_init(&t), 0);
+	for (int i = 0; i < 20000; i++) {
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		uint32_t n = 1 + (uint32_t)(random >> 33) % DEPTH, from = (uint32_t)(random >> 50) % n;
+		/* Few addresses, so that most ways are gone again, and many differ in one frame. */
+		for (uint32_t d = 0; d < n; d++)
+			ips[d] = 0x400000 + 16 * d + (d == (random >> 40) % 16 ? random >> 60 : 0);
+		goes_as_by_single_steps(&t, ips, from, n);
+	}
+	assert_true(t.runs_mask + 1 > 64); /* they have grown on the way */
+	ms_stacktree_release(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(path_has_one_number_for_ever),
 		cmocka_unit_test(same_address_under_different_callers_is_two_nodes),
 		cmocka_unit_test(address_zero_is_an_address_like_others),
+		cmocka_unit_test(way_at_once_is_the_way_by_single_steps),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
