@@ -66,6 +66,15 @@ static inline int follow_stack(
 	return 1;
 }
 
+/* The calls a capture library tells of, of the heap (all but the half of a realloc that is made here) and of pools. */
+static inline bool is_call(unsigned kind)
+{
+	const uint64_t calls = ((UINT64_C(2) << MST_OP_REALLOC_BEGIN) - (UINT64_C(1) << MST_OP_MALLOC)) |
+			       ((UINT64_C(2) << MST_OP_DELETE_ARRAY_SIZED) - (UINT64_C(1) << MST_OP_NEW)) |
+			       ((UINT64_C(2) << MS_POOL_REALLOC_BEGIN) - (UINT64_C(1) << MST_OP_POOL_ALLOC));
+	return kind < 64 && calls >> kind & 1;
+}
+
 static inline bool acquires(unsigned kind)
 {
 	/* Of enum mst_op, these release at their place in the order; so does what is no call. */
@@ -87,56 +96,74 @@ static inline void settle(struct ms_tenant *t, uint64_t stamp)
 		ms_queue_settle(&t->queue);
 }
 
-/* The node of a stack that keeps `keep` frames of the one before and goes on by n. False if it cannot be so, or without
+/* The node of a stack that keeps `keep` frames of one of `depth` and goes on by n. NONE if it cannot be so, or without
  * memory: follow_stack tells. */
-static inline bool follow_plainly(
-	struct ms_tenant *t, struct ms_stacktree *tree, uint32_t keep, const uint64_t *ips, uint32_t n, uint32_t *node)
+static inline uint32_t follow_plainly(const struct ms_tenant *t, struct ms_stacktree *tree, uint32_t depth, uint32_t keep,
+	const uint64_t *ips, uint32_t n)
 {
-	if (keep == 0 || keep > t->depth || !t->is_stack_known || keep + n > t->depth_max)
-		return false;
-	*node = ms_stacktree_follow(tree, t->path + keep, ips, n);
-	t->depth = keep + n;
-	return *node != MS_NODE_NONE;
+	if (keep == 0 || keep > depth || keep + n > t->depth_max)
+		return MS_NODE_NONE;
+	return ms_stacktree_follow(tree, t->path + keep, ips, n);
 }
 
-/* As take_call, for what most calls are: 0 also if it is none of them. The two agree; here are a third of the
- * instructions. */
-static inline size_t take_plain_call(
-	struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words, size_t n)
+/* Takes what most units are, as long as they are: calls with nothing rare about them, in the order of their stamps, for which
+ * there is room in the queue's last block. Returns the words taken; what follows is for take_call and its like. The two
+ * agree; this is what an event costs, so what changes stands in locals, which no store to an item can change. */
+static size_t take_plain_calls(struct ms_tenant *t, struct ms_stacktree *tree, const uint64_t *words, size_t n)
 {
-	const unsigned rare = MS_UF_CUT | MS_UF_FAILED | MS_UF_BIG_SIZE | MS_UF_OLD | MS_UF_ALIGN;
-	if (n < 3)
+	const unsigned rare = MS_UF_CUT | MS_UF_FAILED | MS_UF_BIG_SIZE | MS_UF_ALIGN;
+	struct ms_queue *q = &t->queue;
+	if (!q->tail)
 		return 0;
-	uint64_t head = words[1], stamp = MS_UNIT_STAMP(words[0]), size = 0;
-	unsigned flags = head >> 48 & 0xff, n_push = (unsigned)(head >> 56), kind = MS_UNIT_KIND(words[0]);
-	bool has_stack = !(flags & (MS_UF_SAME | MS_UF_NO_STACK));
-	size_t used = 2;
-	uint32_t node = MS_NODE_NONE;
-	if (flags & rare || n < 3 + n_push || n_push == 255 || stamp > t->horizon)
-		return 0;
-	if (flags & MS_UF_SHORT ? has_stack || n_push : n_push && !has_stack)
-		return 0;
-	if (!(flags & MS_UF_SHORT)) {
-		size = words[2] & MS_ADDR_MASK;
-		used = 3 + n_push;
+	struct ms_item *item = q->tail->items + q->end, *const full = q->tail->items + MS_BLOCK_ITEMS;
+	uint64_t last_stamp = t->last_stamp;
+	uint32_t depth = t->is_stack_known ? t->depth : 0, node = depth ? t->path[depth] : MS_NODE_NONE;
+	const uint64_t *w = words;
+	for (size_t left = n; left >= 3 && item < full; item++) {
+		unsigned kind = MS_UNIT_KIND(w[0]), flags = w[1] >> 48 & 0xff, n_push = (unsigned)(w[1] >> 56);
+		unsigned has_old = flags / MS_UF_OLD & 1;
+		uint64_t stamp = MS_UNIT_STAMP(w[0]), size = 0, old_addr = 0;
+		size_t used = 2;
+		if (!is_call(kind) || flags & rare || stamp < last_stamp || stamp > t->horizon || n_push == 255 ||
+			left < 3 + has_old + n_push)
+			break;
+		if (!(flags & MS_UF_SHORT)) {
+			size = w[2] & MS_ADDR_MASK;
+			used = 3 + has_old + n_push;
+			old_addr = has_old ? w[3] : 0;
+		} else if (has_old || !(flags & (MS_UF_SAME | MS_UF_NO_STACK))) {
+			break;
+		}
+		if (flags & (MS_UF_SAME | MS_UF_NO_STACK)) {
+			if (n_push)
+				break;
+		} else {
+			uint32_t keep = (uint32_t)(w[2] >> 48);
+			uint32_t end = follow_plainly(t, tree, depth, keep, w + used - n_push, n_push);
+			if (end == MS_NODE_NONE)
+				break;
+			node = end;
+			depth = keep + n_push;
+		}
+		*item = (struct ms_item){
+			.key = MS_ITEM_KEY(stamp, acquires(kind)),
+			.addr = w[1] & MS_ADDR_MASK,
+			.size = size,
+			.old_addr = old_addr,
+			.node = flags & MS_UF_NO_STACK ? MS_NODE_NONE : node,
+			.kind = (uint8_t)kind,
+			.flags = (uint8_t)flags,
+		};
+		last_stamp = stamp;
+		w += used;
+		left -= used;
 	}
-	if (flags & MS_UF_SAME && !(flags & MS_UF_NO_STACK) && t->is_stack_known && t->depth)
-		node = t->path[t->depth];
-	if (has_stack && !follow_plainly(t, tree, (uint32_t)(words[2] >> 48), words + 3, n_push, &node))
-		return 0;
-	struct ms_item *item = ms_queue_push(&t->queue, pool);
-	if (!item)
-		return 0;
-	*item = (struct ms_item){
-		.key = MS_ITEM_KEY(stamp, acquires(kind)),
-		.addr = head & MS_ADDR_MASK,
-		.size = size,
-		.node = node,
-		.kind = (uint8_t)kind,
-		.flags = (uint8_t)flags,
-	};
-	settle(t, stamp);
-	return used;
+	if (t->is_stack_known)
+		t->depth = depth;
+	t->last_stamp = last_stamp;
+	q->n += (uint64_t)(item - q->tail->items) - q->end;
+	q->end = (uint32_t)(item - q->tail->items);
+	return (size_t)(w - words);
 }
 
 /* Words taken; 0 malformed; -1 no memory. */
@@ -216,13 +243,6 @@ static ptrdiff_t take_mapping(
 	return (ptrdiff_t)used;
 }
 
-/* The calls a capture library tells of, of the heap (all but the half of a realloc that is made here) and of pools. */
-static bool is_call(unsigned kind)
-{
-	return kind - 1 < MST_OP_REALLOC_BEGIN || kind - MST_OP_NEW <= MST_OP_DELETE_ARRAY_SIZED - MST_OP_NEW ||
-	       kind - MST_OP_POOL_ALLOC <= MS_POOL_REALLOC_BEGIN - MST_OP_POOL_ALLOC;
-}
-
 static ptrdiff_t take_note(struct ms_tenant *t, struct ms_pool *pool, const uint64_t *words, size_t n)
 {
 	size_t used = ms_unit_other_words(words, n);
@@ -249,10 +269,11 @@ int ms_tenant_decode(
 	struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words, size_t n)
 {
 	for (size_t i = 0; i < n;) {
+		i += take_plain_calls(t, tree, words + i, n - i);
+		if (i == n)
+			break;
 		unsigned kind = MS_UNIT_KIND(words[i]);
-		size_t plain = is_call(kind) ? take_plain_call(t, tree, pool, words + i, n - i) : 0;
-		ptrdiff_t used = plain		? (ptrdiff_t)plain
-				 : is_call(kind) ? take_call(t, tree, pool, words + i, n - i)
+		ptrdiff_t used = is_call(kind)	     ? take_call(t, tree, pool, words + i, n - i)
 				 : mst_op_maps(kind) ? take_mapping(t, tree, pool, words + i, n - i)
 						     : take_note(t, pool, words + i, n - i);
 		if (used <= 0)
