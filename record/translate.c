@@ -766,37 +766,56 @@ static bool end_only_pending(struct ms_process *proc, const struct ms_tenant *t,
 	return true;
 }
 
-/* What most items are: a call that succeeded, with nothing special about it, that nobody's realloc and no pause
- * concerns. All others are told one by one. */
-static inline bool is_ordinary(
-	const struct ms_translator *tr, struct ms_process *proc, const struct ms_tenant *t, const struct ms_item *item)
+/* A call that succeeded, with nothing special about it, that nobody's realloc concerns; the realloc that it ends is ended. */
+static inline bool is_ordinary(struct ms_process *proc, const struct ms_tenant *t, const struct ms_item *item)
 {
-	uint64_t stamp = MS_ITEM_STAMP(item->key);
-	if (item->kind >= MST_OP_MMAP || item->kind == MST_OP_REALLOC_FREE || item->flags & MS_UF_FAILED ||
-		item->align || stamp < tr->last_stamp || is_in_pause(proc, stamp))
+	if (item->kind >= MST_OP_MMAP || item->kind == MST_OP_REALLOC_FREE || item->flags & MS_UF_FAILED || item->align)
 		return false;
 	return item->flags & MS_UF_OLD ? end_only_pending(proc, t, item->old_addr) : proc->n_pending == 0;
 }
 
-/* Puts an ordinary item to the calls on their way. */
-static inline int add_call(struct ms_translator *tr, struct ms_process *proc, const struct ms_item *item)
+/* Puts what most items are to the calls on their way: ordinary ones in their order, and the beginnings of reallocs, as long as
+ * no pause concerns them. Returns how many it took; the next one is to be told by itself. */
+static uint32_t gather_calls(
+	struct ms_translator *tr, const struct ms_tenant *t, const struct ms_item *items, uint32_t n)
 {
-	const struct ms_node *node = &proc->tree.nodes[item->node];
-	uint64_t stamp = MS_ITEM_STAMP(item->key);
-	uint32_t stack = node->stack;
-	int rc = node->era == proc->era ? 0 : find_stack(tr, proc, item->node, &stack);
-	if (rc < 0)
-		return rc;
-	tr->calls[tr->n_calls++] = (struct mst_call){
-		.time_ns = ms_clock_ns(tr->clock, stamp),
-		.size = item->size,
-		.addr = item->addr,
-		.old_addr = item->old_addr,
-		.stack = stack,
-		.op = item->kind,
-	};
-	tr->last_stamp = stamp;
-	return 0;
+	struct ms_process *proc = t->process;
+	const struct ms_node *nodes = proc->tree.nodes;
+	const uint32_t era = proc->era;
+	uint64_t last_stamp = tr->last_stamp;
+	struct mst_call *call = tr->calls + tr->n_calls;
+	uint32_t i = 0;
+	if (!t->thread || proc->is_paused || proc->resume_stamp > last_stamp)
+		return 0;
+	for (; i < n; i++) {
+		const struct ms_item *item = &items[i];
+		uint64_t stamp = MS_ITEM_STAMP(item->key);
+		if (stamp < last_stamp)
+			break;
+		if (item->kind == MST_OP_REALLOC_BEGIN) {
+			if (begin_realloc(proc, t, item, 0) < 0)
+				break;
+			last_stamp = stamp;
+			continue;
+		}
+		if (!is_ordinary(proc, t, item))
+			break;
+		uint32_t stack = nodes[item->node].stack;
+		if (nodes[item->node].era != era && find_stack(tr, proc, item->node, &stack) < 0)
+			break;
+		*call++ = (struct mst_call){
+			.time_ns = ms_clock_ns(tr->clock, stamp),
+			.size = item->size,
+			.addr = item->addr,
+			.old_addr = item->old_addr,
+			.stack = stack,
+			.op = item->kind,
+		};
+		last_stamp = stamp;
+	}
+	tr->n_calls = (uint32_t)(call - tr->calls);
+	tr->last_stamp = last_stamp;
+	return i;
 }
 
 static int send_calls(struct ms_translator *tr, const struct ms_tenant *t)
@@ -810,23 +829,15 @@ int ms_translate(void *ctx, struct ms_queue *q, struct ms_item *items, uint32_t 
 {
 	struct ms_translator *tr = ctx;
 	struct ms_tenant *t = (struct ms_tenant *)(void *)q;
-	struct ms_process *proc = t->process;
 	uint32_t i = 0;
 	int rc = 0;
 	while (rc >= 0 && i < *n) {
-		struct ms_item *item = &items[i++];
-		if (t->thread && item->kind == MST_OP_REALLOC_BEGIN && MS_ITEM_STAMP(item->key) >= tr->last_stamp) {
-			rc = begin_realloc(proc, t, item, 0);
-			tr->last_stamp = MS_ITEM_STAMP(item->key);
-		} else if (t->thread && is_ordinary(tr, proc, t, item)) {
-			rc = add_call(tr, proc, item);
-		} else {
-			rc = send_calls(tr, t);
-			if (rc >= 0)
-				rc = translate_one(tr, t, item);
-			else
-				i--;
-		}
+		i += gather_calls(tr, t, items + i, *n - i);
+		if (i == *n)
+			break;
+		rc = send_calls(tr, t);
+		if (rc >= 0)
+			rc = translate_one(tr, t, &items[i++]);
 	}
 	int sent = send_calls(tr, t);
 	*n = i;
