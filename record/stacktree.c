@@ -102,7 +102,7 @@ static inline uint32_t look_up(const struct ms_stacktree *t, uint32_t parent, ui
 }
 
 /* Goes the way node by node. Behind a new node all are new: nothing is looked up that cannot be there. */
-static __attribute__((noinline)) uint32_t walk(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
+static uint32_t walk(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
 {
 	uint32_t at = path[0], first_new = t->n;
 	for (uint32_t i = 0; i < n; i++) {
@@ -118,33 +118,12 @@ static __attribute__((noinline)) uint32_t walk(struct ms_stacktree *t, uint32_t 
 	return at;
 }
 
-/* Where a way of n > 0 addresses is remembered. */
-static inline struct ms_run *run_of(const struct ms_stacktree *t, uint32_t start, const uint64_t *ips, uint32_t n)
-{
-	uint64_t h = (ips[n - 1] ^ ips[n / 2] << 20 ^ ips[0] << 40 ^ start ^ (uint64_t)n << 32) * 0x9e3779b97f4a7c15u;
-	return &t->runs[h >> 40 & t->runs_mask];
-}
-
-/* Is it that way? Then fills in path. */
-static inline bool is_run(const struct ms_run *run, uint32_t *path, const uint64_t *ips, uint32_t n)
-{
-	if (run->start != path[0] || run->n != n)
-		return false;
-	for (uint32_t i = 0; i < n; i++) {
-		if (run->ips[i] != ips[i])
-			return false;
-		path[i + 1] = run->nodes[i];
-	}
-	return true;
-}
-
-static __attribute__((noinline)) uint32_t walk_and_remember(
-	struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
+static uint32_t walk_and_remember(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
 {
 	uint32_t end = walk(t, path, ips, n);
 	if (end == MS_NODE_NONE)
 		return end;
-	struct ms_run *run = run_of(t, path[0], ips, n);
+	struct ms_run *run = ms_run_of(t, path[0], ips, n);
 	run->start = path[0];
 	run->n = n;
 	memcpy(run->ips, ips, n * sizeof *ips);
@@ -152,19 +131,19 @@ static __attribute__((noinline)) uint32_t walk_and_remember(
 	return end;
 }
 
-uint32_t ms_stacktree_follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
+uint32_t ms_stacktree_go(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
 {
 	if (n == 1)
 		return walk(t, path, ips, n);
 	while (n) {
 		uint32_t part = n < MS_RUN_MAX ? n : MS_RUN_MAX;
-		if (!is_run(run_of(t, path[0], ips, part), path, ips, part) &&
+		if (!ms_run_is(ms_run_of(t, path[0], ips, part), path, ips, part) &&
 			walk_and_remember(t, path, ips, part) == MS_NODE_NONE)
 			return MS_NODE_NONE;
 		path += part;
 		ips += part;
 		n -= part;
 	}
-	__builtin_prefetch(&t->nodes[path[0]]); /* the translator will want it */
+	__builtin_prefetch(&t->nodes[path[0]]);
 	return path[0];
 }

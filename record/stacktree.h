@@ -48,8 +48,37 @@ struct ms_stacktree {
 int ms_stacktree_init(struct ms_stacktree *t);
 void ms_stacktree_release(struct ms_stacktree *t);
 
+/* Where a way of n > 0 addresses is remembered. */
+static inline struct ms_run *ms_run_of(const struct ms_stacktree *t, uint32_t start, const uint64_t *ips, uint32_t n)
+{
+	uint64_t h = (ips[n - 1] ^ ips[n / 2] << 20 ^ ips[0] << 40 ^ start ^ (uint64_t)n << 32) * 0x9e3779b97f4a7c15u;
+	return &t->runs[h >> 40 & t->runs_mask];
+}
+
+/* Is it that way? Then fills in path. */
+static inline bool ms_run_is(const struct ms_run *run, uint32_t *path, const uint64_t *ips, uint32_t n)
+{
+	if (run->start != path[0] || run->n != n)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		if (run->ips[i] != ips[i])
+			return false;
+		path[i + 1] = run->nodes[i];
+	}
+	return true;
+}
+
+/* ms_stacktree_follow, if it is no single way gone before. */
+uint32_t ms_stacktree_go(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n);
+
 /* Goes from path[0], an existing node or NONE or CUT, by n return addresses, outermost first; makes nodes that are new.
  * path[i] becomes the node of the first i. The last one, or MS_NODE_NONE without memory (also if n is 0 and path[0] is that). */
-uint32_t ms_stacktree_follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n);
+static inline uint32_t ms_stacktree_follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
+{
+	if (n < 2 || n > MS_RUN_MAX || !ms_run_is(ms_run_of(t, path[0], ips, n), path, ips, n))
+		return ms_stacktree_go(t, path, ips, n);
+	__builtin_prefetch(&t->nodes[path[n]]); /* the translator will want it */
+	return path[n];
+}
 
 #endif
