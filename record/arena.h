@@ -351,6 +351,20 @@ static inline void ms_slot_release(const struct ms_segment *seg, struct ms_curso
 	atomic_store_explicit(&s->tid, 0, memory_order_release);
 }
 
+/* A thread that leaves ms_chunk_claim by a jump may leave its count behind: too many of those, and no chunk could ever be
+ * claimed. Takes back what is counted beyond the chunks held and one claim under way in each slot. For msrecord, which
+ * alone gives chunks back. */
+static inline void ms_chunks_recount(const struct ms_segment *seg)
+{
+	_Atomic uint32_t *counted = &seg->control->chunks_in_use;
+	uint32_t n = atomic_load_explicit(counted, memory_order_seq_cst);
+	uint32_t most = atomic_load_explicit(&seg->control->live_slots, memory_order_seq_cst);
+	for (uint32_t w = 0; w * 64 < seg->n_chunks; w++)
+		most += (uint32_t)__builtin_popcountll(atomic_load_explicit(&seg->bitmap[w], memory_order_seq_cst));
+	if (n > most)
+		atomic_fetch_sub_explicit(counted, n - most, memory_order_relaxed);
+}
+
 /* To be called after chunks or slots were given back: the new generation ends the wait of every blocked
  * writer. True: some thread waits, so FUTEX_WAKE control.free_gen (shared, not private). */
 static inline bool ms_arena_freed(const struct ms_segment *seg)

@@ -226,6 +226,8 @@ int ms_process_scan(struct ms_process *proc, struct ms_scan *scan)
 	if (high > seg->n_slots)
 		high = seg->n_slots;
 	uint64_t units_before = scan->n_units;
+	if (atomic_load_explicit(&seg->control->chunks_in_use, memory_order_relaxed) >= seg->backlog)
+		ms_chunks_recount(seg);
 	uint32_t n_chunks = atomic_load_explicit(&seg->control->chunks_in_use, memory_order_relaxed);
 	proc->n_chunks = n_chunks < seg->n_chunks ? n_chunks : seg->n_chunks;
 	if (proc->n_chunks > proc->max_chunks)

@@ -296,6 +296,25 @@ static void stamp_from_the_future_is_a_fault_and_later_units_still_come(void **s
 	tear_down(&f);
 }
 
+static void chunks_counted_by_who_jumped_away_are_taken_back(void **state)
+{
+	enum { BACKLOG = 4 };
+	struct fixture f;
+	struct ms_writer w;
+	(void)state;
+	set_up(&f, BACKLOG);
+	struct ms_segment *seg = ms_process_segment(f.proc);
+	claim(seg, &w);
+	put_malloc(seg, &w, 1, 16, 0, 1);
+	scan_at(&f, 100);
+	atomic_fetch_add(&seg->control->chunks_in_use, 100);
+	assert_int_equal(ms_chunk_claim(seg), MS_NO_CHUNK);
+	scan_at(&f, 200);
+	for (int i = 0; i < BACKLOG - 1; i++)
+		assert_int_not_equal(ms_chunk_claim(seg), MS_NO_CHUNK);
+	tear_down(&f);
+}
+
 static void units_that_came_while_the_pass_was_held_up_are_none_of_the_future(void **state)
 {
 	struct fixture f;
@@ -530,6 +549,7 @@ int main(void)
 		cmocka_unit_test(unit_is_waited_for_only_so_long),
 		cmocka_unit_test(thread_that_sleeps_in_a_unit_is_not_waited_for),
 		cmocka_unit_test(stamp_from_the_future_is_a_fault_and_later_units_still_come),
+		cmocka_unit_test(chunks_counted_by_who_jumped_away_are_taken_back),
 		cmocka_unit_test(units_that_came_while_the_pass_was_held_up_are_none_of_the_future),
 		cmocka_unit_test(kept_frames_that_were_never_sent_are_a_fault),
 		cmocka_unit_test(threads_that_write_together_are_merged_without_loss_or_lateness),
