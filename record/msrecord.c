@@ -418,13 +418,30 @@ static int open_trace(struct recording *r)
 	return rc;
 }
 
+static void say_out_of_reach(int rc)
+{
+	ms_warn("--control will not reach this recording: %s",
+		rc == -EADDRINUSE ? "another process has taken its place" : strerror(-rc));
+}
+
+/* The trace becomes another file: the writer's thread says so. */
+static void move_remote(void *ctx, int fd)
+{
+	int rc = ms_remote_move(ctx, fd);
+	if (rc < 0)
+		say_out_of_reach(rc);
+}
+
 /* A recording that can not be controlled is as good as any. */
 static void open_remote(struct recording *r)
 {
 	int rc = ms_remote_open(r->file.fd, &r->remote);
 	if (rc < 0 && rc != -EINVAL) /* a pipe or device */
-		ms_warn("--control will not reach this recording: %s",
-			rc == -EADDRINUSE ? "another process has taken its place" : strerror(-rc));
+		say_out_of_reach(rc);
+	if (rc < 0)
+		return;
+	r->file.on_next = move_remote;
+	r->file.ctx = r->remote;
 }
 
 /* ---- the recording ---------------------------------------------------------------------------------- */
@@ -707,8 +724,7 @@ static int record(struct recording *r)
 	} else if (rc < 0) {
 		say_writer_failure(r, rc);
 	}
-	ms_remote_close(r->remote);
-	r->remote = NULL;
+	ms_remote_end(r->remote);
 	if (rc >= 0)
 		rc = finish(r, ms_child_poll(&r->child) ? ms_child_exit_status(&r->child) : -1);
 	ms_child_wait(&r->child); /* also after a failure: its status is ours to pass on */
@@ -772,6 +788,7 @@ static int run(struct recording *r)
 	ms_server_pause(r->server, r->options->starts_paused);
 	status = start(r);
 out:
+	ms_remote_end(r->remote); /* before the file: a new one may get its number, and with it our address */
 	if (r->writer) /* not completed: what has been written stays readable */
 		mst_writer_close(r->writer, false, -1, NULL);
 	if (!r->child.has_run)

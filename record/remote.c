@@ -2,6 +2,7 @@
 #include "remote.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,9 @@ struct guest {
 };
 
 struct ms_remote {
-	int listener;
+	pthread_mutex_t mutex; /* of the listener: the file may be replaced by another thread */
+	int listener;	       /* -1: nobody is listened to any more */
+	bool has_ended;
 	struct guest guests[GUESTS_MAX];
 	size_t n_guests;
 };
@@ -72,7 +75,8 @@ static time_t seconds_now(void)
 
 /* ---- the recorder's end ----------------------------------------------------------------------------- */
 
-int ms_remote_open(int trace_fd, struct ms_remote **out)
+/* A socket that listens for requests about the file, or a negative errno. */
+static int listen_for(int trace_fd)
 {
 	struct sockaddr_un addr;
 	struct stat st;
@@ -80,19 +84,61 @@ int ms_remote_open(int trace_fd, struct ms_remote **out)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
-	struct ms_remote *r = calloc(1, sizeof *r);
-	if (!r)
-		return -ENOMEM;
 	socklen_t len = address_of(&st, &addr);
-	r->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (r->listener < 0 || bind(r->listener, (struct sockaddr *)&addr, len) ||
-		listen(r->listener, GUESTS_MAX)) {
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&addr, len) || listen(fd, GUESTS_MAX)) {
 		int error = errno;
-		ms_remote_close(r);
+		close(fd);
 		return -error;
 	}
+	return fd;
+}
+
+int ms_remote_open(int trace_fd, struct ms_remote **out)
+{
+	int fd = listen_for(trace_fd);
+	if (fd < 0)
+		return fd;
+	struct ms_remote *r = calloc(1, sizeof *r);
+	if (!r) {
+		close(fd);
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&r->mutex, NULL);
+	r->listener = fd;
 	*out = r;
 	return 0;
+}
+
+/* With the mutex held. */
+static void stop_listening(struct ms_remote *r)
+{
+	if (r->listener >= 0)
+		close(r->listener);
+	r->listener = -1;
+}
+
+int ms_remote_move(struct ms_remote *r, int trace_fd)
+{
+	int rc = 0;
+	pthread_mutex_lock(&r->mutex);
+	stop_listening(r);
+	if (!r->has_ended) {
+		rc = listen_for(trace_fd);
+		r->listener = rc;
+	}
+	pthread_mutex_unlock(&r->mutex);
+	return rc < 0 ? rc : 0;
+}
+
+static int accept_guest(struct ms_remote *r)
+{
+	pthread_mutex_lock(&r->mutex);
+	int fd = r->listener < 0 ? -1 : accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	pthread_mutex_unlock(&r->mutex);
+	return fd;
 }
 
 static void send_answer(int fd, bool is_refused, const char *text)
@@ -144,7 +190,7 @@ static int receive(int fd, struct ms_remote_request *request)
 bool ms_remote_next(struct ms_remote *r, struct ms_remote_request *request)
 {
 	while (r->n_guests < GUESTS_MAX) {
-		int fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept_guest(r);
 		if (fd < 0)
 			break;
 		r->guests[r->n_guests++] = (struct guest){fd, seconds_now()};
@@ -165,14 +211,24 @@ bool ms_remote_next(struct ms_remote *r, struct ms_remote_request *request)
 	return false;
 }
 
-void ms_remote_close(struct ms_remote *r)
+void ms_remote_end(struct ms_remote *r)
 {
 	if (!r)
 		return;
 	while (r->n_guests)
 		close(r->guests[--r->n_guests].fd);
-	if (r->listener >= 0)
-		close(r->listener);
+	pthread_mutex_lock(&r->mutex);
+	stop_listening(r);
+	r->has_ended = true;
+	pthread_mutex_unlock(&r->mutex);
+}
+
+void ms_remote_close(struct ms_remote *r)
+{
+	if (!r)
+		return;
+	ms_remote_end(r);
+	pthread_mutex_destroy(&r->mutex);
 	free(r);
 }
 

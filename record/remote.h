@@ -30,11 +30,16 @@ struct ms_remote;
 /* Listens for requests about the regular file at trace_fd. 0 or a negative errno: EADDRINUSE: somebody listens there
  * already. */
 int ms_remote_open(int trace_fd, struct ms_remote **out);
+/* The trace is about to become the file at trace_fd, which replaces the one there was: listens for that from now on, and for
+ * the old one no more, whose number another file may get. 0 or a negative errno: then nobody is listened to. Any thread. */
+int ms_remote_move(struct ms_remote *r, int trace_fd);
 /* The next request, if one is there; never waits. It must be answered. */
 bool ms_remote_next(struct ms_remote *r, struct ms_remote_request *request);
 /* Answers with a text (NULL-terminated, less than 1 KiB) and closes the connection. */
 void ms_remote_answer(const struct ms_remote_request *request, const char *text);
-void ms_remote_close(struct ms_remote *r); /* NULL is fine */
+/* Nobody is listened to any more, also not after a move. To be called before the file is closed. NULL is fine. */
+void ms_remote_end(struct ms_remote *r);
+void ms_remote_close(struct ms_remote *r); /* ends and frees; NULL is fine */
 
 /* The client: asks the msrecord that writes the trace at path and waits for its answer, for ten seconds at most. 0 and the
  * text, or -1 and why not (both in `text`). */

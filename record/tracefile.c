@@ -135,8 +135,14 @@ int ms_tracefile_commit_next(struct ms_tracefile *f, int fd)
 	int rc = f->next[0] ? 0 : name_unnamed(f, fd);
 	if (rc < 0)
 		return rc;
-	if (rename(f->next, f->path))
-		return -errno;
+	if (f->on_next)
+		f->on_next(f->ctx, fd);
+	if (rename(f->next, f->path)) {
+		int error = errno;
+		if (f->on_next)
+			f->on_next(f->ctx, f->fd); /* it stays after all */
+		return -error;
+	}
 	f->next[0] = 0;
 	close(f->fd);
 	f->fd = fd;

@@ -12,6 +12,8 @@ struct ms_tracefile {
 	char path[4096]; /* "-" = standard output */
 	bool is_new;	 /* made by us: removed again if nothing was recorded */
 	char next[4200]; /* name of the file that is to take its place; "" = it has none yet */
+	void (*on_next)(void *ctx, int fd); /* NULL, or told of the file that is about to take the place */
+	void *ctx;
 };
 
 /* Opens path, or with path NULL a default made of the command's name and pid, NAME.PID.mst. An existing file

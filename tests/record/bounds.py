@@ -158,6 +158,18 @@ def killed_flight_recorder_leaves_one_readable_trace():
     check(dropped > 0, "the first at least had dropped events")
 
 
+def flight_recorder_is_reached_after_its_file_was_replaced():
+    p = subprocess.Popen([MSRECORD, "-q", "-f", "-o", "t.mst", "--no-symbols", "--keep-last=1M", target("churn"), "50000000", "0"],
+                         stdout=subprocess.PIPE)
+    wait_until(lambda: os.path.exists("t.mst"), "there is a trace")
+    first = os.stat("t.mst").st_ino
+    wait_until(lambda: os.stat("t.mst").st_ino != first, "the first copy takes its place")
+    # it may be replaced between the look at its number and the call
+    wait_until(lambda: run([MSRECORD, "--control", "t.mst", "status"]).returncode == 0, "the recording answers")
+    p.terminate()
+    p.communicate()
+
+
 def full_trace_ends_the_recording_not_the_program():
     native = run([target("churn"), ROUNDS]).stdout
     r = record([target("churn"), ROUNDS], "--max-size=1M")
