@@ -81,8 +81,8 @@ static void *leave_boot(void *old, size_t size, const void *frame)
 
 /* ---- acquiring ---- */
 
-/* malloc, calloc and free have a way of their own through the common case; all others take the general one. */
-/* The commonest calls look for a pause first: what else has to be got ready would cost more than they do. */
+/* malloc, calloc and free have a way of their own through the common case; all others take the general one. Off that way
+ * they look for a pause first: what else has to be got ready would cost more than they do. */
 static __attribute__((noinline)) void *malloc_rarely(size_t size, const void *frame)
 {
 	struct ms_call call;
