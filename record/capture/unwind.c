@@ -1,374 +1,19 @@
 /*
- * Stepping, the table of rules, and verified reuse. See unwind.h for the idea.
+ * Stepping, and verified reuse. See unwind.h for the idea.
  *
- * Invariants
- * - Every load goes through load(): from the thread's own stack between the sp of the event and its end, or
- *   from a copy of a foreign stack.
- * - Remembered frame i was derived from frame i+1 by the rule of i+1's ip, the word at sp[i]-8 (its ip) and
- * the word at bp_slot[i] (its rbp). A frame that hangs on anything more (a realigned frame, a signal frame, a
- *   guess) has a slot that never compares equal, so that it is derived again each time.
- * - A rule in the table is valid for the generation in its key; the key is written last. Readers look at the
- *   key before and after, so a replaced entry is at worst a miss. Nobody ever waits: an entry whose writer
- * was killed half-way stays busy and is passed over.
+ * Remembered frame i was derived from frame i+1 by the rule of i+1's ip, the word at sp[i]-8 (its ip) and the word at
+ * bp_slot[i] (its rbp). A frame that hangs on anything more (a realigned frame, a signal frame, a guess) has a slot that
+ * never compares equal, so that it is derived again each time.
  *
- * Rejected: per-thread tables without one for all (each thread pays each miss, megabytes per thread); marking return addresses on
- * the program's stack to skip verification (exceptions and longjmp break, and it writes to memory that is not
- * ours); hashing the stack region (reads more than the slots do).
+ * Rejected: marking return addresses on the program's stack to skip verification (exceptions and longjmp break, and it
+ * writes to memory that is not ours); hashing the stack region (reads more than the slots do).
  */
 #include "unwind.h"
 
-#include "libc_needs.h"
-
-#include "cfi.h"
-#include "rawcall.h"
-
-#include <link.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <sys/uio.h>
-
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define cold __attribute__((noinline, cold))
-
-/* Words of the program's stack, whatever type it has put there. */
-typedef uintptr_t __attribute__((may_alias)) stack_word;
-
-static uintptr_t word_at(uintptr_t address)
-{
-	return *(const stack_word *)address;
-}
-
-/* ---- generations ---- */
-
-/* Upper 48 bits: how often modules may have changed; lower 16: how many dlclose() are under way. */
-enum { EPOCH_CLOSING = 0xffff, EPOCH_STEP = 0x10000 };
-#define EPOCH_NONE (~UINT64_C(0))
-
-static _Atomic uint64_t modules_epoch;
-
-/* ---- the table of rules ---- */
-
-/* Four entries share a cache line and are tried in turn. 1 MiB of zeroes; only pages in use become memory, so 2 KiB of code,
- * whose calls come together, share one. */
-enum { TABLE_BITS = 16, TABLE_SIZE = 1 << TABLE_BITS, BUCKET = 4 };
-#define ADDRESS_BITS 47
-#define KEY_BUSY ((UINT64_C(1) << ADDRESS_BITS) - 1) /* no code is there */
-
-struct rule_entry {
-	_Atomic uintptr_t key; /* pc | generation << 47; 0: empty */
-	_Atomic ms_cfi_rule rule;
-};
-
-static struct rule_entry table[TABLE_SIZE] __attribute__((aligned(64)));
-
-static struct rule_entry *bucket_of(uintptr_t pc)
-{
-	return &table[pc / 32 % (TABLE_SIZE / BUCKET) * BUCKET];
-}
-
-static void publish_rule(struct rule_entry *e, uintptr_t key, ms_cfi_rule rule)
-{
-	uintptr_t old = atomic_load_explicit(&e->key, memory_order_relaxed);
-
-	if (old == KEY_BUSY || !atomic_compare_exchange_strong(&e->key, &old, KEY_BUSY))
-		return;
-	atomic_thread_fence(memory_order_release);
-	atomic_store_explicit(&e->rule, rule, memory_order_relaxed);
-	atomic_store_explicit(&e->key, key, memory_order_release);
-}
-
-/* An entry of the bucket that is empty or of an older generation, or else any. */
-static struct rule_entry *place_for(uintptr_t key)
-{
-	uintptr_t pc = key & ((UINT64_C(1) << ADDRESS_BITS) - 1);
-	struct rule_entry *bucket = bucket_of(pc);
-
-	for (unsigned i = 0; i < BUCKET; i++) {
-		uintptr_t have = atomic_load_explicit(&bucket[i].key, memory_order_relaxed);
-
-		if (have == 0 || (have != KEY_BUSY && (have ^ key) >> ADDRESS_BITS))
-			return &bucket[i];
-	}
-	return &bucket[(pc >> 4 ^ pc) % BUCKET];
-}
-
-/* ---- new generations ---- */
-
-void ms_unwind_dlclose_begin(void)
-{
-	atomic_fetch_add_explicit(&modules_epoch, 1, memory_order_acq_rel);
-}
-
-/*
- * All rules are void. Keys hold the generation in 17 bits only: when those start over, what is left of the
- * first time must go. Called with a dlclose() counted as under way, so that nobody looks at the table
- * meanwhile.
- */
-static void start_generation(void)
-{
-	uint64_t before = atomic_fetch_add_explicit(&modules_epoch, EPOCH_STEP, memory_order_acq_rel);
-
-	if ((before / EPOCH_STEP + 1) << ADDRESS_BITS == 0)
-		for (unsigned i = 0; i < TABLE_SIZE; i++)
-			atomic_store_explicit(&table[i].key, 0, memory_order_relaxed);
-}
-
-void ms_unwind_dlclose_end(void)
-{
-	start_generation();
-	atomic_fetch_sub_explicit(&modules_epoch, 1, memory_order_acq_rel);
-}
-
-/* ---- modules met so far ---- */
-
-/*
- * Only to announce each module once, and to notice a module that sits where another one was: libc unloads its
- * own plugins (iconv, NSS) without a call that we could see.
- */
-struct known_module {
-	_Atomic uintptr_t start, end; /* start is written last; 0: not yet */
-	_Atomic uint64_t identity;
-};
-
-enum { MAX_KNOWN = 1024 };
-
-static struct known_module known[MAX_KNOWN];
-static _Atomic unsigned n_known;
-static void (*module_seen)(const struct dl_find_object *);
-
-void ms_unwind_on_module(void (*seen)(const struct dl_find_object *))
-{
-	module_seen = seen;
-}
-
-/* Two modules of the same extent differ in their names, if in nothing else. */
-static uint64_t identity_of(const struct dl_find_object *found)
-{
-	const char *name = found->dlfo_link_map->l_name;
-	uint64_t hash = (uintptr_t)found->dlfo_eh_frame;
-
-	for (unsigned i = 0; i < 4096 && name && name[i]; i++)
-		hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
-	return hash;
-}
-
-static void remember_module(struct known_module *k, const struct dl_find_object *found, uint64_t identity)
-{
-	atomic_store_explicit(&k->end, (uintptr_t)found->dlfo_map_end, memory_order_relaxed);
-	atomic_store_explicit(&k->identity, identity, memory_order_relaxed);
-	atomic_store_explicit(&k->start, (uintptr_t)found->dlfo_map_start, memory_order_release);
-}
-
-/* Announce FOUND unless that has been done. */
-static void meet_module(const struct dl_find_object *found)
-{
-	uintptr_t start = (uintptr_t)found->dlfo_map_start, end = (uintptr_t)found->dlfo_map_end;
-	uint64_t identity = identity_of(found);
-	struct known_module *place = NULL;
-	unsigned n = atomic_load_explicit(&n_known, memory_order_acquire);
-
-	for (unsigned i = 0; i < n && i < MAX_KNOWN; i++) {
-		uintptr_t known_start = atomic_load_explicit(&known[i].start, memory_order_acquire);
-		uintptr_t known_end = atomic_load_explicit(&known[i].end, memory_order_relaxed);
-
-		if (known_start == 0 || known_start >= end || start >= known_end)
-			continue;
-		if (known_start == start && known_end == end &&
-			atomic_load_explicit(&known[i].identity, memory_order_relaxed) == identity)
-			return;
-		place = &known[i];
-	}
-	if (module_seen)
-		module_seen(found);
-	if (place) { /* something else was here */
-		ms_unwind_dlclose_begin();
-		ms_unwind_dlclose_end();
-	} else if (n < MAX_KNOWN &&
-		   (n = atomic_fetch_add_explicit(&n_known, 1, memory_order_acq_rel)) < MAX_KNOWN)
-		place = &known[n];
-	if (place)
-		remember_module(place, found, identity);
-}
-
-void ms_unwind_forget_module(uintptr_t start)
-{
-	unsigned n = atomic_load_explicit(&n_known, memory_order_acquire);
-
-	/* The range stays: whatever comes there takes the place over. */
-	for (unsigned i = 0; i < n && i < MAX_KNOWN; i++)
-		if (atomic_load_explicit(&known[i].start, memory_order_acquire) == start)
-			atomic_fetch_xor_explicit(&known[i].identity, ~UINT64_C(0), memory_order_relaxed);
-}
-
-/* ---- one unwind ---- */
-
-struct walk {
-	uintptr_t lo, span; /* words at lo … lo + span can be loaded, each from its address + delta */
-	uintptr_t delta;
-	const struct ms_unwind_bounds *stack;
-	unsigned char *window;
-	size_t window_size;
-	uint64_t epoch;
-	uintptr_t generation; /* as in the keys of the table */
-	bool use_table;
-	bool foreign; /* on a foreign stack now */
-	bool tainted; /* was on one, or went down: what was loaded cannot be verified later */
-	bool stale;   /* modules have changed meanwhile */
-	bool recheck; /* the end hangs on words that are not remembered */
-};
-
-static void look_at(struct walk *w, uintptr_t sp)
-{
-	w->foreign = sp < w->stack->lo || sp >= w->stack->hi || w->stack->hi - sp < 8;
-	w->delta = 0;
-	w->lo = sp;
-	if (w->foreign) {
-		w->tainted = true;
-		w->lo = UINTPTR_MAX; /* nothing yet: the first load fills the window */
-		w->span = 0;
-	} else {
-		w->span = w->stack->hi - sp - 8;
-	}
-}
-
-static void open_walk(struct walk *w, const struct ms_unwind_bounds *stack, unsigned char *window,
-	size_t size, uintptr_t sp)
-{
-	w->stack = stack;
-	w->window = window;
-	w->window_size = size;
-	w->epoch = atomic_load_explicit(&modules_epoch, memory_order_acquire);
-	w->generation = (w->epoch / EPOCH_STEP) << ADDRESS_BITS;
-	w->use_table = !(w->epoch & EPOCH_CLOSING);
-	w->tainted = w->stale = w->recheck = false;
-	look_at(w, sp);
-}
-
-/* Copy the foreign stack from AT on; as much as is mapped, two pages at most. */
-static cold bool slide_window(struct walk *w, uintptr_t at)
-{
-	size_t first = 4096 - at % 4096;
-	struct iovec local = {w->window, w->window_size};
-	struct iovec remote[2];
-	long got;
-
-	if (!w->foreign || at > (UINT64_C(1) << ADDRESS_BITS) || !ms_may_ask())
-		return false;
-	if (first > w->window_size)
-		first = w->window_size;
-	remote[0] = (struct iovec){(void *)at, first};
-	remote[1] = (struct iovec){(void *)(at + first), w->window_size - first};
-	got = ms_rawcall(SYS_process_vm_readv, ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0), (long)&local, 1,
-		(long)remote, 2, 0);
-	if (got < 8)
-		return false;
-	w->lo = at;
-	w->span = (uintptr_t)got - 8;
-	w->delta = (uintptr_t)w->window - at;
-	return true;
-}
-
-static inline bool load(struct walk *w, uintptr_t at, uintptr_t *value)
-{
-	if (unlikely(at - w->lo > w->span) && !slide_window(w, at))
-		return false;
-	*value = word_at(at + w->delta);
-	return true;
-}
-
-/* ---- rules ---- */
-
-static bool find_module(uintptr_t pc, struct dl_find_object *found)
-{
-	return pc >> ADDRESS_BITS == 0 && _dl_find_object((void *)pc, found) == 0;
-}
-
-/*
- * Where to look for the rule at PC. If a module has holes, its segments are found one by one, and .eh_frame
- * is in another one than the code. A function of its own, as is meet_code(), for the stack that the results
- * take.
- */
-static cold bool find_eh_frame(uintptr_t pc, struct ms_cfi_module *module)
-{
-	struct dl_find_object found;
-	uintptr_t hdr;
-
-	if (!find_module(pc, &found))
-		return false;
-	hdr = (uintptr_t)found.dlfo_eh_frame;
-	if (hdr < (uintptr_t)found.dlfo_map_start || hdr >= (uintptr_t)found.dlfo_map_end)
-		(void)find_module(hdr, &found);
-	*module = (struct ms_cfi_module){(uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end, hdr};
-	return true;
-}
-
-static cold bool meet_code(uintptr_t pc)
-{
-	struct dl_find_object found;
-
-	if (!find_module(pc, &found))
-		return false;
-	meet_module(&found);
-	return true;
-}
-
-static cold ms_cfi_rule read_rule(uintptr_t pc, struct ms_cfi_code *code)
-{
-	struct ms_cfi_module module;
-
-	if (!find_eh_frame(pc, &module))
-		return ms_cfi_make(MS_CFI_UNKNOWN, 0, 0, 0);
-	return ms_cfi_rule_at(&module, pc, code);
-}
-
-/* Not in the table. Code outside of all modules is not remembered: a module may be loaded there later. */
-static cold ms_cfi_rule find_rule(struct walk *w, uintptr_t pc)
-{
-	struct ms_cfi_code code;
-	ms_cfi_rule rule;
-
-	if (!meet_code(pc))
-		return ms_cfi_make(MS_CFI_UNKNOWN, 0, 0, 0);
-	rule = read_rule(pc, &code);
-	if (!w->use_table)
-		return rule;
-	w->stale = atomic_load_explicit(&modules_epoch, memory_order_acquire) != w->epoch;
-	if (!w->stale)
-		publish_rule(place_for(pc | w->generation), pc | w->generation, rule);
-	return rule;
-}
-
-static inline ms_cfi_rule rule_of(struct walk *w, uintptr_t pc)
-{
-	uintptr_t key = pc | w->generation;
-	struct rule_entry *e = bucket_of(pc);
-
-	if (unlikely(!w->use_table))
-		return find_rule(w, pc);
-	for (unsigned i = 0; i < BUCKET; i++, e++) {
-		ms_cfi_rule rule;
-
-		if (atomic_load_explicit(&e->key, memory_order_acquire) != key)
-			continue;
-		rule = atomic_load_explicit(&e->rule, memory_order_acquire);
-		if (likely(atomic_load_explicit(&e->key, memory_order_relaxed) == key))
-			return rule;
-	}
-	return find_rule(w, pc);
-}
+#include "unwind_guess.h"
+#include "unwind_walk.h"
 
 /* ---- one step outward ---- */
-
-enum step { STEP_OK, STEP_END, STEP_CUT };
-
-/* A slot that never holds BP. */
-static uintptr_t never_slot(uintptr_t bp)
-{
-	static const uintptr_t never[2] = {0, 1};
-
-	return (uintptr_t)&never[bp == 0];
-}
 
 /* F becomes its caller, whose sp is CFA; RULE tells where its rbp is. F is unchanged unless STEP_OK. */
 static inline enum step step_to(struct walk *w, struct ms_unwind_frame *f, ms_cfi_rule rule, uintptr_t cfa)
@@ -403,111 +48,9 @@ static cold enum step step_signal(struct walk *w, struct ms_unwind_frame *f)
 		return STEP_CUT;
 	if (w->foreign || sp <= f->sp || sp >= w->stack->hi) {
 		w->tainted = true;
-		look_at(w, sp);
+		ms_walk_look_at(w, sp);
 	}
 	*f = (struct ms_unwind_frame){ip + 1, sp, bp, never_slot(bp)};
-	w->recheck = false;
-	return STEP_OK;
-}
-
-/* Bytes of the indirect call (ff /2, without prefixes) whose operand byte is MODRM, followed by SIB. */
-static unsigned indirect_call_size(unsigned modrm, unsigned sib)
-{
-	unsigned mod = modrm >> 6, rm = modrm & 7;
-	bool has_sib = mod != 3 && rm == 4;
-
-	if ((modrm >> 3 & 7) != 2)
-		return 0;
-	if (mod == 1)
-		return 3u + has_sib;
-	if (mod == 2 || (mod == 0 && (rm == 5 || (has_sib && (sib & 7) == 5))))
-		return 6u + has_sib;
-	return 2u + has_sib;
-}
-
-/* The code before RA is a call: 1 = direct, TARGET is where it goes; 2 = indirect; 0 = it is not. */
-static int call_before(uintptr_t ra, const struct ms_cfi_code *code, uintptr_t *target)
-{
-	const unsigned char *end = (const unsigned char *)ra;
-
-	if (ra < code->start || ra > code->end || ra - code->start < 7)
-		return 0;
-	if (end[-5] == 0xe8) {
-		uint32_t rel = (uint32_t)end[-4] | (uint32_t)end[-3] << 8 | (uint32_t)end[-2] << 16 |
-			       (uint32_t)end[-1] << 24;
-
-		*target = ra + (uintptr_t)(intptr_t)(int32_t)rel;
-		return 1;
-	}
-	for (int size = 2; size <= 7; size++)
-		if (end[-size] == 0xff && indirect_call_size(end[1 - size], end[2 - size]) == (unsigned)size)
-			return 2;
-	return 0;
-}
-
-/* RA is behind a call (as call_before() says), in code with unwind information. */
-static cold int is_return(uintptr_t ra, uintptr_t *target)
-{
-	struct ms_cfi_code code;
-
-	if (ra < 4096 || ms_cfi_kind(read_rule(ra - 1, &code)) == MS_CFI_UNKNOWN)
-		return 0;
-	return call_before(ra, &code, target);
-}
-
-static cold bool is_in_module(uintptr_t pc)
-{
-	struct dl_find_object found;
-
-	return find_module(pc, &found);
-}
-
-/* No word between the sp of F and its frame pointer may be the return address that we are after. */
-static cold bool frame_is_clean(struct walk *w, const struct ms_unwind_frame *f)
-{
-	enum { NEAR = 1 << 28 };
-	bool is_generated = !is_in_module(f->ip - 1);
-
-	for (uintptr_t at = f->sp; at < f->bp; at += 8) {
-		uintptr_t word, target;
-
-		if (!load(w, at, &word) || is_return(word, &target))
-			return false;
-		if (is_generated && word - f->ip + NEAR < 2 * (uintptr_t)NEAR && !is_in_module(word))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Code without unwind information: generated, or hand-written. If it keeps a frame pointer, its caller is
- * found there; if it does not, rbp is some outer frame's and following it would lose frames unnoticed. So
- * believe it only if the word at rbp+8 is a return address into compiled code whose call, if direct, went to
- * code without information at or before our pc, and nothing nearer looks like a return address, compiled or
- * generated.
- */
-static cold enum step step_guess(struct walk *w, struct ms_unwind_frame *f)
-{
-	enum { MAX_FRAME = 1024 };
-	uintptr_t ip, bp, target = 0;
-	struct ms_cfi_code code;
-	int call;
-
-	w->recheck = true;
-	if (f->bp < f->sp || f->bp - f->sp > MAX_FRAME || f->bp % 8 != 0)
-		return STEP_CUT;
-	if (!load(w, f->bp, &bp) || !load(w, f->bp + 8, &ip))
-		return STEP_CUT;
-	if (ms_cfi_kind(rule_of(w, ip - 1)) == MS_CFI_UNKNOWN) /* nearly always, and cheap: the table knows */
-		return STEP_CUT;
-	call = is_return(ip, &target);
-	if (call == 0 || (call == 1 && target >= f->ip))
-		return STEP_CUT;
-	if (call == 1 && ms_cfi_kind(read_rule(target, &code)) != MS_CFI_UNKNOWN)
-		return STEP_CUT;
-	if (!frame_is_clean(w, f))
-		return STEP_CUT;
-	*f = (struct ms_unwind_frame){ip, f->bp + 16, bp, never_slot(bp)};
 	w->recheck = false;
 	return STEP_OK;
 }
@@ -541,7 +84,7 @@ static cold enum step step_rarely(struct walk *w, struct ms_unwind_frame *f, ms_
 	case MS_CFI_END:
 		return STEP_END;
 	case MS_CFI_UNKNOWN:
-		return step_guess(w, f);
+		return ms_guess_step(w, f);
 	default:
 		return STEP_CUT;
 	}
@@ -757,21 +300,6 @@ static void settle(struct climb *c, struct walk *w, uint32_t n, struct ms_stack_
 
 /* ---- the quick way ---- */
 
-/* The rule at PC, if the table has it. */
-static inline bool has_rule(uintptr_t pc, uintptr_t generation, ms_cfi_rule *rule)
-{
-	uintptr_t key = pc | generation;
-	struct rule_entry *e = bucket_of(pc);
-
-	for (unsigned i = 0; i < BUCKET; i++, e++) {
-		if (atomic_load_explicit(&e->key, memory_order_acquire) != key)
-			continue;
-		*rule = atomic_load_explicit(&e->rule, memory_order_acquire);
-		return likely(atomic_load_explicit(&e->key, memory_order_relaxed) == key);
-	}
-	return false;
-}
-
 /*
  * The table's rules are far away, in steps: ip, then the place in the table, then the rule, then the next ip. So each
  * thread has a few steps of its own, and each of them knows which one came next last time. While that guess holds, the
@@ -791,7 +319,7 @@ static struct ms_unwind_step *find_step(const struct ms_unwind *u, uintptr_t ip,
 
 	if (likely(s->key == ip + u->steps->age))
 		return s;
-	if (!has_rule(ip - 1, generation, &rule))
+	if (!ms_rules_have(ip - 1, generation, &rule))
 		return NULL;
 	s->rule = ms_cfi_make(MS_CFI_NONE, 0, 0, 0);
 	atomic_signal_fence(memory_order_release);
@@ -854,8 +382,8 @@ static inline __attribute__((always_inline)) bool step_quick(
 uint64_t ms_unwind_quick(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t bp)
 {
 	struct ms_unwind_frame f = {ip, sp, bp, never_slot(bp)};
-	uint64_t epoch = atomic_load_explicit(&modules_epoch, memory_order_acquire);
-	uintptr_t generation = (epoch / EPOCH_STEP) << ADDRESS_BITS, last = u->stack.hi - 8;
+	uint64_t epoch = atomic_load_explicit(&ms_rules_epoch, memory_order_acquire);
+	uintptr_t generation = ms_rules_generation(epoch), last = u->stack.hi - 8;
 	struct ms_unwind_frame *outermost = u->frame, *in = outermost + u->n; /* in[-1]: the innermost that may still hold */
 	struct ms_unwind_frame *fresh = u->fresh, *no_room = fresh + u->limit;
 	struct ms_unwind_step *step = place_of_step(u, ip), *first = step, **guess = &first;
@@ -948,14 +476,14 @@ void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t b
 	}
 	if (unlikely(u->stack.hi == 0))
 		find_own_stack(u, sp);
-	open_walk(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
+	ms_walk_open(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
 	n = likely(w.epoch == u->epoch) ? u->n : 0;
 	u->n = 0; /* until settled: a longjmp out of here must not leave half a stack behind */
 	atomic_signal_fence(memory_order_release);
 	if (unlikely(!climb(&c, &w, first, u->reusable ? n : 0))) {
 		bool stale = w.stale;
 
-		open_walk(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
+		ms_walk_open(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
 		if (stale) { /* modules move: this once, ask them instead of the table */
 			w.use_table = false;
 			n = 0;
@@ -976,12 +504,12 @@ uint32_t ms_unwind_fresh(const struct ms_unwind *u, const struct ms_unwind_regs 
 	struct walk w;
 	uint32_t n = 0;
 
-	open_walk(&w, &u->stack, window, sizeof(window), at->sp);
+	ms_walk_open(&w, &u->stack, window, sizeof(window), at->sp);
 	while (step == STEP_OK && n < cap) {
 		ips[n++] = f.ip;
 		step = step_out(&w, &f);
 		if (w.stale) {
-			open_walk(&w, &u->stack, window, sizeof(window), at->sp);
+			ms_walk_open(&w, &u->stack, window, sizeof(window), at->sp);
 			w.use_table = false;
 			f = (struct ms_unwind_frame){at->ip, at->sp, at->bp, 0};
 			n = 0;
@@ -1005,7 +533,7 @@ bool ms_unwind_out_to(
 	unsigned char window[256] __attribute__((aligned(8)));
 	struct walk w;
 
-	open_walk(&w, &u->stack, window, sizeof(window), at->sp);
+	ms_walk_open(&w, &u->stack, window, sizeof(window), at->sp);
 	for (; f.ip - lo >= hi - lo; steps--) {
 		enum ms_cfi_kind kind = steps ? ms_cfi_kind(rule_of(&w, f.ip - 1)) : MS_CFI_NONE;
 

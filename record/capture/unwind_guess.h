@@ -1,0 +1,10 @@
+/* unwind_guess.h - the way out of code without unwind information: generated, or hand-written. */
+#ifndef MS_UNWIND_GUESS_H
+#define MS_UNWIND_GUESS_H
+
+#include "unwind_walk.h"
+
+/* F, a frame in such code, becomes its caller. STEP_CUT: that is not certain enough; F is as it was. */
+enum step ms_guess_step(struct walk *w, struct ms_unwind_frame *f);
+
+#endif
