@@ -43,6 +43,7 @@ int mst_index_add(struct mst_index *x, const struct mst_frame *f, const struct m
 		e.first_event = evt->first_event;
 		e.t_first_ns = evt->time_first << evt->time_shift;
 		e.t_last_ns = evt->time_last << evt->time_shift;
+		e.live_blocks = evt->live_blocks;
 	}
 	if (reserve(x, 1) < 0)
 		return MST_ENOMEM;

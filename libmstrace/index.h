@@ -1,7 +1,7 @@
 /* index.h - where each frame is: the convenience at the end of a file (FORMAT.md "INDEX").
  *
  * Nothing depends on it: a reader without one finds the same frames by walking their headers, and with one it still
- * checks every frame it goes to. Memory: one entry of 56 bytes per frame, i.e. per 65,536 events. */
+ * checks every frame it goes to. Memory: one entry of 64 bytes per frame, i.e. per 65,536 events. */
 #ifndef MST_INDEX_H
 #define MST_INDEX_H
 
@@ -18,6 +18,7 @@ struct mst_index_entry {
 	uint64_t seq;
 	uint64_t first_event;             /* EVT only, else 0 */
 	uint64_t t_first_ns, t_last_ns;   /* EVT only, else 0 */
+	uint64_t live_blocks;             /* where an EVT frame begins; 0 in an index that was read */
 	uint32_t n_items;
 	uint32_t kind;
 };

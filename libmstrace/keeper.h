@@ -4,9 +4,14 @@
  * the output goes on appending to the old file; when it has caught up but for the last frames, the output copies those
  * itself, gives the new file the trace's name, and goes on there. At any instant the file with the name is a whole trace.
  *
- * The bytes allowed are for both files together: a copy begins when the trace takes half of them and keeps the most
- * recent fifth; the rest is room to grow meanwhile. So a byte of events is copied less than once on average. Should the
- * program be faster than the copy, the output waits rather than go beyond the bound. */
+ * Both bounds are kept by counting, never by the clock, so that they hold on a machine that is busy with other things, too.
+ * The bytes allowed are for both files together: a copy begins when the trace takes two fifths of them and keeps the most
+ * recent fifth; the rest is room to grow meanwhile. For a bound in time a copy begins when the trace covers twice that time, or
+ * later, when there is as much to drop as there is in dictionaries and live blocks; it may grow meanwhile by what it keeps.
+ * So a byte of events is copied about once, and the output waits for the copy in proportion (pace.h) if the program is faster.
+ *
+ * Rejected: to wait only when the room is used up (the program stood still for seconds, at times so long that it gave its recorder
+ * up), and to rest after a copy for as long as it took (with a program faster than a third of the copy, each took longer than the last). */
 #ifndef MST_KEEPER_H
 #define MST_KEEPER_H
 

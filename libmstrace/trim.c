@@ -29,6 +29,12 @@ static int written(struct mst_trim *t, int rc)
 	return rc < 0 ? fail(t, rc, &t->out->problem) : 0;
 }
 
+static void advance(const struct mst_trim *t, uint64_t done)
+{
+	if (t->pace)
+		mst_pace_advance(t->pace, done);
+}
+
 static int write_if_much(struct mst_trim *t)
 {
 	return t->out->bytes.len < WRITE_AT ? 0 : written(t, mst_output_write(t->out));
@@ -65,9 +71,10 @@ static int see_frame(void *ctx, const struct mst_frame *f, const struct mst_evt 
 {
 	struct dropped *d = ctx;
 
-	(void)f;
-	if (!evt)
+	if (!evt) {
+		advance(d->trim, f->kind == MST_KIND_SAMPLE ? 0 : f->n_items);
 		return 0;
+	}
 	d->frees += evt->n_free;
 	if (evt->time_shift < d->time_shift)
 		d->time_shift = evt->time_shift;
@@ -170,6 +177,7 @@ static int replay_dropped(struct dropped *d)
 		rc = take_events(d, events, n);
 		if (rc < 0)
 			return fail(t, rc, NULL);
+		advance(t, n);
 	}
 	if (r->pos.event != t->cut_event || r->damages.loss.places != 0)
 		return give_up(t, "the frames to be dropped are not sound");
@@ -198,6 +206,8 @@ static int write_tables(struct dropped *d)
 			rc = mst_output_pages(d->trim->out, &pages, 0);
 		if (rc == 0)
 			rc = mst_output_write(d->trim->out);
+		for (size_t page = 0; page < pages.n; page++)
+			advance(d->trim, pages.pages[page].n_items);
 	}
 	mst_pages_release(&pages);
 	return written(d->trim, rc);
@@ -208,6 +218,7 @@ static int write_part(struct dropped *d)
 	int rc = mst_output_checkpoint(d->trim->out, &d->part, d->blocks, d->n_blocks);
 
 	d->part.first_block += d->n_blocks;
+	advance(d->trim, d->n_blocks);
 	d->n_blocks = 0;
 	return rc < 0 ? written(d->trim, rc) : write_if_much(d->trim);
 }
@@ -457,6 +468,7 @@ int mst_trim_copy(struct mst_trim *t, uint64_t from, uint64_t to)
 		if (rc == MST_SCAN_FRAME) {
 			from += mst_frame_size(&f);
 			rc = copy_frame(t, &f);
+			advance(t, mst_frame_size(&f) / MST_TRIM_COPIED_PER_WORK);
 		} else if (rc >= 0) {
 			rc = give_up(t, "the frames to be kept are not sound");
 		}

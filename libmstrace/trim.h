@@ -16,12 +16,17 @@
 #include <stdint.h>
 
 #include "output.h"
+#include "pace.h"
+
+/* What it tells its pace: 1 for an event replayed, an entry or block read or written, so many bytes of frames copied. */
+#define MST_TRIM_COPIED_PER_WORK 64u
 
 struct mst_trim {
 	int in;                /* the trace: a regular file; its offset is left alone */
 	struct mst_output *out; /* made by mst_output_init with the same file id; empty */
 	uint64_t cut_event;    /* an event frame that begins with this event is to be the first; not the first in `in` */
 	uint64_t cut_offset;   /* the end of the event frame before it */
+	struct mst_pace *pace; /* told how it gets on; NULL is fine */
 	_Atomic bool is_cancelled; /* set by anyone: give up, soon, with MST_EARG */
 	uint64_t base_bytes;   /* result: what comes before the frames copied */
 	struct mst_problem problem;

@@ -70,8 +70,9 @@ static const struct ms_opt option_table[] = {
 	MS_OPT_STRING(0, "keep-last", struct options, kept, "SIZE|TIME",
 		"flight recorder: drop the oldest events, so that the trace, with the copy that replaces it from "
 		"time to time, stays within SIZE and has the most recent fifth of it at least; or so that it "
-		"covers the last TIME and about as much again. What the dropped events left alive stays known, "
-		"with its call stacks; SIZE should be eight times what these take, or becomes so"),
+		"covers the last TIME, and one to three times as much again. What the dropped events left alive stays known, "
+		"with its call stacks; SIZE should be eight times what these take, or becomes so, and at least as many events are "
+		"dropped at a time as there are live blocks"),
 	MS_OPT_FLAG(0, "no-symbols", struct options, has_no_symbols,
 		"do not look up function names at the end; addresses are kept"),
 	MS_OPT_GROUP("What is recorded"),

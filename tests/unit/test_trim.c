@@ -782,6 +782,7 @@ static void a_region_in_many_pieces_needs_several_parts(void **state)
 struct shelf { /* where the trace is; files are memory files */
 	int fd, next;
 	uint64_t most; /* both files together, at their largest */
+	uint64_t longest; /* the trace alone */
 	unsigned n_commits;
 	int failure;   /* commit gives this */
 };
@@ -801,6 +802,8 @@ static int shelf_commit(void *ctx, int fd)
 	assert_int_equal(fd, s->next);
 	if (size_of(fd) + size_of(s->fd) > s->most)
 		s->most = size_of(fd) + size_of(s->fd);
+	if (size_of(s->fd) > s->longest)
+		s->longest = size_of(s->fd);
 	if (s->failure)
 		return s->failure;
 	close(s->fd);
@@ -917,6 +920,27 @@ static void a_bound_in_time_is_covered(void **state)
 	close(s.fd);
 }
 
+/* However fast the events come: here as fast as they can be written, while each copy has to replay them. */
+static void a_bound_in_time_holds_for_what_is_kept(void **state)
+{
+	enum { N = 1200000, COVERED = 50000 };
+	struct mst_kept kept;
+	struct mst_writer *w;
+	struct shelf s;
+	struct mst_writer_options opt = recorder_options(&s, 0, COVERED * UINT64_C(1000), true);
+	uint64_t bytes;
+
+	(void)state;
+	assert_int_equal(mst_writer_open(s.fd, &opt, &w), 0);
+	assert_int_equal(feed(w, add_process(w), N, false), 0);
+	assert_int_equal(mst_writer_kept(w, &kept), 0);
+	assert_int_equal(mst_writer_close(w, true, 0, &bytes), 0);
+	assert_in_range(kept.dropped_events, N - 5 * COVERED, N - COVERED);
+	assert_in_range(s.longest * (N - kept.dropped_events), 1, 5 * bytes * COVERED);
+	expect_sound(s.fd, NULL);
+	close(s.fd);
+}
+
 static void a_bound_too_small_for_the_live_set_is_raised_and_told(void **state)
 {
 	struct mst_kept kept;
@@ -1000,6 +1024,7 @@ int main(void)
 		cmocka_unit_test(a_region_in_many_pieces_needs_several_parts),
 		cmocka_unit_test(a_bound_in_bytes_holds_for_both_files_together),
 		cmocka_unit_test(a_bound_in_time_is_covered),
+		cmocka_unit_test(a_bound_in_time_holds_for_what_is_kept),
 		cmocka_unit_test(a_bound_too_small_for_the_live_set_is_raised_and_told),
 		cmocka_unit_test(a_copy_that_cannot_take_its_place_ends_the_trace_where_it_is),
 		cmocka_unit_test(a_trace_ends_before_it_is_too_long),
