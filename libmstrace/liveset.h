@@ -87,4 +87,12 @@ static inline struct mst_live *mst_liveset_insert(struct mst_liveset *s, uint64_
 	return &s->pool[slot];
 }
 
+/* A live block, where blocks are wanted by age. */
+struct mst_aged {
+	uint64_t alloc;
+	uint32_t slot;
+};
+/* All of them, n_live, oldest first; to be freed. NULL without memory. */
+struct mst_aged *mst_liveset_by_age(const struct mst_liveset *s);
+
 #endif

@@ -784,34 +784,19 @@ const struct mst_counters *mst_replay_process(const struct mst_replay *p, uint32
 	return mst_account_show(&p->images[process].a, &p->images[process].rest, p->n_peaks);
 }
 
-struct age { /* of a live block: ordinals are the order of acquisition */
-	uint64_t alloc;
-	uint32_t slot;
-};
-
-static int compare_age(const void *a, const void *b)
-{
-	const struct age *x = a, *y = b;
-	return x->alloc < y->alloc ? -1 : x->alloc > y->alloc;
-}
-
 int mst_replay_each_live(
 	const struct mst_replay *p, int (*visit)(void *ctx, const struct mst_block *), void *ctx)
 {
-	struct age *order = malloc((p->live.n_live + (size_t)1) * sizeof *order);
+	struct mst_aged *order = mst_liveset_by_age(&p->live);
 	if (!order)
 		return MST_ENOMEM;
-	size_t n = 0;
-	for (uint32_t i = 0; i < p->live.n_slots; i++) {
-		const struct mst_live *b = &p->live.pool[i];
-		if (b->alloc && image_of(p, b->thread)->is_counted)
-			order[n++] = (struct age){b->alloc, i};
-	}
-	qsort(order, n, sizeof *order, compare_age);
 	int rc = 0;
-	for (size_t i = 0; i < n && rc == 0; i++) {
+	for (uint32_t i = 0; i < p->live.n_live && rc == 0; i++) {
+		const struct mst_live *live = &p->live.pool[order[i].slot];
 		struct mst_block b;
-		describe_block(p, &p->live.pool[order[i].slot], &b);
+		if (!image_of(p, live->thread)->is_counted)
+			continue;
+		describe_block(p, live, &b);
 		rc = visit(ctx, &b);
 	}
 	free(order);
