@@ -172,6 +172,10 @@ void mst_address_space_map(struct mst_address_space *s, uint64_t start, uint64_t
 	s->all[id].start = start;
 	s->all[id].size = end - start;
 	put_piece(s, start, end, like->is_initial ? 0 : like->event + 1, id);
+	if (like->is_initial)
+		return;
+	s->n_mapped++;
+	s->mapped_bytes += end - start;
 }
 
 /* ---- moving ---- */
@@ -237,10 +241,14 @@ void mst_address_space_move(struct mst_address_space *s, uint64_t from, uint64_t
 	struct lifted l = lift(s, from, from + from_size, begun);
 	struct mst_mapped grown = *like;
 
-	if (l.n)
-		grown.file = s->all[l.pieces[l.n - 1].region].file;
-	if (l.n)
-		grown.kind = s->all[l.pieces[l.n - 1].region].kind;
+	if (l.n) {
+		const struct mst_mapped *last = &s->all[l.pieces[l.n - 1].region];
+
+		grown.file = last->file;
+		grown.kind = last->kind;
+		grown.prot = last->prot;
+		grown.is_shared = last->is_shared;
+	}
 	if (is_kept || l.n == 0) /* a second view, or a range that was not known: a region of this call */
 		mst_address_space_map(s, to, to + to_size, &grown);
 	else

@@ -31,6 +31,7 @@ struct mst_address_space {
 	size_t n_pieces, cap_pieces;
 	uint64_t live_bytes; /* of all but the initial ones, to which the inherited belong */
 	uint64_t initial_bytes;
+	uint64_t n_mapped, mapped_bytes; /* all regions that mst_address_space_map and _move made, but for initial ones */
 	bool failed;
 	/* A region has lost its last piece, or is being given up. May be NULL. */
 	void (*gone)(void *ctx, const struct mst_mapped *region);

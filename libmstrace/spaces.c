@@ -262,24 +262,21 @@ static int take_call(struct mst_spaces *s, const struct mst_event *ev)
 	const struct mst_map_call *call = mst_reader_map_call(s->events, ev);
 	struct mst_space *space = t ? space_of(s, t->process) : NULL;
 	bool counts = t && is_counted(s, t->process);
-	uint64_t before;
+	struct mst_address_space before;
 
 	s->totals.calls += counts;
 	s->totals.failed += counts && ev->flags & MST_EV_FAILED;
 	if (ev->flags & MST_EV_FAILED || !call || !space || space->is_ended)
 		return 0;
-	before = space->at.live_bytes;
+	before = space->at;
 	apply(s, &space->at, ev, call, t->process);
 	if (space->at.failed)
 		return MST_ENOMEM;
 	if (!counts)
 		return 0;
-	if (ev->op == MST_OP_MMAP || (space->at.live_bytes > before && ev->op != MST_OP_MREMAP)) {
-		s->totals.regions++;
-		s->totals.bytes += ev->op == MST_OP_MMAP ? round_up(call->length, unit_of(s, call))
-							 : space->at.live_bytes - before;
-	}
-	s->totals.live_bytes += space->at.live_bytes - before;
+	s->totals.regions += space->at.n_mapped - before.n_mapped;
+	s->totals.bytes += space->at.mapped_bytes - before.mapped_bytes;
+	s->totals.live_bytes += space->at.live_bytes - before.live_bytes;
 	note_peaks(s, space, ev->time_ns);
 	return 0;
 }

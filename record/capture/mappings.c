@@ -179,8 +179,10 @@ HOOK int brk(void *to)
 	if ((uintptr_t)to < from)
 		begin(&call, from);
 	int rc = ms_real.brk(to);
-	const uint64_t more[MS_MAP_WORDS] = {from, 0, (uintptr_t)to};
-	tell(&call, MS_CALL_BRK, (uintptr_t)to, distance((uintptr_t)to, from), more, MS_MAP_WORDS, rc != 0);
+	/* The kernel leaves the break where it was if it may not be so low, which glibc takes for a success. */
+	uintptr_t now = rc == 0 ? (uintptr_t)ms_real.sbrk(0) : (uintptr_t)to;
+	const uint64_t more[MS_MAP_WORDS] = {from, 0, now};
+	tell(&call, MS_CALL_BRK, now, distance(now, from), more, MS_MAP_WORDS, rc != 0);
 	return rc;
 }
 

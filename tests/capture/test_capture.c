@@ -1023,6 +1023,8 @@ static void mapping_calls_are_recorded_as_what_happened(void)
 		{SBRK, 0, 0, 2 * PAGE, 0, 0, any, false},
 		{SBRK, 0, 0, PAGE, 0, 0, any, false},
 		{BRK, 0, 0, PAGE, 0, 0, any, false},
+		{BRK, 0, 0, 0, 0, 0, any, false},
+		{SBRK, 0, 0, 0, 0, 0, any, false},
 		{MMAP, 0, at + 0x300000, PAGE, at + 0x300000, file << 32 | 1, 0, false}, /* confined: no path */
 	};
 	struct run r = run_victim(with_stacks(), "maps", NULL);
@@ -1037,7 +1039,7 @@ static void mapping_calls_are_recorded_as_what_happened(void)
 		n++;
 	}
 	CHECK(n == sizeof(expected) / sizeof(*expected), "%zu calls", n);
-	CHECK(image->n_map_begins == 5, "%lu", image->n_map_begins);
+	CHECK(image->n_map_begins == 6, "%lu", image->n_map_begins);
 	run_close(&r);
 }
 

@@ -39,6 +39,7 @@ static int maps(char **argv)
 	expect(from != (void *)-1, 77);
 	expect(sbrk(-PAGE) == from + 2 * PAGE, 77);
 	expect(brk(from) == 0, 77);
+	expect(brk((void *)1) == 0 && sbrk(0) == from, 77); /* too low: nothing happens, and glibc says 0 */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	expect(mmap(AT(0x300000), PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) == AT(0x300000), 77);
 	close(fd);

@@ -925,6 +925,14 @@ def mapped_bytes_agree_with_proc():
           "what was there before the start is there")
 
 
+def a_second_view_of_a_region_is_one_like_it():
+    record([target("mapper"), "views", "3"], "--no-symbols")
+    answer = maps_of()
+    rows = sorted((m["kind"], m["prot"], m["shared"], m["live_bytes"]) for m in answer["maps"] if not m["initial"])
+    equal(rows, [("anonymous", "---", False, 3 * 4096)] * 2 + [("file", "r--", True, 3 * 4096)] * 2, "regions")
+    equal((answer["regions"], answer["bytes"]), (4, 4 * 3 * 4096), "their number and bytes")
+
+
 def threads_that_map_do_not_unmap_each_others_regions():
     r = record([target("mapper"), "threads", "3000"], "--no-symbols")
     held = int(r.stdout.split()[1])

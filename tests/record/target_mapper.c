@@ -3,6 +3,8 @@
  *	heap BYTES	the size of [heap], which nothing but sbrk has made
  * target_mapper threads N: four threads map and unmap where the kernel likes, N times each; prints
  *	held BYTES	what they have not unmapped
+ * target_mapper views N: N shared pages of a file that may only be read, and as many private ones without any right; then
+ *	a second view of the first, and the second moved so that its old place stays
  * No malloc and no stdio: they would map, too. */
 #include <fcntl.h>
 #include <pthread.h>
@@ -120,6 +122,16 @@ static int in_threads(void)
 	return write(1, out, (size_t)n) != n;
 }
 
+static int views(size_t size, int fd)
+{
+	void *file = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0), *private = mmap(NULL, size, PROT_NONE, ANON, -1, 0);
+	if (file == MAP_FAILED || private == MAP_FAILED)
+		return 2;
+	if (mremap(file, 0, size, MREMAP_MAYMOVE) == MAP_FAILED)
+		return 3;
+	return mremap(private, size, size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL) == MAP_FAILED ? 4 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 3)
@@ -128,8 +140,10 @@ int main(int argc, char **argv)
 		rounds = (uint32_t)atoi(argv[2]);
 		return in_threads();
 	}
-	seed = strtoull(argv[1], NULL, 10);
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	if (strcmp(argv[1], "views") == 0)
+		return views((size_t)atoi(argv[2]) * PAGE, fd);
+	seed = strtoull(argv[1], NULL, 10);
 	for (long i = atol(argv[2]); i > 0; i--)
 		step(fd);
 	report();
