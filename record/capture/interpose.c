@@ -393,10 +393,12 @@ HOOK int prctl(int operation, ...)
 	bool is_last = (operation == PR_SET_TSC && arg[0] == PR_TSC_SIGSEGV) ||
 		       (operation == PR_SET_SECCOMP && arg[0] == SECCOMP_MODE_STRICT);
 	bool is_filter = operation == PR_SET_SECCOMP && arg[0] == SECCOMP_MODE_FILTER;
+	if (operation == PR_SET_NO_NEW_PRIVS || operation == PR_SET_SECCOMP) { /* nearly every sandbox begins with the first */
+		ms_attach_while_allowed((uintptr_t)__builtin_frame_address(0));
+		ms_mappings_confine();
+	}
 	uint32_t slotless_calls = ms_tls.slotless_calls;
 	struct ms_thread *thread = ms_tls.thread;
-	if (operation == PR_SET_NO_NEW_PRIVS || operation == PR_SET_SECCOMP)
-		ms_mappings_confine(); /* the first of them is what nearly every sandbox begins with */
 	uint32_t was_confined = ms_is_confined;
 	if (is_filter)
 		ms_is_confined = 1;

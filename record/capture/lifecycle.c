@@ -294,9 +294,24 @@ static bool enter_nested(struct ms_call *call)
 	return true;
 }
 
+/* The first call of a thread in a sandbox, in which signals cannot be blocked. A handler finds the guard, and its calls
+ * go unrecorded. */
+static void attach_confined(struct ms_call *call)
+{
+	ms_tls.guard = call->mine | MS_GUARD_RECORDING;
+	atomic_signal_fence(memory_order_seq_cst);
+	call->thread = ms_thread_claim(call->mine);
+	atomic_signal_fence(memory_order_seq_cst);
+	ms_tls.guard = 0;
+}
+
 /* What the first call of a process or of a thread does. */
 static void attach_thread(struct ms_call *call)
 {
+	if (!ms_may_ask()) {
+		attach_confined(call);
+		return;
+	}
 	uint64_t mask = ms_signals_block();
 	if (!atomic_load(&ms_image_page.is_attached))
 		ensure_image();
@@ -313,10 +328,17 @@ struct ms_thread *ms_thread_ready(uintptr_t frame)
 	if (atomic_load(&ms_image_page.is_attached) &&
 		(ms_tls.thread || ms_tls.slotless_calls || !is_needed(&call)))
 		return ms_tls.thread;
-	if (is_on_loan())
+	bool may_ask = ms_may_ask();
+	if (may_ask ? is_on_loan() : !atomic_load(&ms_image_page.is_attached))
 		return NULL;
 	attach_thread(&call);
 	return atomic_load(&ms_image_page.is_attached) ? ms_tls.thread : NULL;
+}
+
+void ms_attach_while_allowed(uintptr_t frame)
+{
+	if (ms_may_ask() && !ms_tls.guard)
+		ms_thread_ready(frame);
 }
 
 bool ms_enter_slow(struct ms_call *call)

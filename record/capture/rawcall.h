@@ -15,7 +15,7 @@
 extern _Atomic uint32_t ms_is_confined;
 
 /* May the kernel be asked for what a program without us would not ask for? If not, a new thread still gets its slot,
- * by calls that any thread makes, but has no stacks; fork children and other programs go unrecorded. */
+ * by mmap alone, but has no stacks; fork children and other programs go unrecorded. */
 static inline bool ms_may_ask(void)
 {
 	return atomic_load_explicit(&ms_is_confined, memory_order_relaxed) == 0;

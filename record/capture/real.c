@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 struct ms_real ms_real;
+const uint32_t *ms_real_tid_place;
 struct ms_boot_range ms_boot_range;
 
 /* ---- the bootstrap arena ---- */
@@ -288,6 +289,7 @@ static void look_up(void)
 	FIND(madvise);
 	FIND(mprotect);
 	ms_real_syscall = next("syscall");
+	ms_real_tid_place = next("_thread_db_pthread_tid");
 	FIND(malloc);
 	ms_real = real;
 }

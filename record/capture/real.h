@@ -47,6 +47,8 @@ struct ms_real {
 };
 /* syscall(3), for confinement.c; NULL until the others are found. */
 extern void *ms_real_syscall;
+/* Where libc keeps a thread's number, as it tells debuggers: bits, count, bytes from pthread_self(). NULL: not known. */
+extern const uint32_t *ms_real_tid_place;
 /* Those of the heap are callable once ms_real_prepare has returned, with whatever result. */
 extern struct ms_real ms_real;
 

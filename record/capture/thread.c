@@ -4,11 +4,13 @@
 #include "libc_needs.h"
 #include "pools.h"
 #include "rawcall.h"
+#include "real.h"
 
 #include <dlfcn.h>
 #include <elf.h>
 #include <gnu/libc-version.h>
 #include <link.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -202,6 +204,15 @@ void ms_thread_retire(void)
 	ms_tls.thread = NULL;
 }
 
+/* 0: not known. In a sandbox the kernel must not be asked. */
+static uint32_t own_tid(void)
+{
+	const uint32_t *place = ms_real_tid_place;
+	if (ms_may_ask())
+		return (uint32_t)ms_rawcall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	return place && place[0] == 32 ? *(const uint32_t *)((const char *)pthread_self() + place[2]) : 0;
+}
+
 struct ms_thread *ms_thread_claim(uintptr_t frame)
 {
 	struct ms_unwind_bounds stack = forked_stack;
@@ -210,8 +221,8 @@ struct ms_thread *ms_thread_claim(uintptr_t frame)
 		atomic_store(&ms_session.has_threads, true);
 	if (ms_session.stack_depth && (frame < stack.lo || frame >= stack.hi))
 		stack = ms_unwind_find_stack(frame);
-	uint32_t tid = (uint32_t)ms_rawcall(SYS_gettid, 0, 0, 0, 0, 0, 0);
-	if (ms_session.is_tsc && ms_may_ask() && !ms_session_may_read_tsc()) {
+	uint32_t tid = own_tid();
+	if (!tid || (ms_session.is_tsc && ms_may_ask() && !ms_session_may_read_tsc())) {
 		ms_thread_retire();
 		return NULL;
 	}

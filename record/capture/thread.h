@@ -169,6 +169,8 @@ bool ms_enter_slow(struct ms_call *call);
 /* The calling thread, ready to record, for a hook outside of all others; NULL: not to be recorded. Counts no
  * call as lost: another hook is to come. (lifecycle.c) */
 struct ms_thread *ms_thread_ready(uintptr_t frame);
+/* The program may be about to lock itself in: attaches, if that has not been done and is still allowed. (lifecycle.c) */
+void ms_attach_while_allowed(uintptr_t frame);
 
 /* Enters a hook where nothing out of the ordinary is the matter; NULL: ask ms_enter. With the thread go a
  * guard of `frame` at rest, and 0 when it is left. */

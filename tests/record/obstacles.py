@@ -211,7 +211,8 @@ def few_descriptors_are_enough_or_named():
 
 def sandboxed_program_is_recorded_and_never_killed():
     for action in ("errno", "kill"):
-        for how, mallocs, children in (("here", 30000, 0), ("thread", 40000, 0), ("fork", 30000, 1), ("exec", 30000, 1), ("become", 20000, 1)):
+        for how, mallocs, children in (("here", 30000, 0), ("thread", 40000, 0), ("fork", 30000, 1), ("exec", 30000, 1), ("become", 20000, 1),
+                                      ("first", 20000, 0), ("waiting", 20000, 0), ("child", 40000, 0)):
             for by in ("prctl", "syscall"):
                 command = [target("sandbox"), action, how, by]
                 if run(command).returncode == 77:
