@@ -48,7 +48,7 @@ static cold enum step step_signal(struct walk *w, struct ms_unwind_frame *f)
 		return STEP_CUT;
 	if (w->foreign || sp <= f->sp || sp >= w->stack->hi) {
 		w->tainted = true;
-		ms_walk_look_at(w, sp);
+		walk_look_at(w, sp);
 	}
 	*f = (struct ms_unwind_frame){ip + 1, sp, bp, never_slot(bp)};
 	w->recheck = false;
@@ -476,14 +476,14 @@ void ms_unwind_from(struct ms_unwind *u, uintptr_t ip, uintptr_t sp, uintptr_t b
 	}
 	if (unlikely(u->stack.hi == 0))
 		find_own_stack(u, sp);
-	ms_walk_open(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
+	walk_open(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
 	n = likely(w.epoch == u->epoch) ? u->n : 0;
 	u->n = 0; /* until settled: a longjmp out of here must not leave half a stack behind */
 	atomic_signal_fence(memory_order_release);
 	if (unlikely(!climb(&c, &w, first, u->reusable ? n : 0))) {
 		bool stale = w.stale;
 
-		ms_walk_open(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
+		walk_open(&w, &u->stack, u->window, MS_UNWIND_WINDOW, sp);
 		if (stale) { /* modules move: this once, ask them instead of the table */
 			w.use_table = false;
 			n = 0;
@@ -504,12 +504,12 @@ uint32_t ms_unwind_fresh(const struct ms_unwind *u, const struct ms_unwind_regs 
 	struct walk w;
 	uint32_t n = 0;
 
-	ms_walk_open(&w, &u->stack, window, sizeof(window), at->sp);
+	walk_open(&w, &u->stack, window, sizeof(window), at->sp);
 	while (step == STEP_OK && n < cap) {
 		ips[n++] = f.ip;
 		step = step_out(&w, &f);
 		if (w.stale) {
-			ms_walk_open(&w, &u->stack, window, sizeof(window), at->sp);
+			walk_open(&w, &u->stack, window, sizeof(window), at->sp);
 			w.use_table = false;
 			f = (struct ms_unwind_frame){at->ip, at->sp, at->bp, 0};
 			n = 0;
@@ -533,7 +533,7 @@ bool ms_unwind_out_to(
 	unsigned char window[256] __attribute__((aligned(8)));
 	struct walk w;
 
-	ms_walk_open(&w, &u->stack, window, sizeof(window), at->sp);
+	walk_open(&w, &u->stack, window, sizeof(window), at->sp);
 	for (; f.ip - lo >= hi - lo; steps--) {
 		enum ms_cfi_kind kind = steps ? ms_cfi_kind(rule_of(&w, f.ip - 1)) : MS_CFI_NONE;
 

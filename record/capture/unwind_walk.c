@@ -5,33 +5,6 @@
 
 #include <sys/uio.h>
 
-void ms_walk_look_at(struct walk *w, uintptr_t sp)
-{
-	w->foreign = sp < w->stack->lo || sp >= w->stack->hi || w->stack->hi - sp < 8;
-	w->delta = 0;
-	w->lo = sp;
-	if (w->foreign) {
-		w->tainted = true;
-		w->lo = UINTPTR_MAX; /* nothing yet: the first load fills the window */
-		w->span = 0;
-	} else {
-		w->span = w->stack->hi - sp - 8;
-	}
-}
-
-void ms_walk_open(struct walk *w, const struct ms_unwind_bounds *stack, unsigned char *window,
-	size_t size, uintptr_t sp)
-{
-	w->stack = stack;
-	w->window = window;
-	w->window_size = size;
-	w->epoch = atomic_load_explicit(&ms_rules_epoch, memory_order_acquire);
-	w->generation = ms_rules_generation(w->epoch);
-	w->use_table = !(w->epoch & EPOCH_CLOSING);
-	w->tainted = w->stale = w->recheck = false;
-	ms_walk_look_at(w, sp);
-}
-
 cold bool ms_walk_slide(struct walk *w, uintptr_t at)
 {
 	size_t first = 4096 - at % 4096;

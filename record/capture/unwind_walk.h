@@ -35,11 +35,34 @@ struct walk {
 	bool recheck; /* the end hangs on words that are not remembered */
 };
 
-/* Start at SP. The window is for copies of foreign stacks. All that is passed stays the caller's, for as long as the walk. */
-void ms_walk_open(struct walk *w, const struct ms_unwind_bounds *stack, unsigned char *window, size_t size, uintptr_t sp);
-
 /* The walk goes on at SP, maybe on another stack. */
-void ms_walk_look_at(struct walk *w, uintptr_t sp);
+static inline void walk_look_at(struct walk *w, uintptr_t sp)
+{
+	w->foreign = sp < w->stack->lo || sp >= w->stack->hi || w->stack->hi - sp < 8;
+	w->delta = 0;
+	w->lo = sp;
+	if (w->foreign) {
+		w->tainted = true;
+		w->lo = UINTPTR_MAX; /* nothing yet: the first load fills the window */
+		w->span = 0;
+	} else {
+		w->span = w->stack->hi - sp - 8;
+	}
+}
+
+/* Start at SP. The window is for copies of foreign stacks. All that is passed stays the caller's, for as long as the walk. */
+static inline void walk_open(struct walk *w, const struct ms_unwind_bounds *stack, unsigned char *window,
+	size_t size, uintptr_t sp)
+{
+	w->stack = stack;
+	w->window = window;
+	w->window_size = size;
+	w->epoch = atomic_load_explicit(&ms_rules_epoch, memory_order_acquire);
+	w->generation = ms_rules_generation(w->epoch);
+	w->use_table = !(w->epoch & EPOCH_CLOSING);
+	w->tainted = w->stale = w->recheck = false;
+	walk_look_at(w, sp);
+}
 
 /* Copy the foreign stack from AT on; as much as is mapped, two pages at most. */
 bool ms_walk_slide(struct walk *w, uintptr_t at);
