@@ -29,6 +29,7 @@ enum ms_cfi_kind {
 	MS_CFI_NONE = 0, /* no rule: the value of an empty table entry */
 	MS_CFI_SP = 1,	 /* CFA = rsp + offset */
 	MS_CFI_BP = 2,	 /* CFA = rbp + offset */
+	MS_CFI_FRAME = 3, /* CFA = rbp + 16: no information says so, the code was seen to keep a frame pointer (unwind_guess.c) */
 	MS_CFI_AT_BP,	 /* CFA = *(rbp + offset): the frame was realigned, gcc spilt the old stack pointer */
 	MS_CFI_PLT,	 /* CFA = rsp + 8, + 8 more from byte `offset` of a 16-byte PLT entry on */
 	MS_CFI_SIGNAL,	 /* the kernel's signal frame: registers lie in the ucontext at rsp */

@@ -17,6 +17,7 @@
 #include "hook.h"
 #include "rawcall.h"
 #include "real.h"
+#include "unwind.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,6 +66,34 @@ static uint64_t pair(uint64_t low, uint64_t high)
 	return (low & UINT32_MAX) | high << 32;
 }
 
+/* ---- the real calls, after which rules of generated code may be void ---- */
+
+static void *real_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	void *p = ms_real.mmap(addr, length, prot, flags, fd, offset);
+	if (flags & MAP_FIXED && p != MAP_FAILED)
+		ms_unwind_unmapped((uintptr_t)p, length);
+	return p;
+}
+
+static int real_munmap(void *addr, size_t length)
+{
+	int rc = ms_real.munmap(addr, length);
+	if (rc == 0)
+		ms_unwind_unmapped((uintptr_t)addr, length);
+	return rc;
+}
+
+static void *real_mremap(void *old, size_t old_length, size_t length, int flags, void *fixed)
+{
+	void *p = ms_real.mremap(old, old_length, length, flags, fixed);
+	if (p != MAP_FAILED && p != old)
+		ms_unwind_unmapped((uintptr_t)old, old_length);
+	if (p != MAP_FAILED && flags & MREMAP_FIXED)
+		ms_unwind_unmapped((uintptr_t)p, length);
+	return p;
+}
+
 /* ---- mmap ---- */
 
 /* "/proc/self/fd/N" without stdio. */
@@ -109,8 +138,8 @@ static void *map(void *addr, size_t length, int prot, int flags, int fd, off_t o
 {
 	struct ms_call call;
 	if (!ms_enter_for(&call, frame, MS_NEED_NOTHING))
-		return ms_real.mmap(addr, length, prot, flags, fd, offset);
-	void *p = ms_real.mmap(addr, length, prot, flags, fd, offset);
+		return real_mmap(addr, length, prot, flags, fd, offset);
+	void *p = real_mmap(addr, length, prot, flags, fd, offset);
 	const uint64_t more[MS_MAP_WORDS] = {
 		(uintptr_t)addr, pair((unsigned)prot, (unsigned)flags), (uint64_t)offset, (uint32_t)fd};
 	if (p == MAP_FAILED || flags & MAP_ANONYMOUS)
@@ -136,9 +165,9 @@ HOOK int munmap(void *addr, size_t length)
 {
 	struct ms_call call;
 	if (!ENTER(&call))
-		return ms_real.munmap(addr, length);
+		return real_munmap(addr, length);
 	begin(&call, (uintptr_t)addr);
-	int rc = ms_real.munmap(addr, length);
+	int rc = real_munmap(addr, length);
 	const uint64_t more[MS_MAP_WORDS] = {(uintptr_t)addr};
 	tell(&call, MS_CALL_MUNMAP, (uintptr_t)addr, length, more, MS_MAP_WORDS, rc != 0);
 	return rc;
@@ -156,9 +185,9 @@ HOOK void *mremap(void *old, size_t old_length, size_t length, int flags, ...)
 		va_end(args);
 	}
 	if (!ENTER(&call))
-		return ms_real.mremap(old, old_length, length, flags, fixed);
+		return real_mremap(old, old_length, length, flags, fixed);
 	begin(&call, (uintptr_t)old);
-	void *p = ms_real.mremap(old, old_length, length, flags, fixed);
+	void *p = real_mremap(old, old_length, length, flags, fixed);
 	const uint64_t more[MS_MAP_WORDS] = {(uintptr_t)old, pair(0, (unsigned)flags), old_length};
 	tell(&call, MS_CALL_MREMAP, (uintptr_t)p, length, more, MS_MAP_WORDS, p == MAP_FAILED);
 	return p;

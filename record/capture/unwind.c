@@ -83,6 +83,8 @@ static cold enum step step_rarely(struct walk *w, struct ms_unwind_frame *f, ms_
 		return step_signal(w, f);
 	case MS_CFI_END:
 		return STEP_END;
+	case MS_CFI_FRAME:
+		return ms_guess_step_again(w, f);
 	case MS_CFI_UNKNOWN:
 		return ms_guess_step(w, f);
 	default:
@@ -335,7 +337,7 @@ static inline bool step_checked(struct ms_unwind_frame *f, ms_cfi_rule rule, uin
 {
 	uintptr_t cfa, slot = 0, bp = f->bp, ip;
 
-	if (unlikely(ms_cfi_kind(rule) != MS_CFI_SP && ms_cfi_kind(rule) != MS_CFI_BP))
+	if (unlikely(ms_cfi_kind(rule) - 1u >= MS_CFI_FRAME))
 		return false;
 	cfa = (ms_cfi_kind(rule) == MS_CFI_SP ? f->sp : f->bp) + (uintptr_t)ms_cfi_cfa_off(rule);
 	if (unlikely(cfa <= f->sp || cfa % 8 != 0 || cfa - 8 > last))

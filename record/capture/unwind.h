@@ -22,9 +22,10 @@
  * It runs inside foreign programs, also in signal handlers, on alternate stacks and coroutines, between vfork
  * and exec: it calls nothing but _dl_find_object (lock-free) and raw system calls, allocates nothing, takes
  * no lock, uses less than 1.5 KiB of stack, and loads only from [sp, end of the thread's stack). A stack
- *pointer anywhere else is a foreign stack, which may vanish at any time: that is read through
- *process_vm_readv, which fails where a load would crash. A short stack, marked cut, is preferred to a wrong
- *one everywhere.
+ * pointer anywhere else is a foreign stack, which may vanish at any time: that is read through
+ * process_vm_readv, which fails where a load would crash. So is code that no module describes
+ * (unwind_guess.c), once for each place that calls. A short stack, marked cut, is preferred to a wrong one
+ * everywhere.
  */
 #ifndef MS_UNWIND_H
 #define MS_UNWIND_H
@@ -184,5 +185,9 @@ void ms_unwind_forget_module(uintptr_t start);
  */
 void ms_unwind_dlclose_begin(void);
 void ms_unwind_dlclose_end(void);
+
+/* LENGTH bytes at START are not mapped any more, or hold something else: what was learnt of generated code there is void. To
+ * be called when that has happened. */
+void ms_unwind_unmapped(uintptr_t start, size_t length);
 
 #endif

@@ -1,11 +1,29 @@
 /*
- * unwind_guess.c - code without unwind information: generated, or hand-written. If it keeps a frame pointer, its caller is
- * found there; if it does not, rbp is some outer frame's and following it would lose frames unnoticed. So
- * believe it only if the word at rbp+8 is a return address into compiled code whose call, if direct, went to
- * code without information at or before our pc, and nothing nearer looks like a return address, compiled or
- * generated.
+ * unwind_guess.c - code without unwind information: generated, or hand-written.
+ *
+ * If such code keeps a frame pointer, its caller is found there; if it does not, rbp is some outer frame's, and following
+ * it would lose frames unnoticed. That it does is seen from its epilogue, if that can be found. Else it is taken for granted
+ * if no word between sp and rbp is, or may be, the address behind a call, as that of its caller would be. Either way the word
+ * at rbp+8 must be such an address. Frames like that are followed only as a whole, to compiled code that called code without
+ * information: until that is found, none of them is delivered.
+ *
+ * Whether a function keeps a frame pointer is a property of the place in its code, so what has been seen once is kept in
+ * the table of rules: first, as notes in an unknown rule, that the place lies behind a call, and that it has a frame pointer;
+ * once a way has been followed to its end, MS_CFI_FRAME. That rule is carried out like any other, and its frames are
+ * verified like others. Generated code may be replaced at its place without our notice; it comes from the same compiler.
  */
 #include "unwind_guess.h"
+
+#include "epilogue.h"
+#include "rawcall.h"
+
+#include <string.h>
+
+/* ---- is this behind a call? ---- */
+
+enum call { CALL_NONE, CALL_DIRECT, CALL_INDIRECT, CALL_UNSURE };
+
+enum { CALL_BYTES = 7 }; /* the longest one */
 
 /* Bytes of the indirect call (ff /2, without prefixes) whose operand byte is MODRM, followed by SIB. */
 static unsigned indirect_call_size(unsigned modrm, unsigned sib)
@@ -22,75 +40,237 @@ static unsigned indirect_call_size(unsigned modrm, unsigned sib)
 	return 2u + has_sib;
 }
 
-/* The code before RA is a call: 1 = direct, TARGET is where it goes; 2 = indirect; 0 = it is not. */
-static int call_before(uintptr_t ra, const struct ms_cfi_code *code, uintptr_t *target)
+/* The bytes up to END, which has the address RA, may be a call. TARGET: where a direct one goes. */
+static enum call call_in(const unsigned char *end, uintptr_t ra, uintptr_t *target)
 {
-	const unsigned char *end = (const unsigned char *)ra;
-
-	if (ra < code->start || ra > code->end || ra - code->start < 7)
-		return 0;
 	if (end[-5] == 0xe8) {
 		uint32_t rel = (uint32_t)end[-4] | (uint32_t)end[-3] << 8 | (uint32_t)end[-2] << 16 |
 			       (uint32_t)end[-1] << 24;
 
 		*target = ra + (uintptr_t)(intptr_t)(int32_t)rel;
-		return 1;
+		return CALL_DIRECT;
 	}
-	for (int size = 2; size <= 7; size++)
+	for (int size = 2; size <= CALL_BYTES; size++)
 		if (end[-size] == 0xff && indirect_call_size(end[1 - size], end[2 - size]) == (unsigned)size)
-			return 2;
-	return 0;
+			return CALL_INDIRECT;
+	return CALL_NONE;
 }
 
-/* RA is behind a call (as call_before() says), in code with unwind information. */
-static cold int is_return(uintptr_t ra, uintptr_t *target)
+/* The bytes before RA, as far as there is anything: zeroes before that. */
+static bool read_code(uintptr_t ra, unsigned char bytes[CALL_BYTES])
+{
+	size_t on_page = (ra - 1) % 4096 + 1;
+
+	memset(bytes, 0, CALL_BYTES);
+	if (ms_code_read(ra - CALL_BYTES, bytes, CALL_BYTES))
+		return true;
+	return on_page < CALL_BYTES && ms_code_read(ra - on_page, bytes + CALL_BYTES - on_page, on_page);
+}
+
+/* What is before RA, anywhere. IS_COMPILED: in code with unwind information. Generated code near NEAR is expected. */
+static cold enum call call_before(uintptr_t ra, uintptr_t near, bool *is_compiled, uintptr_t *target)
+{
+	enum { NEAR = 1 << 28 };
+	unsigned char bytes[CALL_BYTES];
+	struct ms_cfi_code code;
+
+	*is_compiled = false;
+	if (ra < 4096 || ra >> ADDRESS_BITS)
+		return CALL_NONE;
+	*is_compiled = ms_cfi_kind(ms_rules_read(ra - 1, &code)) != MS_CFI_UNKNOWN;
+	if (*is_compiled && ra - code.start >= CALL_BYTES)
+		return call_in((const unsigned char *)ra, ra, target);
+	if (ms_may_ask())
+		return read_code(ra, bytes) ? call_in(bytes + CALL_BYTES, ra, target) : CALL_NONE;
+	if (*is_compiled || ms_rules_is_in_module(ra - 1) || ra - near + NEAR < 2 * (uintptr_t)NEAR)
+		return CALL_UNSURE;
+	return CALL_NONE;
+}
+
+static cold bool is_compiled_code(uintptr_t pc)
 {
 	struct ms_cfi_code code;
 
-	if (ra < 4096 || ms_cfi_kind(ms_rules_read(ra - 1, &code)) == MS_CFI_UNKNOWN)
-		return 0;
-	return call_before(ra, &code, target);
+	return ms_cfi_kind(ms_rules_read(pc, &code)) != MS_CFI_UNKNOWN;
 }
 
-/* No word between the sp of F and its frame pointer may be the return address that we are after. */
-static cold bool frame_is_clean(struct walk *w, const struct ms_unwind_frame *f)
-{
-	enum { NEAR = 1 << 28 };
-	bool is_generated = !ms_rules_is_in_module(f->ip - 1);
+/* ---- notes in an unknown rule ---- */
 
+enum note { NOTE_NOTHING, NOTE_CALL, NOTE_FRAME };
+enum { FEW = 8, MAX_FAILURES = 64 };
+
+static ms_cfi_rule unknown_rule(enum note note, intptr_t n_failures)
+{
+	return ms_cfi_make(MS_CFI_UNKNOWN, (int32_t)n_failures, MS_CFI_BP_SAME, (int32_t)note);
+}
+
+static enum note note_of(ms_cfi_rule rule)
+{
+	return (enum note)ms_cfi_bp_off(rule);
+}
+
+static bool is_known_frame(ms_cfi_rule rule)
+{
+	return ms_cfi_kind(rule) == MS_CFI_FRAME || note_of(rule) == NOTE_FRAME;
+}
+
+static void learn(struct walk *w, uintptr_t pc, ms_cfi_rule rule)
+{
+	if (w->use_table)
+		ms_rules_publish_outside(pc, w->generation, rule);
+}
+
+/* A place that has failed often is tried seldom, since that takes long: what stood in the way may be garbage on the stack. */
+static bool is_worth_trying(ms_cfi_rule rule)
+{
+	intptr_t n = ms_cfi_cfa_off(rule);
+
+	return (__builtin_ia32_rdtsc() & (n < FEW ? 0 : n < MAX_FAILURES ? 255 : 4095)) == 0;
+}
+
+/* The way ends at F, of which RULE is known. */
+static void note_failure(struct walk *w, const struct ms_unwind_frame *f, ms_cfi_rule rule)
+{
+	if (ms_cfi_kind(rule) == MS_CFI_UNKNOWN && ms_cfi_cfa_off(rule) < MAX_FAILURES)
+		learn(w, f->ip - 1, unknown_rule(note_of(rule), ms_cfi_cfa_off(rule) + 1));
+}
+
+/* ---- one frame ---- */
+
+/* No word between the sp of F and its frame pointer may be the return address that we are after. */
+static cold bool has_no_return(struct walk *w, const struct ms_unwind_frame *f)
+{
 	for (uintptr_t at = f->sp; at < f->bp; at += 8) {
 		uintptr_t word, target;
+		bool is_compiled;
 
-		if (!load(w, at, &word) || is_return(word, &target))
+		if (!load(w, at, &word))
 			return false;
-		if (is_generated && word - f->ip + NEAR < 2 * (uintptr_t)NEAR && !ms_rules_is_in_module(word))
+		if (word - w->stack->lo < w->stack->hi - w->stack->lo)
+			continue;
+		if (call_before(word, f->ip, &is_compiled, &target) != CALL_NONE)
 			return false;
+	}
+	return true;
+}
+
+/* F, of which RULE is known, has a frame pointer, this time. Only its epilogue tells that once and for all: without one, rbp
+ * may still be below the return address, by chance. */
+static bool has_frame(struct walk *w, const struct ms_unwind_frame *f, ms_cfi_rule rule)
+{
+	if (is_known_frame(rule))
+		return true;
+	if (ms_cfi_cfa_off(rule) == 0 && ms_epilogue_restores_sp(f->ip)) {
+		learn(w, f->ip - 1, unknown_rule(NOTE_FRAME, 0));
+		return true;
+	}
+	return has_no_return(w, f);
+}
+
+enum outer { OUTER_NONE, OUTER_GENERATED, OUTER_COMPILED };
+
+/* The code that called F's, to judge by IP: compiled code, or code like F's. */
+static cold enum outer judge_caller(struct walk *w, const struct ms_unwind_frame *f, uintptr_t ip)
+{
+	ms_cfi_rule rule = rule_of(w, ip - 1);
+	bool is_compiled;
+	uintptr_t target;
+	enum call call;
+
+	if (ms_cfi_kind(rule) == MS_CFI_FRAME || (ms_cfi_kind(rule) == MS_CFI_UNKNOWN && note_of(rule) != NOTE_NOTHING))
+		return OUTER_GENERATED;
+	call = call_before(ip, f->ip, &is_compiled, &target);
+	if (call == CALL_NONE || call == CALL_UNSURE)
+		return OUTER_NONE;
+	if (call == CALL_DIRECT && (is_compiled_code(target) || (is_compiled && target >= f->ip)))
+		return OUTER_NONE;
+	if (!is_compiled)
+		learn(w, ip - 1, unknown_rule(NOTE_CALL, 0));
+	return is_compiled ? OUTER_COMPILED : OUTER_GENERATED;
+}
+
+/* F becomes what lies at its frame pointer, if that can be its caller at all. */
+static bool follow(struct walk *w, struct ms_unwind_frame *f)
+{
+	enum { MAX_FRAME = 4096 };
+	uintptr_t ip, bp;
+
+	if (f->bp < f->sp || f->bp - f->sp > MAX_FRAME || f->bp % 8 != 0)
+		return false;
+	if (!load(w, f->bp, &bp) || !load(w, f->bp + 8, &ip))
+		return false;
+	*f = (struct ms_unwind_frame){ip, f->bp + 16, bp, f->bp};
+	return true;
+}
+
+/* ---- the whole way ---- */
+
+/* Frames from F to compiled code, along frame pointers, if all have one; 0: there is no such way. */
+static cold uint32_t find_way(struct walk *w, struct ms_unwind_frame f)
+{
+	for (uint32_t n = 1; n < MS_UNWIND_MAX_DEPTH; n++) {
+		struct ms_unwind_frame inner = f;
+		ms_cfi_rule rule = rule_of(w, f.ip - 1);
+		enum outer outer = OUTER_NONE;
+
+		if (!is_known_frame(rule) && !is_worth_trying(rule))
+			return 0;
+		if (follow(w, &f))
+			outer = judge_caller(w, &inner, f.ip);
+		if (outer == OUTER_COMPILED)
+			return n;
+		if (outer == OUTER_NONE) {
+			note_failure(w, &inner, rule);
+			return 0;
+		}
+	}
+	return 0;
+}
+
+/* Do the N frames from F on have frame pointers? */
+static cold bool is_sound(struct walk *w, struct ms_unwind_frame f, uint32_t n)
+{
+	for (; n > 0; n--) {
+		ms_cfi_rule rule = rule_of(w, f.ip - 1);
+
+		if (!has_frame(w, &f, rule)) {
+			note_failure(w, &f, rule);
+			return false;
+		}
+		(void)follow(w, &f);
 	}
 	return true;
 }
 
 enum step ms_guess_step(struct walk *w, struct ms_unwind_frame *f)
 {
-	enum { MAX_FRAME = 1024 };
-	uintptr_t ip, bp, target = 0;
-	struct ms_cfi_code code;
-	int call;
+	struct ms_unwind_frame inner = *f;
+	uint32_t n;
 
 	w->recheck = true;
-	if (f->bp < f->sp || f->bp - f->sp > MAX_FRAME || f->bp % 8 != 0)
+	n = find_way(w, *f);
+	if (n == 0 || !is_sound(w, *f, n))
 		return STEP_CUT;
-	if (!load(w, f->bp, &bp) || !load(w, f->bp + 8, &ip))
-		return STEP_CUT;
-	if (ms_cfi_kind(rule_of(w, ip - 1)) == MS_CFI_UNKNOWN) /* nearly always, and cheap: the table knows */
-		return STEP_CUT;
-	call = is_return(ip, &target);
-	if (call == 0 || (call == 1 && target >= f->ip))
-		return STEP_CUT;
-	if (call == 1 && ms_cfi_kind(ms_rules_read(target, &code)) != MS_CFI_UNKNOWN)
-		return STEP_CUT;
-	if (!frame_is_clean(w, f))
-		return STEP_CUT;
-	*f = (struct ms_unwind_frame){ip, f->bp + 16, bp, never_slot(bp)};
+	(void)follow(w, f);
+	if (!w->use_table)
+		f->bp_slot = never_slot(f->bp);
+	for (; n > 0; n--) {
+		learn(w, inner.ip - 1, ms_cfi_make(MS_CFI_FRAME, 16, MS_CFI_BP_CFA, -16));
+		(void)follow(w, &inner);
+	}
 	w->recheck = false;
 	return STEP_OK;
+}
+
+enum step ms_guess_step_again(struct walk *w, struct ms_unwind_frame *f)
+{
+	struct ms_unwind_frame outer = *f;
+
+	if (follow(w, &outer) && (ms_cfi_kind(rule_of(w, outer.ip - 1)) != MS_CFI_UNKNOWN ||
+					 judge_caller(w, f, outer.ip) != OUTER_NONE)) {
+		*f = outer;
+		return STEP_OK;
+	}
+	w->recheck = true;
+	return STEP_CUT;
 }

@@ -22,19 +22,21 @@ static void put_rule(struct rule_entry *e, uintptr_t key, ms_cfi_rule rule)
 	atomic_store_explicit(&e->key, key, memory_order_release);
 }
 
-/* An entry of the bucket that is empty or of an older generation, or else any. */
+/* The entry of the bucket that has KEY, or one that is empty or of an older generation, or else any. */
 static struct rule_entry *place_for(uintptr_t key)
 {
 	uintptr_t pc = key & ((UINT64_C(1) << ADDRESS_BITS) - 1);
-	struct rule_entry *bucket = ms_rules_bucket(pc);
+	struct rule_entry *bucket = ms_rules_bucket(pc), *place = &bucket[(pc >> 4 ^ pc) % BUCKET];
 
-	for (unsigned i = 0; i < BUCKET; i++) {
+	for (unsigned i = BUCKET; i-- > 0;) {
 		uintptr_t have = atomic_load_explicit(&bucket[i].key, memory_order_relaxed);
 
-		if (have == 0 || (have != KEY_BUSY && (have ^ key) >> ADDRESS_BITS))
+		if (have == key)
 			return &bucket[i];
+		if (have == 0 || (have != KEY_BUSY && (have ^ key) >> ADDRESS_BITS))
+			place = &bucket[i];
 	}
-	return &bucket[(pc >> 4 ^ pc) % BUCKET];
+	return place;
 }
 
 void ms_rules_publish(uintptr_t pc, uintptr_t generation, ms_cfi_rule rule)
@@ -67,6 +69,45 @@ void ms_unwind_dlclose_end(void)
 {
 	start_generation();
 	atomic_fetch_sub_explicit(&ms_rules_epoch, 1, memory_order_acq_rel);
+}
+
+/* ---- code outside of modules ---- */
+
+/* Where there are rules for such code: a bit for each place of 4 MiB, of which every 64th share one. */
+enum { PLACE_SHIFT = 22 };
+
+static _Atomic uint64_t outside_places;
+
+static uint64_t places_of(uintptr_t start, size_t length)
+{
+	uintptr_t first = start >> PLACE_SHIFT, last = (start + length - 1) >> PLACE_SHIFT;
+	uint64_t places = 0;
+
+	if (last - first >= 63)
+		return ~UINT64_C(0);
+	for (uintptr_t place = first; place <= last; place++)
+		places |= UINT64_C(1) << place % 64;
+	return places;
+}
+
+void ms_rules_publish_outside(uintptr_t pc, uintptr_t generation, ms_cfi_rule rule)
+{
+	uint64_t place = places_of(pc, 1);
+
+	if (!(atomic_load_explicit(&outside_places, memory_order_relaxed) & place))
+		atomic_fetch_or(&outside_places, place);
+	ms_rules_publish(pc, generation, rule);
+}
+
+void ms_unwind_unmapped(uintptr_t start, size_t length)
+{
+	uint64_t places = atomic_load_explicit(&outside_places, memory_order_relaxed);
+
+	if (likely(places == 0) || length == 0 || !(places & places_of(start, length)))
+		return;
+	ms_unwind_dlclose_begin();
+	atomic_store(&outside_places, 0);
+	ms_unwind_dlclose_end();
 }
 
 /* ---- modules met so far ---- */

@@ -68,6 +68,10 @@ static inline bool ms_rules_have(uintptr_t pc, uintptr_t generation, ms_cfi_rule
 /* From now on RULE is the one at PC, unless another writer is in the way. */
 void ms_rules_publish(uintptr_t pc, uintptr_t generation, ms_cfi_rule rule);
 
+/* The same for code whose module, if it has one, says nothing there. Void when something else comes to its place:
+ * ms_unwind_unmapped(). */
+void ms_rules_publish_outside(uintptr_t pc, uintptr_t generation, ms_cfi_rule rule);
+
 /* What the module at PC says, and the extent of the function there; the table is left alone. */
 ms_cfi_rule ms_rules_read(uintptr_t pc, struct ms_cfi_code *code);
 

@@ -3,10 +3,11 @@
 
 Each case is a function below, named after what it shows. Exit 0 or 1, 77 if a case cannot run here.
 """
-import json, os, shutil, subprocess, sys
+import json, os, re, shutil, subprocess, sys
 
 BIN, PROGRAMS, WORK = (os.path.abspath(p) for p in sys.argv[1:4])
 TARGET = os.path.join(PROGRAMS, "target_generates")
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "calls_allocator.js")
 
 
 class Skip(Exception):
@@ -87,18 +88,36 @@ def map_is_that_of_the_programs_own_tmp():
     check(frames[0]["function"] == "inside", frames)
 
 
-def node_is_recorded_with_its_code_marked():
+def chains_of_node(*flags):
+    """For each block that calls_allocator.js counts: its chain by node itself, the names on its stack, and if it was cut."""
     node = shutil.which("node")
     if not node:
         raise Skip("no node")
-    record(node, "--perf-basic-prof", "-e", "for (let i = 0, s = 0; i < 2000; i++) s += Buffer.alloc(9000 + i).length")
-    run("msdump", "--verify", "t.mst")
-    stacks = json.loads(run("msanalyze", "top", "-n", "0", "--format=json", "t.mst"))["sites"]
-    generated = [f for s in stacks for f in s["frames"] if f["module"] == "[jit]"]
-    if not generated:
-        raise Skip("the stacks of this node end before they reach generated code")
-    for f in generated:
-        check(f["function"] or f["offset"], f)
+    record(node, "--perf-basic-prof", "--interpreted-frames-native-stack", *flags, SCRIPT, "chains")
+    names = re.compile(r"JS:([*+~^']*)(leaf|even|odd) ")
+    chains = [line.split() for line in open("chains").read().split("\n")]
+    stacks = []
+    for line in run("msdump", "--stacks", "--op=calloc", "t.mst").splitlines():
+        if '"size":123457,' in line:
+            e = json.loads(line)
+            found = [names.match(f["function"] or "") for f in e["frames"]]
+            stacks.append(([m.group(2) for m in found if m], e.get("cut", False)))
+    check(len(stacks) == len(chains) == 500, (len(stacks), len(chains)))
+    return [(chain, on_stack, cut) for chain, (on_stack, cut) in zip(chains, stacks)]
+
+
+def functions_of_javascript_are_on_the_stacks_as_node_itself_says():
+    n_whole = 0
+    for chain, on_stack, cut in chains_of_node("--no-opt"):
+        check(on_stack == (chain[: len(on_stack)] if cut else chain), (chain, on_stack, cut))
+        n_whole += not cut
+    check(n_whole > 250, "%d of 500 stacks are whole" % n_whole)
+
+
+def optimized_javascript_has_no_function_on_the_stacks_that_was_not_called():
+    for chain, on_stack, cut in chains_of_node():
+        rest = iter(chain)  # what was inlined has no frame
+        check(all(name in rest for name in on_stack), (chain, on_stack, cut))
 
 
 def main():

@@ -1032,6 +1032,12 @@ static void *make_code(const void *bytes, size_t size)
 	return code;
 }
 
+static void unmap_code(void *code)
+{
+	munmap(code, 4096);
+	ms_unwind_unmapped((uintptr_t)code, 4096);
+}
+
 static NOINLINE void call_code(void *code)
 {
 	void (*function)(void (*)(void));
@@ -1056,41 +1062,179 @@ static void generated_code_without_a_frame_cuts_the_stack(void **state)
 	call_code(code);
 	assert_int_equal(probe->n_unequal, 0);
 	assert_int_equal(probe->counts[REF_DISAGREE], 0);
-	munmap(code, 4096);
+	unmap_code(code);
 }
 
-static void generated_code_with_a_frame_pointer_is_passed(void **state)
+/* Functions that call one another and, at last, event(). Each pushes rbp and makes it its frame pointer, or leaves it alone;
+ * has room for four words, the last of which it fills with JUNK; calls, with the same distance from its start; and returns
+ * by leave, or in a way that does not tell whether it has a frame pointer. */
+struct made {
+	bool has_frame, leaves;
+	uintptr_t junk;
+};
+
+enum { MADE_CALL = 64, MADE_SIZE = 128 }; /* the call's end; a function's size */
+
+static void make_function(unsigned char *at, const struct made *made, uintptr_t callee)
 {
-	/* push %rbp; mov %rsp,%rbp; call *%rdi; pop %rbp; ret */
-	static const unsigned char bytes[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
-	void *code = make_code(bytes, sizeof(bytes));
+	unsigned char *p = at;
+	size_t n_nops;
+
+#define PUT(bytes) (memcpy(p, bytes, sizeof(bytes) - 1), p += sizeof(bytes) - 1)
+	if (made->has_frame)
+		PUT("\x55\x48\x89\xe5\x48\x83\xec\x20"); /* push %rbp; mov %rsp,%rbp; sub $32,%rsp */
+	else
+		PUT("\x48\x83\xec\x28"); /* sub $40,%rsp */
+	PUT("\x48\xb8"), memcpy(p, &made->junk, 8), p += 8; /* mov $junk,%rax */
+	PUT("\x48\x89\x44\x24\x18\x48\xb8");		   /* mov %rax,24(%rsp); mov $callee,%rax */
+	memcpy(p, &callee, 8), p += 8;
+	n_nops = (size_t)(at + MADE_CALL - 2 - p);
+	memset(p, 0x90, n_nops), p += n_nops;
+	PUT("\xff\xd0"); /* call *%rax */
+	if (!made->has_frame)
+		PUT("\x48\x83\xc4\x28\xc3"); /* add $40,%rsp; ret */
+	else if (made->leaves)
+		PUT("\xc9\xc3");
+	else
+		PUT("\x48\x83\xc4\x20\x5d\xc3"); /* add $32,%rsp; pop %rbp; ret */
+#undef PUT
+}
+
+/* Function i, which calls i+1, at its place in CODE; the last one calls LAST. */
+static void make_functions(unsigned char *code, const struct made *made, unsigned n, uintptr_t last)
+{
+	mprotect(code, 4096, PROT_READ | PROT_WRITE);
+	for (unsigned i = 0; i < n; i++)
+		make_function(code + i * MADE_SIZE, &made[i],
+			i + 1 < n ? (uintptr_t)code + (i + 1) * MADE_SIZE : last);
+	mprotect(code, 4096, PROT_READ | PROT_EXEC);
+}
+
+/* What is reported of N functions at CODE, called from here: the innermost N_SEEN, and whether that is all. */
+static void assert_made(unsigned char *code, unsigned n, unsigned n_seen, unsigned flags)
+{
+	uint32_t outer = flags == MS_UNWIND_CUT ? 0 : probe->reported.n - n_seen;
+
+	assert_int_equal(probe->reported.flags, flags);
+	assert_int_equal(probe->reported.n, outer + n_seen);
+	for (unsigned i = 0; i < n_seen; i++)
+		assert_int_equal(probe->reported.ip[outer + i], (uintptr_t)code + (n - n_seen + i) * MADE_SIZE + MADE_CALL);
+	assert_int_equal(probe->n_unequal, 0);
+	assert_int_equal(probe->counts[REF_DISAGREE], 0);
+}
+
+static const struct made framed = {true, true, 0}, plain_framed = {true, false, 0}, frameless = {false, false, 0};
+
+static void generated_code_with_frame_pointers_is_passed(void **state)
+{
+	const struct made made[] = {framed, plain_framed, plain_framed, framed};
+	unsigned char *code = map_or_die(4096);
 	uint32_t depth;
 
 	(void)state;
 	event();
 	depth = probe->reported.n;
+	make_functions(code, made, 4, (uintptr_t)event);
 	for (int i = 0; i < 3; i++) {
 		call_code(code);
-		assert_int_equal(probe->reported.flags, 0);
-		assert_int_equal(probe->reported.n, depth + 2);
-		assert_int_equal(probe->reported.ip[depth + 1], (uintptr_t)code + 6);
+		assert_made(code, 4, 4, 0);
+		assert_int_equal(probe->reported.n, depth + 5); /* call_code() is one, too */
 	}
-	assert_int_equal(probe->counts[REF_LONGER], 3);
-	assert_int_equal(probe->n_unequal, 0);
-	munmap(code, 4096);
+	call_code(code + MADE_SIZE);
+	assert_made(code, 4, 3, 0);
+	unmap_code(code);
 }
 
-static NOINLINE uintptr_t place_of_a_direct_call(void)
+static void generated_code_without_a_frame_pointer_is_not_passed_over(void **state)
+{
+	const struct made made[] = {framed, frameless, plain_framed}, learnt[] = {framed, plain_framed};
+	unsigned char *code = map_or_die(4096), *more = map_or_die(4096);
+
+	(void)state;
+	make_functions(code, made, 3, (uintptr_t)event);
+	call_code(code); /* the way does not end in compiled code, as far as can be told */
+	assert_made(code, 3, 1, MS_UNWIND_CUT);
+	call_code(code + MADE_SIZE);
+	assert_made(code, 3, 1, MS_UNWIND_CUT);
+	call_code(code + 2 * MADE_SIZE); /* now it does */
+	assert_made(code, 3, 1, 0);
+	call_code(code); /* so more is known of the innermost */
+	assert_made(code, 3, 2, MS_UNWIND_CUT);
+	make_functions(more, learnt, 2, (uintptr_t)event);
+	call_code(more);
+	assert_made(more, 2, 2, 0);
+	unmap_code(code);
+	unmap_code(more);
+}
+
+static NOINLINE uintptr_t place_of_a_call(void)
 {
 	__asm__ volatile("");
 	return (uintptr_t)__builtin_return_address(0);
 }
 
-static uintptr_t place_of_an_indirect_call(void)
+/* An address on the stack that may be the caller's matters if nothing says that the code has a frame pointer. */
+static void return_address_in_the_way_cuts_the_stack_unless_the_epilogue_tells(void **state)
 {
-	uintptr_t (*volatile function)(void) = place_of_a_direct_call;
+	unsigned char *code = map_or_die(4096);
+	const uintptr_t junk[] = {place_of_a_call(), (uintptr_t)code + MADE_CALL, (uintptr_t)code + MADE_SIZE + MADE_CALL};
 
-	return function();
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		struct made made[] = {framed, {true, false, junk[i]}};
+
+		make_functions(code, made, 2, (uintptr_t)event);
+		ms_unwind_unmapped((uintptr_t)code, 4096);
+		call_code(code);
+		assert_made(code, 2, 1, MS_UNWIND_CUT);
+		made[1].leaves = true;
+		make_functions(code, made, 2, (uintptr_t)event);
+		ms_unwind_unmapped((uintptr_t)code, 4096);
+		call_code(code);
+		assert_made(code, 2, 2, 0);
+		made[1].leaves = false; /* what has been learnt of the place stays */
+		make_functions(code, made, 2, (uintptr_t)event);
+		call_code(code);
+		assert_made(code, 2, 2, 0);
+	}
+	unmap_code(code);
+}
+
+static size_t stack_used;
+
+static NOINLINE void note_stack_used(void)
+{
+	stack_used = stack_used_by_an_event();
+	__asm__ volatile("");
+}
+
+static void guess_needs_little_stack(void **state)
+{
+	const struct made made[] = {framed, plain_framed, framed};
+	unsigned char *code = map_or_die(4096);
+
+	(void)state;
+	make_functions(code, made, 3, (uintptr_t)note_stack_used);
+	call_code(code);
+	print_message("without unwind information it uses %zu\n", stack_used);
+	assert_true(stack_used > 256 && stack_used < 1536);
+	unmap_code(code);
+}
+
+static void code_that_took_the_place_of_other_code_is_judged_anew(void **state)
+{
+	const struct made before[] = {framed, framed}, after[] = {framed, frameless};
+	unsigned char *code = map_or_die(4096);
+
+	(void)state;
+	make_functions(code, before, 2, (uintptr_t)event);
+	call_code(code);
+	assert_made(code, 2, 2, 0);
+	make_functions(code, after, 2, (uintptr_t)event);
+	ms_unwind_unmapped((uintptr_t)code + MADE_SIZE, MADE_SIZE);
+	call_code(code);
+	assert_made(code, 2, 1, MS_UNWIND_CUT);
+	unmap_code(code);
 }
 
 static uint32_t depth_from(const struct ms_unwind_regs *at)
@@ -1100,31 +1244,49 @@ static uint32_t depth_from(const struct ms_unwind_regs *at)
 	return probe->reported.n;
 }
 
-/* The same registers each time, in generated code: what lies on the stack decides how far the guess goes. */
-static void guess_is_made_anew_each_time(void **state)
+static uintptr_t place_of_an_indirect_call(void)
+{
+	uintptr_t (*volatile function)(void) = place_of_a_call;
+
+	return function();
+}
+
+/* Frames seen with these words at the frame pointer, and in the way, by code that does not tell: all zeroes. IP is another one
+ * each time, since failures are remembered. */
+static uint32_t depth_with(struct ms_unwind_regs *at, uintptr_t caller, uintptr_t in_the_way)
 {
 	volatile uintptr_t words[32] = {0};
+
+	words[4] = in_the_way;
+	words[9] = caller;
+	at->ip += 8;
+	at->sp = (uintptr_t)&words[0];
+	at->bp += (uintptr_t)&words[8];
+	observe(at);
+	assert_int_equal(probe->n_unequal, 0);
+	return probe->reported.n;
+}
+
+static void words_on_the_stack_decide_where_code_does_not_tell(void **state)
+{
 	void *code = make_code("\xc3", 1);
-	struct ms_unwind_regs at = {(uintptr_t)code + 8, (uintptr_t)&words[0], (uintptr_t)&words[8]};
-	uintptr_t place = place_of_an_indirect_call();
+	struct ms_unwind_regs at = {.ip = (uintptr_t)code};
+	uintptr_t indirect = place_of_an_indirect_call(), direct = place_of_a_call();
 
 	(void)state;
-	words[9] = 12345;
-	assert_int_equal(depth_from(&at), 1);
+	assert_int_equal(depth_with(&at, 12345, 0), 1);
 	assert_int_equal(probe->reported.flags, MS_UNWIND_CUT);
-	words[9] = place;
-	assert_true(depth_from(&at) >= 2);
-	words[4] = place; /* nearer: this may be the caller */
-	assert_int_equal(depth_from(&at), 1);
-	words[4] = (uintptr_t)code + 100; /* or this, if generated code called it */
-	assert_int_equal(depth_from(&at), 1);
-	words[4] = 0;
-	assert_true(depth_from(&at) >= 2);
-	words[9] = place_of_a_direct_call(); /* of a function that is not ours */
-	assert_int_equal(depth_from(&at), 1);
-	words[9] = place + 1; /* not behind a call */
-	assert_int_equal(depth_from(&at), 1);
-	munmap(code, 4096);
+	at.bp = 0;
+	assert_int_equal(depth_with(&at, direct, 0), 1); /* of a function that is not ours */
+	at.bp = 0;
+	assert_int_equal(depth_with(&at, indirect + 1, 0), 1); /* not behind a call */
+	at.bp = 0;
+	assert_int_equal(depth_with(&at, indirect, indirect), 1); /* the nearer one may be the caller */
+	at.bp = 4;
+	assert_int_equal(depth_with(&at, indirect, 0), 1); /* not a place for a frame */
+	at.bp = 0;
+	assert_true(depth_with(&at, indirect, 0) >= 2);
+	unmap_code(code);
 }
 
 /* ---- stacks made by hand: the same registers, other words ---- */
@@ -1465,8 +1627,12 @@ int main(void)
 		CASE(unwind_that_was_left_is_not_built_upon),
 		CASE(agrees_through_lazy_binding),
 		CASE(generated_code_without_a_frame_cuts_the_stack),
-		CASE(generated_code_with_a_frame_pointer_is_passed),
-		CASE(guess_is_made_anew_each_time),
+		CASE(generated_code_with_frame_pointers_is_passed),
+		CASE(generated_code_without_a_frame_pointer_is_not_passed_over),
+		CASE(return_address_in_the_way_cuts_the_stack_unless_the_epilogue_tells),
+		CASE(guess_needs_little_stack),
+		CASE(code_that_took_the_place_of_other_code_is_judged_anew),
+		CASE(words_on_the_stack_decide_where_code_does_not_tell),
 		CASE(realigned_frame_is_derived_anew),
 		CASE(place_of_rbp_follows_the_callee),
 		CASE(agrees_at_every_instruction),

@@ -1,0 +1,213 @@
+/*
+ * epilogue.c - see epilogue.h.
+ *
+ * The ways looked along are some of those that a machine could take: calls return, jumps are followed, conditional ones
+ * only if without them nothing is found. The first that comes to a return decides.
+ */
+#include "epilogue.h"
+
+#include "insn.h"
+#include "rawcall.h"
+
+#include <string.h>
+#include <sys/uio.h>
+
+bool ms_code_read(uintptr_t at, unsigned char *to, uintptr_t n)
+{
+	struct iovec local = {to, n}, remote = {(void *)at, n};
+
+	return ms_may_ask() && ms_rawcall(SYS_process_vm_readv, ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0), (long)&local, 1,
+				       (long)&remote, 1, 0) == (long)n;
+}
+
+/* ---- code seen through a window ---- */
+
+enum { WINDOW = 128, PAGE = 4096 };
+
+struct view {
+	uintptr_t start;
+	size_t size;
+	unsigned char bytes[WINDOW];
+};
+
+static bool read_page_part(struct view *v, uintptr_t at, size_t n)
+{
+	v->start = at;
+	v->size = n;
+	return ms_code_read(at, v->bytes, n);
+}
+
+/* The instruction at IP is in the window, or as much of it as there is. */
+static bool look(struct view *v, uintptr_t ip)
+{
+	size_t on_page = PAGE - ip % PAGE;
+
+	if (ip - v->start <= v->size && v->start + v->size - ip >= MS_INSN_MAX)
+		return true;
+	if (read_page_part(v, ip, WINDOW))
+		return true;
+	return on_page < WINDOW && read_page_part(v, ip, on_page);
+}
+
+/* ---- instructions ---- */
+
+enum effect {
+	EFFECT_NONE,
+	EFFECT_RESTORES, /* rsp from rbp */
+	EFFECT_JUMPS,
+	EFFECT_MAY_JUMP,
+	EFFECT_RETURNS, /* with rbp as it is, or after another function began: rbp is not ours */
+	EFFECT_ENDS,	/* nothing is known of what follows */
+};
+
+static int32_t signed_at(const unsigned char *p, unsigned size)
+{
+	uint32_t value;
+
+	if (size == 1)
+		return (int8_t)p[0];
+	memcpy(&value, p, sizeof(value));
+	return (int32_t)value;
+}
+
+static bool is(const unsigned char *code, unsigned size, const char *bytes, unsigned n)
+{
+	return size >= n && memcmp(code, bytes, n) == 0;
+}
+
+/* mov %rbp,%rsp; leave; lea d(%rbp),%rsp */
+static bool restores_sp(const unsigned char *p, unsigned size)
+{
+	return is(p, size, "\x48\x89\xec", 3) || is(p, size, "\x48\x8b\xe5", 3) || is(p, size, "\xc9", 1) ||
+	       is(p, size, "\x48\x8d\x65", 3) || is(p, size, "\x48\x8d\xa5", 3);
+}
+
+/* mov %rsp,%rbp; enter; pop %rbp: rbp was not ours, or is not any more. */
+static bool replaces_bp(const unsigned char *p, unsigned size)
+{
+	return is(p, size, "\x48\x89\xe5", 3) || is(p, size, "\x48\x8b\xec", 3) || is(p, size, "\xc8", 1) ||
+	       is(p, size, "\x5d", 1);
+}
+
+/* int3, int, iret, hlt, ud2, a jump through a register or memory, or zeroes, which are no code */
+static bool ends(const unsigned char *op, unsigned size)
+{
+	if (op[0] == 0xff)
+		return size > 1 && (op[1] >> 3 & 6) == 4;
+	if (op[0] == 0x0f)
+		return size > 1 && op[1] == 0x0b;
+	if (op[0] == 0)
+		return size > 1 && op[1] == 0;
+	return (op[0] >= 0xcc && op[0] <= 0xcf) || op[0] == 0xf4;
+}
+
+static bool is_return(const unsigned char *op)
+{
+	return op[0] == 0xc2 || op[0] == 0xc3 || op[0] == 0xca || op[0] == 0xcb;
+}
+
+/* TARGET: where a jump goes, relative to the next instruction. */
+static enum effect effect_of(const unsigned char *p, unsigned size, unsigned opcode, int32_t *target)
+{
+	const unsigned char *op = p + opcode;
+
+	if (restores_sp(p, size))
+		return EFFECT_RESTORES;
+	if (replaces_bp(p, size) || is_return(op))
+		return EFFECT_RETURNS;
+	if (ends(op, size - opcode))
+		return EFFECT_ENDS;
+	*target = signed_at(p + size - (size - opcode > 4 ? 4 : 1), size - opcode > 4 ? 4 : 1);
+	if (op[0] == 0xe9 || op[0] == 0xeb)
+		return EFFECT_JUMPS;
+	if (op[0] >> 4 == 7 || (op[0] == 0x0f && op[1] >> 4 == 8))
+		return EFFECT_MAY_JUMP;
+	return EFFECT_NONE;
+}
+
+/* ---- ways ---- */
+
+/* Where the ways tried began, and where others would begin, which are tried from the last on; relative to the first. */
+enum { MAX_WAYS = 64 };
+
+struct ways {
+	uintptr_t origin;
+	int16_t been[MAX_WAYS], other[MAX_WAYS]; /* no function is long enough for more */
+	unsigned n_been, n_other;
+};
+
+static bool has_been(const struct ways *ways, uintptr_t ip)
+{
+	for (unsigned i = 0; i < ways->n_been; i++)
+		if (ways->origin + (uintptr_t)(intptr_t)ways->been[i] == ip)
+			return true;
+	return false;
+}
+
+static void may_go_to(struct ways *ways, uintptr_t ip)
+{
+	intptr_t distance = (intptr_t)(ip - ways->origin);
+
+	if (ways->n_other < MAX_WAYS && distance == (int16_t)distance)
+		ways->other[ways->n_other++] = (int16_t)distance;
+}
+
+/* The next way begins at *IP. False: there is none, or they have been too many. */
+static bool turn(struct ways *ways, uintptr_t *ip)
+{
+	while (ways->n_other > 0 && ways->n_been < MAX_WAYS) {
+		int16_t distance = ways->other[--ways->n_other];
+
+		*ip = ways->origin + (uintptr_t)(intptr_t)distance;
+		if (!has_been(ways, *ip)) {
+			ways->been[ways->n_been++] = distance;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The instruction at *IP, which becomes the next one. EFFECT_ENDS: it cannot be read, too. */
+static enum effect pass(struct view *v, uintptr_t *ip, int32_t *target)
+{
+	const unsigned char *p;
+	unsigned size, opcode;
+
+	if (!look(v, *ip))
+		return EFFECT_ENDS;
+	p = v->bytes + (*ip - v->start);
+	size = ms_insn_size(p, v->size - (*ip - v->start), &opcode);
+	if (size == 0)
+		return EFFECT_ENDS;
+	*ip += size;
+	return effect_of(p, size, opcode, target);
+}
+
+/* Along one way from IP on, to what ends it: EFFECT_RESTORES, EFFECT_RETURNS, or EFFECT_ENDS, also where another was. */
+static enum effect look_along(struct ways *ways, struct view *v, uintptr_t ip, unsigned *n_left)
+{
+	for (; *n_left > 0; --*n_left) {
+		int32_t target = 0;
+		enum effect effect = pass(v, &ip, &target);
+
+		if (effect == EFFECT_JUMPS || effect == EFFECT_MAY_JUMP)
+			may_go_to(ways, ip + (uintptr_t)(intptr_t)target);
+		if (effect == EFFECT_RESTORES || effect == EFFECT_RETURNS)
+			return effect;
+		if (effect == EFFECT_JUMPS || effect == EFFECT_ENDS || has_been(ways, ip))
+			break;
+	}
+	return EFFECT_ENDS;
+}
+
+bool ms_epilogue_restores_sp(uintptr_t ip)
+{
+	struct ways ways = {.origin = ip, .n_other = 1};
+	enum effect effect = EFFECT_ENDS;
+	struct view v = {.size = 0};
+	unsigned n_left = 4000;
+
+	while (effect == EFFECT_ENDS && n_left > 0 && turn(&ways, &ip))
+		effect = look_along(&ways, &v, ip, &n_left);
+	return effect == EFFECT_RESTORES;
+}
