@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "filecode.h"
 #include "mapcall.h"
 #include "regions.h"
 
@@ -334,15 +335,38 @@ static bool is_ours(const struct ms_unit_module_view *view)
 	return view->path_len >= len && !memcmp(view->path + view->path_len - len, name, len);
 }
 
+static int put_module(struct ms_translator *tr, struct ms_process *proc, const struct ms_modmap_entry *e, uint64_t ns)
+{
+	const struct ms_modmap_entry *known = ms_modmap_get(proc->modules, e->start);
+	bool has_covered = false;
+	if (known && known->start == e->start && known->end == e->end && known->bias == e->bias &&
+		known->module == e->module)
+		return 0; /* told twice, as by a forked child that does not know what its parent told */
+	if (ms_modmap_put(&proc->modules, e, &has_covered))
+		return MST_ENOMEM;
+	if (has_covered || proc->has_unknown) {
+		proc->era++;
+		proc->has_unknown = false;
+	}
+	const struct mst_mapping mapping = {
+		.process = proc->id,
+		.module = e->module,
+		.start = e->start,
+		.end = e->end,
+		.bias = e->bias,
+		.load_ns = ns,
+		.unload_ns = UINT64_MAX,
+	};
+	return mst_writer_mapping(tr->writer, &mapping);
+}
+
 static int tell_module(
 	struct ms_translator *tr, struct ms_process *proc, const struct ms_note *note, uint64_t ns)
 {
 	struct ms_unit_module_view view;
 	struct ms_modmap_entry e;
-	bool has_covered = false;
 	if (!ms_unit_module_get(note->words, note->n_words, &view))
 		return 0;
-	const struct ms_modmap_entry *known = ms_modmap_get(proc->modules, view.map_start);
 	int rc = find_module(tr, proc, &view, &e.module);
 	if (rc < 0)
 		return rc;
@@ -351,25 +375,7 @@ static int tell_module(
 	e.bias = view.bias;
 	e.process = proc->id;
 	e.is_ours = is_ours(&view);
-	if (known && known->start == e.start && known->end == e.end && known->bias == e.bias &&
-		known->module == e.module)
-		return 0; /* told twice, as by a forked child that does not know what its parent told */
-	if (ms_modmap_put(&proc->modules, &e, &has_covered))
-		return MST_ENOMEM;
-	if (has_covered || proc->has_unknown) {
-		proc->era++;
-		proc->has_unknown = false;
-	}
-	const struct mst_mapping mapping = {
-		.process = proc->id,
-		.module = e.module,
-		.start = e.start,
-		.end = e.end,
-		.bias = e.bias,
-		.load_ns = ns,
-		.unload_ns = UINT64_MAX,
-	};
-	return mst_writer_mapping(tr->writer, &mapping);
+	return put_module(tr, proc, &e, ns);
 }
 
 static int tell_unmodule(struct ms_translator *tr, struct ms_process *proc, uint64_t start, uint64_t ns)
@@ -382,6 +388,46 @@ static int tell_unmodule(struct ms_translator *tr, struct ms_process *proc, uint
 	if (gone.process != proc->id)
 		return 0; /* inherited: the trace has it as the parent's */
 	return mst_writer_unmapping(tr->writer, proc->id, start, ns);
+}
+
+/* A module of the process whose file has this name, or else a new one. */
+static int find_module_of_file(struct ms_translator *tr, const struct ms_process *proc, uint32_t file, uint32_t *id)
+{
+	const struct mst_module m = {.path = file};
+	for (size_t i = 0; i < proc->modules->n; i++) {
+		*id = proc->modules->entries[i].module;
+		if (mst_writer_get_module(tr->writer, *id)->path == file)
+			return 0;
+	}
+	return mst_writer_module(tr->writer, &m, id);
+}
+
+/* The process has mapped something by itself: code of a file has the file's names. */
+static int tell_mapped_code(
+	struct ms_translator *tr, struct ms_process *proc, const struct mst_map_call *call, uint64_t ns)
+{
+	struct ms_modmap_entry e = {.start = call->addr, .end = call->addr + call->length, .process = proc->id};
+	size_t len;
+	const char *path = call->file ? mst_writer_get_string(tr->writer, call->file, &len) : NULL;
+	char name[4097];
+	if (!path || !(call->prot & PROT_EXEC) || len >= sizeof name || e.end <= e.start)
+		return 0;
+	memcpy(name, path, len);
+	name[len] = 0;
+	if (!ms_filecode_bias(name, call->addr, call->offset, &e.bias))
+		return 0;
+	int rc = find_module_of_file(tr, proc, call->file, &e.module);
+	return rc < 0 ? rc : put_module(tr, proc, &e, ns);
+}
+
+/* What a process has unmapped by itself is no module's any more. */
+static int tell_unmapped_code(
+	struct ms_translator *tr, struct ms_process *proc, const struct mst_map_call *call, uint64_t ns)
+{
+	const struct ms_modmap_entry *e = ms_modmap_get(proc->modules, call->addr);
+	if (!e || e->start != call->addr || e->end - e->start > call->length)
+		return 0;
+	return tell_unmodule(tr, proc, e->start, ns);
 }
 
 static int resolve_node(struct ms_translator *tr, struct ms_process *proc, struct ms_node *node)
@@ -598,6 +644,10 @@ static int tell_mapping(struct ms_translator *tr, struct ms_tenant *t, const str
 	int rc = intern(tr, path, path_len, &call.file);
 	if (rc >= 0)
 		rc = find_stack(tr, t->process, item->node, &ev.stack);
+	if (rc >= 0 && !(ev.flags & MST_EV_FAILED) && ev.op == MST_OP_MMAP)
+		rc = tell_mapped_code(tr, t->process, &call, ns);
+	if (rc >= 0 && !(ev.flags & MST_EV_FAILED) && ev.op == MST_OP_MUNMAP)
+		rc = tell_unmapped_code(tr, t->process, &call, ns);
 	if (rc < 0)
 		return rc;
 	if (MS_ITEM_STAMP(item->key) < tr->last_stamp) {

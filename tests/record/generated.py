@@ -31,10 +31,10 @@ def record(*command, options=()):
     return run("msrecord", "-q", "-f", "-o", "t.mst", *options, "--", *command)
 
 
-def frames_of_generated_block():
+def frames_of_generated_block(size=4321):
     for line in run("msdump", "--stacks", "--op=malloc", "t.mst").splitlines():
         e = json.loads(line)
-        if e["size"] == 4321:
+        if e["size"] == size:
             return e["frames"], e.get("cut", False)
     raise AssertionError("the block of the generated function is not there")
 
@@ -86,6 +86,16 @@ def map_is_that_of_the_programs_own_tmp():
     check(not os.path.exists("/tmp/perf-%s.map" % pid) or int(pid) > 100, "it had a /tmp of its own")
     frames, _ = frames_of_generated_block()
     check(frames[0]["function"] == "inside", frames)
+
+
+def code_that_the_program_maps_from_a_file_has_the_files_names():
+    target = os.path.join(PROGRAMS, "target_maps_code")
+    record(target)
+    frames, cut = frames_of_generated_block()
+    check(not cut and frames[0]["module"] == target and frames[0]["function"] == "allocate_in_view", frames)
+    check(frames[1]["function"] == "use", frames)
+    frames, cut = frames_of_generated_block(4322)
+    check(not cut and frames[0]["module"] == "[jit]" and frames[1]["function"] == "use", frames)
 
 
 def chains_of_node(*flags):
