@@ -1,26 +1,15 @@
 /* See stacktree.h. */
 #include "stacktree.h"
 
+#include "huge.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define FIRST_NODES 256u
 #define FIRST_RUNS 64u
 #define NODES_PER_RUN 4u /* of room in the tree */
 #define RUNS_MAX (1u << 13)
-
-#define HUGE_PAGE ((size_t)2 << 20)
-
-/* Asks for huge pages for a table that is large, touched at random and soon all in use: fewer page faults and misses of the
- * translation cache. A kernel without them gives small ones. */
-static void want_huge_pages(void *table, size_t bytes)
-{
-	uintptr_t start = ((uintptr_t)table + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
-	uintptr_t end = ((uintptr_t)table + bytes) & ~(HUGE_PAGE - 1);
-	if (start < end)
-		(void)madvise((void *)start, end - start, MADV_HUGEPAGE);
-}
 
 /* Makes room for n runs, a power of two, and forgets those there were. Without memory all stays. */
 static int clear_runs(struct ms_stacktree *t, uint32_t n)
@@ -80,13 +69,13 @@ static int grow(struct ms_stacktree *t)
 	if (!nodes)
 		return -1;
 	t->nodes = nodes;
-	want_huge_pages(nodes, (size_t)t->cap * 2 * sizeof *nodes);
+	mst_huge_wish(nodes, (size_t)t->cap * 2 * sizeof *nodes);
 	uint32_t *index = calloc((size_t)t->cap * 4, sizeof *index);
 	if (!index)
 		return -1;
 	free(t->index);
 	t->index = index;
-	want_huge_pages(index, (size_t)t->cap * 4 * sizeof *index);
+	mst_huge_wish(index, (size_t)t->cap * 4 * sizeof *index);
 	t->index_mask = t->cap * 4 - 1;
 	t->cap *= 2;
 	for (uint32_t i = MS_NODE_CUT + 1; i < t->n; i++)
