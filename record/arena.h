@@ -13,8 +13,9 @@
  *     release store of slot.committed. Whoever loads that value with acquire sees them all, and none of them
  *     is written again before the reader gives the chunk back. So unit words may be plain memory on both
  *     ends.
- *  2. A chunk given back (fetch_and with release) was read before that; the writer that claims it (CAS with
- *     acquire) writes after that. So reader and next writer never touch a chunk at the same time.
+ *  2. A chunk given back (owner 0, stored with release) was read before that; the writer that claims it (CAS of
+ *     owner with acquire) writes after that. So reader and next writer never touch a chunk at the same time. The
+ *     bitmap is but a hint where free chunks are.
  *  3. intent is stored before the stamp is taken and cleared, with release, after committed. A reader takes
  *     the time T first, then intent, then committed (both acquire). intent == 0: either no stamp was being
  *     taken, so any later one is >= T (less the time a store may linger in the store buffer: the reader
@@ -30,9 +31,13 @@
  * The other side may be broken or hostile. A reader checks every index it follows; a writer keeps its
  * position in private memory and checks what else it reads, which at worst makes it drop.
  *
+ * A handler may leave a hook by a jump, at any instruction. What is torn is found again by the slot's next hook, or by
+ * msrecord when the thread ends: a link to a chunk without units, or slot.claiming, the name of a chunk whose owner the
+ * slot has become without a link to it.
+ *
  * Rejected: a ring per thread (memory times threads, wrap checks on each unit), per-CPU buffers with
  * reserve/commit counters (two atomics a unit, a dead writer blocks its buffer), a free list of chunks (one
- * stray write tangles it; a bitmap only leaks a bit). */
+ * stray write tangles it), claims in the bitmap (a bit does not tell whose it is after a jump). */
 #ifndef MS_ARENA_H
 #define MS_ARENA_H
 
@@ -44,7 +49,7 @@
 struct ms_segment {
 	struct ms_control *control;
 	struct ms_slot *slots;
-	_Atomic uint64_t *bitmap; /* bit set = chunk in use */
+	_Atomic uint64_t *bitmap; /* bit set = chunk in use, as a rule */
 	struct ms_chunk_header *headers;
 	unsigned char *chunks;
 	uint32_t n_chunks, n_slots; /* <= MS_MAX_CHUNKS, MS_MAX_SLOTS */
@@ -81,34 +86,17 @@ static inline unsigned char *ms_chunk_bytes(const struct ms_segment *seg, uint32
 
 /* ---- chunks: claimed by writers, given back by msrecord ---- */
 
-/* The lowest free chunk (so that few pages are ever touched), or MS_NO_CHUNK if the backlog is full. */
-static inline uint32_t ms_chunk_claim(const struct ms_segment *seg)
+static inline bool ms_chunk_is_of(const struct ms_segment *seg, uint32_t chunk, uint32_t slot)
 {
-	struct ms_control *ctl = seg->control;
-	uint32_t limit = seg->backlog + atomic_load_explicit(&ctl->live_slots, memory_order_relaxed);
-	if (atomic_fetch_add_explicit(&ctl->chunks_in_use, 1, memory_order_relaxed) >= limit)
-		goto full;
-	for (uint32_t w = 0; w * 64 < seg->n_chunks; w++) {
-		uint64_t word = atomic_load_explicit(&seg->bitmap[w], memory_order_relaxed);
-		while (~word) {
-			uint32_t bit = (uint32_t)__builtin_ctzll(~word);
-			if (w * 64 + bit >= seg->n_chunks)
-				goto full;
-			if (atomic_compare_exchange_weak_explicit(&seg->bitmap[w], &word, word | 1ull << bit,
-				    memory_order_acquire, memory_order_relaxed))
-				return w * 64 + bit;
-		}
-	}
-full:
-	atomic_fetch_sub_explicit(&ctl->chunks_in_use, 1, memory_order_relaxed);
-	return MS_NO_CHUNK;
+	return chunk < seg->n_chunks &&
+	       atomic_load_explicit(&seg->headers[chunk].owner, memory_order_relaxed) == slot + 1;
 }
 
-/* Gives a chunk back. A bit that is clear already (scribbled on) is left alone. */
+/* Gives a chunk back. One that is nobody's already (scribbled on) is left alone. */
 static inline void ms_chunk_release(const struct ms_segment *seg, uint32_t chunk)
 {
-	uint64_t bit = 1ull << chunk % 64;
-	if (atomic_fetch_and_explicit(&seg->bitmap[chunk / 64], ~bit, memory_order_release) & bit)
+	atomic_fetch_and_explicit(&seg->bitmap[chunk / 64], ~(1ull << chunk % 64), memory_order_relaxed);
+	if (atomic_exchange_explicit(&seg->headers[chunk].owner, 0, memory_order_release))
 		atomic_fetch_sub_explicit(&seg->control->chunks_in_use, 1, memory_order_relaxed);
 }
 
@@ -139,6 +127,7 @@ static inline bool ms_slot_claim(
 		*w = (struct ms_writer){.slot = s, .chunk = MS_NO_CHUNK, .index = i};
 		atomic_store_explicit(&s->committed, MS_COMMITTED(MS_NO_CHUNK, 0), memory_order_relaxed);
 		atomic_store_explicit(&s->intent, 0, memory_order_relaxed);
+		atomic_store_explicit(&s->claiming, MS_NO_CHUNK, memory_order_relaxed);
 		atomic_store_explicit(&s->first_chunk, MS_NO_CHUNK, memory_order_relaxed);
 		atomic_store_explicit(&s->lost_events, 0, memory_order_relaxed);
 		atomic_store_explicit(&s->lost_bytes, 0, memory_order_relaxed);
@@ -175,17 +164,52 @@ static inline void ms_writer_enter(
 	w->bias = MS_COMMITTED(chunk, 0) - (uintptr_t)base;
 }
 
-/* The chunk that `link`, the last word of the chain, leads to already, since ms_writer_advance was left by a
- * jump when it had just set it; else a claimed one. */
+/* Makes the writer's slot the owner of a chunk. False: it has one. */
+static inline bool ms_chunk_take(const struct ms_segment *seg, const struct ms_writer *w, uint32_t chunk)
+{
+	uint32_t nobody = 0;
+	atomic_store_explicit(&w->slot->claiming, chunk, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (!atomic_compare_exchange_strong_explicit(&seg->headers[chunk].owner, &nobody, w->index + 1,
+		    memory_order_acquire, memory_order_relaxed))
+		return false;
+	atomic_fetch_or_explicit(&seg->bitmap[chunk / 64], 1ull << chunk % 64, memory_order_relaxed);
+	return true;
+}
+
+/* Claims the lowest free chunk (so that few pages are ever touched); MS_NO_CHUNK if the backlog is full. */
+static inline uint32_t ms_chunk_claim(const struct ms_segment *seg, const struct ms_writer *w)
+{
+	struct ms_control *ctl = seg->control;
+	uint32_t limit = seg->backlog + atomic_load_explicit(&ctl->live_slots, memory_order_relaxed);
+	if (atomic_fetch_add_explicit(&ctl->chunks_in_use, 1, memory_order_relaxed) >= limit)
+		goto full;
+	for (uint32_t first = 0; first < seg->n_chunks; first += 64) {
+		uint64_t free = ~atomic_load_explicit(&seg->bitmap[first / 64], memory_order_relaxed);
+		for (; free; free &= free - 1) {
+			uint32_t chunk = first + (uint32_t)__builtin_ctzll(free);
+			if (chunk >= seg->n_chunks)
+				goto full;
+			if (ms_chunk_take(seg, w, chunk))
+				return chunk;
+		}
+	}
+full:
+	atomic_fetch_sub_explicit(&ctl->chunks_in_use, 1, memory_order_relaxed);
+	return MS_NO_CHUNK;
+}
+
+/* The next chunk. One that the slot has already, since ms_writer_advance was left by a jump: behind `link`, the last
+ * word of the chain, or not linked yet; else a claimed one. */
 static inline uint32_t ms_writer_next_chunk(
 	const struct ms_segment *seg, const struct ms_writer *w, _Atomic uint32_t *link, uint32_t seq)
 {
 	uint32_t left = atomic_load_explicit(link, memory_order_relaxed);
-	if (left < seg->n_chunks &&
-		atomic_load_explicit(&seg->headers[left].owner, memory_order_relaxed) == w->index &&
+	uint32_t torn = atomic_load_explicit(&w->slot->claiming, memory_order_relaxed);
+	if (ms_chunk_is_of(seg, left, w->index) &&
 		atomic_load_explicit(&seg->headers[left].seq, memory_order_relaxed) == seq)
 		return left;
-	return ms_chunk_claim(seg);
+	return ms_chunk_is_of(seg, torn, w->index) ? torn : ms_chunk_claim(seg, w);
 }
 
 /* Goes on to a fresh chunk. False: none may be claimed now; the writer is unchanged. */
@@ -204,11 +228,11 @@ static inline bool ms_writer_advance(const struct ms_segment *seg, struct ms_wri
 	if (fresh == MS_NO_CHUNK)
 		return false;
 	struct ms_chunk_header *h = &seg->headers[fresh];
-	atomic_store_explicit(&h->owner, w->index, memory_order_relaxed);
 	atomic_store_explicit(&h->seq, seq, memory_order_relaxed);
 	atomic_store_explicit(&h->used, 0, memory_order_relaxed);
 	atomic_store_explicit(&h->next, MS_NO_CHUNK, memory_order_relaxed);
 	atomic_store_explicit(link, fresh, memory_order_release);
+	atomic_store_explicit(&w->slot->claiming, MS_NO_CHUNK, memory_order_relaxed);
 	ms_writer_enter(seg, w, fresh, 0);
 	return true;
 }
@@ -279,8 +303,7 @@ static inline struct ms_cursor ms_cursor_start(uint32_t slot)
 static inline bool ms_cursor_may_enter(
 	const struct ms_segment *seg, const struct ms_cursor *c, uint32_t chunk, uint32_t seq)
 {
-	return chunk < seg->n_chunks &&
-	       atomic_load_explicit(&seg->headers[chunk].owner, memory_order_relaxed) == c->slot &&
+	return ms_chunk_is_of(seg, chunk, c->slot) &&
 	       atomic_load_explicit(&seg->headers[chunk].seq, memory_order_relaxed) == seq;
 }
 
@@ -344,6 +367,9 @@ static inline void ms_slot_release(const struct ms_segment *seg, struct ms_curso
 			ms_chunk_release(seg, next);
 		ms_chunk_release(seg, chunk);
 	}
+	uint32_t torn = atomic_load_explicit(&s->claiming, memory_order_relaxed);
+	if (ms_chunk_is_of(seg, torn, c->slot))
+		ms_chunk_release(seg, torn);
 	if (live)
 		atomic_fetch_sub_explicit(&seg->control->live_slots, 1, memory_order_relaxed);
 	atomic_store_explicit(&s->first_chunk, MS_NO_CHUNK, memory_order_relaxed);

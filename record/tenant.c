@@ -283,17 +283,11 @@ int ms_tenant_decode(
 	return 1;
 }
 
-static bool is_held(const struct ms_segment *seg, uint32_t chunk)
-{
-	return atomic_load_explicit(&seg->bitmap[chunk / 64], memory_order_relaxed) >> chunk % 64 & 1;
-}
-
 /* Gives back all chunks that name this slot as their owner, except `keep`. */
 static void sweep(const struct ms_tenant *t, struct ms_segment *seg, uint32_t keep)
 {
 	for (uint32_t i = 0; i < seg->n_chunks; i++)
-		if (i != keep && is_held(seg, i) &&
-			atomic_load_explicit(&seg->headers[i].owner, memory_order_relaxed) == t->cursor.slot)
+		if (i != keep && ms_chunk_is_of(seg, i, t->cursor.slot))
 			ms_chunk_release(seg, i);
 }
 
@@ -305,8 +299,7 @@ static void resume_behind(struct ms_tenant *t, struct ms_segment *seg, uint64_t 
 	t->is_stack_known = false;
 	t->is_lost = true;
 	t->given_up = committed;
-	if (chunk >= seg->n_chunks || bytes > MS_CHUNK_SIZE || bytes % 8 || !is_held(seg, chunk) ||
-		atomic_load_explicit(&seg->headers[chunk].owner, memory_order_relaxed) != t->cursor.slot)
+	if (bytes > MS_CHUNK_SIZE || bytes % 8 || !ms_chunk_is_of(seg, chunk, t->cursor.slot))
 		return;
 	sweep(t, seg, chunk);
 	t->cursor.chunk = chunk;

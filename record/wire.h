@@ -10,9 +10,9 @@
  *
  * A thread owns one slot and writes into one chunk at a time; nobody else writes there, so publishing a unit
  * is one plain release store of slot.committed. A chunk is never wrapped: when a unit does not fit, the thread
- * claims another chunk (a bit in control.bitmap, by CAS: a stray write can not tangle a bitmap as it can a
- * list), links it from the old one and goes on. msrecord follows the links and clears the bits of what it has
- * drained. The commit protocol and both its ends are in arena.h.
+ * claims another chunk (the owner in its header, by CAS; a bitmap says where to look), links it from the old one and
+ * goes on. msrecord follows the links and gives back what it has drained. The commit protocol and both its ends are in
+ * arena.h.
  *
  * Everything here may be scribbled on by a broken program: msrecord reads each word once into a local, checks
  * it, and only then uses it. */
@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #define MS_WIRE_MAGIC 0x31455249574d534dull /* "MSMWIRE1" */
-#define MS_WIRE_ABI 3u                      /* raise with every change of this file */
+#define MS_WIRE_ABI 4u                      /* raise with every change of this file */
 
 #define MS_PAGE 4096u
 #define MS_MAX_SLOTS 8192u      /* threads alive at once */
@@ -118,8 +118,8 @@ struct ms_unit_module {
 
 #define MS_NO_CHUNK 0xffffffffu
 
-struct ms_chunk_header { /* written by the owning thread only, before the store of slot.committed that needs it */
-	_Atomic uint32_t owner; /* slot index */
+struct ms_chunk_header { /* written by the owning thread, before the store of slot.committed that needs it */
+	_Atomic uint32_t owner; /* slot index + 1; 0 = nobody, set by msrecord: who changes that has claimed the chunk */
 	_Atomic uint32_t seq;   /* 0, 1, 2 ... along the chunks of one tenancy of a slot */
 	_Atomic uint32_t used;  /* bytes of units, final; valid once next is set */
 	_Atomic uint32_t next;  /* chunk that follows, MS_NO_CHUNK while this is the last */
@@ -135,7 +135,8 @@ struct ms_slot {
 	/* line 0: the hot one, written by the thread at every event */
 	_Atomic uint64_t committed; /* chunk (bits 32-63), bytes published in it (bits 0-31) */
 	_Atomic uint64_t intent;    /* 1 from before a stamp is taken until its unit is committed, else 0 */
-	uint8_t pad0[48];
+	_Atomic uint32_t claiming;  /* chunk about to be claimed: the slot's, though not linked yet, if it says so */
+	uint8_t pad0[44];
 	/* line 1: written by the thread now and then */
 	_Atomic uint32_t state;     /* enum ms_slot_state */
 	_Atomic uint32_t tid;       /* 0 = nobody's */

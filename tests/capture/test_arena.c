@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,31 +144,39 @@ static void every_unit_arrives_whole_and_in_order(void **state)
 	assert_int_equal(seg.bitmap[0] | seg.bitmap[1], 0);
 }
 
+/* Of a slot that is nobody's, to claim chunks and no more. */
+static struct ms_writer some_writer(void)
+{
+	return (struct ms_writer){.slot = &seg.slots[15], .index = 15, .chunk = MS_NO_CHUNK};
+}
+
 static void the_backlog_and_one_chunk_for_each_slot_can_be_claimed(void **state)
 {
+	const struct ms_writer other = some_writer();
 	struct ms_writer w = {0};
 	(void)state;
 	for (uint32_t i = 0; i < 6; i++)
-		assert_int_equal(ms_chunk_claim(&seg), i);
-	assert_int_equal(ms_chunk_claim(&seg), MS_NO_CHUNK);
+		assert_int_equal(ms_chunk_claim(&seg, &other), i);
+	assert_int_equal(ms_chunk_claim(&seg, &other), MS_NO_CHUNK);
 	assert_true(ms_slot_claim(&seg, &w, 7, 0));
 	assert_true(ms_writer_advance(&seg, &w));
 	assert_int_equal(w.chunk, 6);
 	assert_false(ms_writer_advance(&seg, &w));
 	assert_int_equal(w.chunk, 6);
 	ms_chunk_release(&seg, 3);
-	assert_int_equal(ms_chunk_claim(&seg), 3);
+	assert_int_equal(ms_chunk_claim(&seg, &other), 3);
 	ms_chunk_release(&seg, 60); /* was not in use: nothing happens */
 	assert_int_equal(seg.control->chunks_in_use, 7);
 }
 
 static void no_chunk_beyond_the_last_is_ever_claimed(void **state)
 {
+	const struct ms_writer w = some_writer();
 	(void)state;
 	seg.backlog = 1000;
 	for (uint32_t i = 0; i < 70; i++)
-		assert_int_equal(ms_chunk_claim(&seg), i);
-	assert_int_equal(ms_chunk_claim(&seg), MS_NO_CHUNK);
+		assert_int_equal(ms_chunk_claim(&seg, &w), i);
+	assert_int_equal(ms_chunk_claim(&seg, &w), MS_NO_CHUNK);
 	assert_int_equal(seg.control->chunks_in_use, 70);
 }
 
@@ -264,6 +273,64 @@ static void a_writer_left_by_a_jump_recovers(void **state)
 	assert_int_equal(read_all(w.index, seg.slots[w.index].committed), 0);
 }
 
+#ifndef __SANITIZE_THREAD__ /* which puts signals off */
+
+/* The trap flag brings SIGTRAP after each instruction. The handler lets n_steps_left of them go by and jumps. */
+#define TRAP_FLAG 0x100
+
+static volatile long n_steps_left;
+static sigjmp_buf out_of_here;
+
+static void on_step(int sig)
+{
+	(void)sig;
+	if (--n_steps_left == 0)
+		siglongjmp(out_of_here, 1);
+}
+
+/* True: the jump came in time. */
+static bool jump_out_of_advance(struct ms_writer *w, long at)
+{
+	n_steps_left = at;
+	if (sigsetjmp(out_of_here, 1) != 0)
+		return true;
+	__builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | TRAP_FLAG);
+	ms_writer_advance(&seg, w);
+	__builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~(unsigned long long)TRAP_FLAG);
+	return false;
+}
+
+static void no_jump_out_of_an_advance_leaves_a_chunk_behind(void **state)
+{
+	static struct ms_writer w;
+	struct sigaction step = {.sa_handler = on_step};
+	(void)state;
+	sigaction(SIGTRAP, &step, NULL);
+	bool was_in_time = true;
+	for (long i = 0; was_in_time; i++) {
+		bool goes_on = i % 2; /* the thread; or it ends there */
+		assert_true(ms_slot_claim(&seg, &w, 9, 0));
+		for (uint64_t n = 0; n < 4; n++)
+			write_unit(&w, n, 1000);
+		was_in_time = jump_out_of_advance(&w, i / 2 + 1);
+		ms_writer_recover(&seg, &w);
+		for (uint64_t n = 4; goes_on && n < 10; n++)
+			write_unit(&w, n, 1000);
+		struct seen s = {.cursor = ms_cursor_start(w.index), .is_followed = true};
+		atomic_store(&gone[9], true);
+		read_slot(&s, w.index, gone);
+		assert_int_equal(s.n_units, goes_on ? 10 : 4);
+		ms_chunks_recount(&seg);
+		assert_int_equal(seg.control->chunks_in_use, 0);
+		assert_int_equal(seg.bitmap[0] | seg.bitmap[1], 0);
+		for (uint32_t c = 0; c < seg.n_chunks; c++)
+			assert_int_equal(seg.headers[c].owner, 0);
+	}
+	signal(SIGTRAP, SIG_DFL);
+}
+
+#endif
+
 static void absurd_control_pages_are_refused(void **state)
 {
 	struct ms_segment other;
@@ -290,6 +357,9 @@ int main(void)
 		TEST(a_cursor_notices_what_makes_no_sense),
 		TEST(a_cursor_follows_no_wrong_link),
 		TEST(a_writer_left_by_a_jump_recovers),
+#ifndef __SANITIZE_THREAD__
+		TEST(no_jump_out_of_an_advance_leaves_a_chunk_behind),
+#endif
 		TEST(absurd_control_pages_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

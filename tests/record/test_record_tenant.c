@@ -308,10 +308,10 @@ static void chunks_counted_by_who_jumped_away_are_taken_back(void **state)
 	put_malloc(seg, &w, 1, 16, 0, 1);
 	scan_at(&f, 100);
 	atomic_fetch_add(&seg->control->chunks_in_use, 100);
-	assert_int_equal(ms_chunk_claim(seg), MS_NO_CHUNK);
+	assert_int_equal(ms_chunk_claim(seg, &w), MS_NO_CHUNK);
 	scan_at(&f, 200);
 	for (int i = 0; i < BACKLOG - 1; i++)
-		assert_int_not_equal(ms_chunk_claim(seg), MS_NO_CHUNK);
+		assert_int_not_equal(ms_chunk_claim(seg, &w), MS_NO_CHUNK);
 	tear_down(&f);
 }
 
