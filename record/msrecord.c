@@ -546,13 +546,14 @@ static void say_who_is_absent(const struct ms_absences *x, uint64_t n_confined)
 			(unsigned long long)x->n_others);
 }
 
-/* Memory that grew while malloc was hardly called came from somewhere we do not see. What the program is made of,
- * and our own segment, which counts as its memory, are no growth. */
+/* Memory that grew while malloc was hardly called came from somewhere we do not see. What the program is made of
+ * is no growth, nor is our own segment, which counts as its memory. */
 static void say_what_was_not_seen(const struct recording *r, const struct mst_totals *totals)
 {
 	enum { NO_GROWTH = 128 << 20, TIMES = 16 };
 	struct ms_out o;
-	uint64_t rss = r->child.max_rss_bytes;
+	uint64_t rss = r->child.max_rss_bytes, ours = r->session.image_arena_peak;
+	rss -= ours < rss ? ours : rss;
 	if (rss < NO_GROWTH || (rss - NO_GROWTH) / TIMES < totals->peak_bytes)
 		return;
 	ms_out_init_memory(&o);

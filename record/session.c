@@ -411,7 +411,10 @@ static int scan_all(struct ms_session *s, struct ms_scan *scan, uint64_t now)
 		ms_share_beat(&s->live[i]->arrival->share, beat);
 		if (ms_process_scan(s->live[i], scan))
 			return MST_ENOMEM;
-		arena += (uint64_t)s->live[i]->n_chunks * MS_CHUNK_SIZE;
+		uint64_t held = (uint64_t)s->live[i]->n_chunks * MS_CHUNK_SIZE;
+		if (held > s->image_arena_peak)
+			s->image_arena_peak = held;
+		arena += held;
 	}
 	if (arena > s->arena_peak)
 		s->arena_peak = arena;

@@ -59,6 +59,7 @@ struct ms_session {
 	bool has_unflushed_samples;
 	struct ms_jit jit;
 	uint64_t arena_peak; /* bytes of chunks in use, of all images together */
+	uint64_t image_arena_peak; /* of the one that used most */
 	uint64_t child_ended_ns; /* 0: it has not */
 	uint64_t next_look_ns;	 /* for processes that have not arrived yet */
 	bool has_notified;

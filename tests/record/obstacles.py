@@ -176,6 +176,17 @@ def memory_that_does_not_come_from_malloc_is_noticed():
     equal(record(["ls"], "--quiet").stderr, b"", "nothing grew")
 
 
+def memory_that_the_buffer_takes_is_not_the_programs():
+    # 48 MiB of units while msrecord is stopped, beside memory that is not quite enough to be noticed
+    compile_c("#include <signal.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/mman.h>\n#include <unistd.h>\nvoid *volatile p;\n"
+              "int main(void) {\n\tmemset(mmap(NULL, 100 << 20, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 100 << 20);\n"
+              "\tkill(getppid(), SIGSTOP);\n\tfor (int i = 0; i < (48 << 20) / 64; i++)\n\t\tp = malloc(9), free(p);\n"
+              "\tkill(getppid(), SIGCONT);\n\treturn 3;\n}\n", "buffered", "-D_GNU_SOURCE")
+    r = record(["./buffered"], "--quiet", "--buffer=64M")
+    equal((r.returncode, r.stderr), (3, b""), "status and messages")
+    check(facts()["end"]["lost"] == 0, "nothing is lost")
+
+
 # ---- limits ----------------------------------------------------------------------------------------------------------
 
 def address_space_too_small_for_the_segment_is_named():
