@@ -91,7 +91,8 @@ static const struct ms_opt option_table[] = {
 		"may be given several times"),
 	MS_OPT_ENUM(0, "on-full", struct options, on_full, full_names,
 		"when the program is faster than the recorder: block it until there is room, or drop events "
-		"and count them (default {})"),
+		"and count them, as is done in any case while the recorder, stopped perhaps, has taken nothing for 5 s of waiting "
+		"(default {})"),
 	MS_OPT_SIZE(0, "buffer", struct options, buffer, "SIZE",
 		"room for events that the recorder has not taken yet, in each process, beside the 32 KiB that each thread "
 		"has; what of it was ever needed counts as memory of the process (1M to 64M, default {})"),

@@ -328,7 +328,6 @@ static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid
 	if (a->pidfd < 0 && error != ESRCH)
 		goto fail; /* its end would go unnoticed */
 	describe(a);
-	ms_share_beat(&a->share, ms_monotonic_ns());
 	if (a->pidfd < 0 || !is_connected(fd)) { /* died waiting */
 		close(memfd);
 		ms_arrival_free(a);

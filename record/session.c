@@ -406,9 +406,8 @@ static int scan_all(struct ms_session *s, struct ms_scan *scan, uint64_t now)
 		.n_tenants = n_tenants,
 	};
 	scan->bound = scan->now > scan->guard ? scan->now - scan->guard : 0;
-	uint64_t beat = ms_monotonic_ns(), arena = 0;
+	uint64_t arena = 0;
 	for (size_t i = 0; i < s->n_live; i++) {
-		ms_share_beat(&s->live[i]->arrival->share, beat);
 		if (ms_process_scan(s->live[i], scan))
 			return MST_ENOMEM;
 		uint64_t held = (uint64_t)s->live[i]->n_chunks * MS_CHUNK_SIZE;

@@ -114,11 +114,6 @@ void ms_share_close(struct ms_share *share)
 	share->mapping = NULL;
 }
 
-void ms_share_beat(const struct ms_share *share, uint64_t monotonic_ns)
-{
-	atomic_store_explicit(&share->segment.control->heartbeat_ns, monotonic_ns, memory_order_relaxed);
-}
-
 static void wake(_Atomic uint32_t *futex)
 {
 	syscall(SYS_futex, futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);

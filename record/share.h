@@ -3,9 +3,10 @@
  *	our mapping:  | private page: list node | control | slots | ... the segment, shared with the program |
  *
  * The kernel marks control.recorder_lock with FUTEX_OWNER_DIED when the thread that called ms_share_init
- *ends, however it ends: the word is on that thread's robust list. The list's nodes lie in a private page in
- *front of each segment, at one distance from the futex word as the kernel wants it, where no traced program
- *can reach them. The kernel walks at most 2048 nodes: segments beyond that depend on the heartbeat alone. */
+ * ends, however it ends: the word is on that thread's robust list. The list's nodes lie in a private page in
+ * front of each segment, at one distance from the futex word as the kernel wants it, where no traced program
+ * can reach them. The kernel walks at most 2048 nodes: who has one of the segments beyond that will find that nothing is
+ * freed any more. */
 #ifndef MS_SHARE_H
 #define MS_SHARE_H
 
@@ -39,9 +40,6 @@ int ms_share_open(const struct ms_share_config *config, struct ms_share *share, 
 
 /* Unmaps; the program's own mapping stays with it. Any thread; all zeros is fine. */
 void ms_share_close(struct ms_share *share);
-
-/* Says that msrecord is at work. */
-void ms_share_beat(const struct ms_share *share, uint64_t monotonic_ns);
 
 /* Ends this recording for the program: it goes silent, and whoever waits for room goes on. */
 void ms_share_detach(const struct ms_share *share);

@@ -168,13 +168,12 @@ struct ms_control {
 	uint32_t n_chunks, n_slots;   /* <= MS_MAX_CHUNKS, MS_MAX_SLOTS */
 	uint32_t pad0[3];
 	/* written by msrecord while it runs; a cache line of its own */
-	_Atomic uint64_t heartbeat_ns;    /* CLOCK_MONOTONIC, at every pass */
 	_Atomic uint32_t recorder_lock;   /* a robust futex word held by msrecord: the kernel sets FUTEX_OWNER_DIED */
 	_Atomic uint32_t free_gen;        /* futex: raised whenever chunks or slots are freed */
 	_Atomic uint32_t recorder_asleep; /* futex: 1 while msrecord sleeps in its poll; writers wake it at half backlog */
 	_Atomic uint32_t detached;        /* msrecord has ended this recording: go silent */
 	_Atomic uint32_t paused;          /* written by the program, too: see below */
-	uint8_t pad1[36];
+	uint8_t pad1[44];
 	/* written by the program; a cache line of its own */
 	_Atomic uint32_t slots_high;      /* slots 0..slots_high-1 have been used */
 	_Atomic uint32_t live_slots;      /* raised by a claim, lowered by msrecord's release */
@@ -184,7 +183,7 @@ struct ms_control {
 	_Atomic uint32_t attached;        /* enum ms_attached; 0 after the welcome: mapping failed (RLIMIT_AS?), untraced */
 	uint8_t pad2[4096 - 164];
 };
-_Static_assert(offsetof(struct ms_control, heartbeat_ns) == 64, "own line");
+_Static_assert(offsetof(struct ms_control, recorder_lock) == 64, "own line");
 _Static_assert(offsetof(struct ms_control, slots_high) == 128, "own line");
 _Static_assert(sizeof(struct ms_control) == MS_PAGE, "one page");
 

@@ -15,7 +15,8 @@
 struct ms_session ms_session;
 
 enum { HANDSHAKE_TIMEOUT_S = 5, EINTR_RAW = -4 };
-#define STALE_NS 5000000000u
+#define PATIENCE_NS 5000000000u
+#define STEP_MOST_NS 100000000u
 
 static long retried(long number, long a, long b, long c)
 {
@@ -182,12 +183,6 @@ bool ms_session_is_over(void)
 	       atomic_load_explicit(&ctl->detached, memory_order_relaxed);
 }
 
-static bool is_stale(uint64_t now_ns)
-{
-	uint64_t beat = atomic_load_explicit(&ms_session.segment.control->heartbeat_ns, memory_order_relaxed);
-	return now_ns > beat && now_ns - beat > STALE_NS;
-}
-
 /* Until a chunk is free, a millisecond at most. False: a sandbox forbids futex. */
 static bool sleep_a_little(struct ms_control *ctl, uint32_t gen)
 {
@@ -210,11 +205,14 @@ enum ms_wait ms_session_wait(struct ms_waiter *waiter)
 	struct ms_control *ctl = ms_session.segment.control;
 	uint32_t gen = atomic_load(&ctl->free_gen);
 	uint64_t now = ms_clock_monotonic_ns();
-	if (!waiter->since_ns || waiter->gen != gen)
-		*waiter = (struct ms_waiter){now, gen};
-	if (is_stale(now) || atomic_load(&ms_session.stuck_at) == (uint64_t)gen + 1)
+	if (!waiter->looked_ns || waiter->gen != gen)
+		*waiter = (struct ms_waiter){.looked_ns = now, .gen = gen};
+	uint64_t step = now - waiter->looked_ns;
+	waiter->waited_ns += step < STEP_MOST_NS ? step : STEP_MOST_NS;
+	waiter->looked_ns = now;
+	if (atomic_load(&ms_session.stuck_at) == (uint64_t)gen + 1)
 		return MS_WAIT_GIVE_UP;
-	if (now - waiter->since_ns > STALE_NS) {
+	if (waiter->waited_ns > PATIENCE_NS) {
 		atomic_store(&ms_session.stuck_at, (uint64_t)gen + 1);
 		return MS_WAIT_GIVE_UP;
 	}

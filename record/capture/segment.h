@@ -36,14 +36,15 @@ bool ms_session_may_read_tsc(void);
 /* Has the recorder ended, or ended this recording? */
 bool ms_session_is_over(void);
 
-/* Somebody who waits for chunks to be given back; zero: not yet. */
+/* Somebody who waits for chunks to be given back; zero: not yet. Of a step that took long no more is counted than a
+ * busy machine may make of a millisecond: the program itself was stopped, and msrecord with it, perhaps. */
 struct ms_waiter {
-	uint64_t since_ns; /* nothing has been given back since then: free_gen has been gen */
+	uint64_t looked_ns, waited_ns; /* last; since free_gen is gen */
 	uint32_t gen;
 };
 
 /* One step of waiting for chunks to be given back: MS_WAIT_AGAIN after at most a millisecond, MS_WAIT_GIVE_UP
- * if the recorder is stopped or frees nothing for 5 s (the caller drops the event and goes on). Who waits longer
+ * if the recorder has freed nothing for 5 s (the caller drops the event and goes on). Who waits longer
  * while others are faster to take what is freed has not waited in vain. */
 enum ms_wait { MS_WAIT_AGAIN, MS_WAIT_GIVE_UP };
 enum ms_wait ms_session_wait(struct ms_waiter *waiter);

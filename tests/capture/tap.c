@@ -14,20 +14,12 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static void die(const char *what)
 {
 	perror(what);
 	exit(99);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 static void *grown(void *p, size_t *cap, size_t need, size_t size)
@@ -65,7 +57,6 @@ static int make_segment(struct tap *tap, struct tap_image *image)
 	c->backlog = o->backlog ? o->backlog : MS_BACKLOG_CHUNKS;
 	c->n_chunks = MS_MAX_CHUNKS;
 	c->n_slots = o->n_slots ? o->n_slots : MS_MAX_SLOTS;
-	atomic_store(&c->heartbeat_ns, now_ns());
 	if (!ms_segment_view(&image->segment, image->base))
 		die("segment");
 	image->cursors = calloc(MS_MAX_SLOTS, sizeof(*image->cursors));
@@ -307,7 +298,6 @@ static bool drain(struct tap *tap, struct tap_image *image, bool check_gone, boo
 {
 	struct ms_control *c = image->segment.control;
 	bool did = false;
-	atomic_store(&c->heartbeat_ns, now_ns());
 	for (uint32_t i = 0, n = atomic_load(&c->slots_high); i < n; i++)
 		did |= drain_slot(tap, image, i, check_gone, is_over);
 	if (did && ms_arena_freed(&image->segment))

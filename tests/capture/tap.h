@@ -87,7 +87,7 @@ struct tap {
 	char dir[64], path[96];
 	int listener;
 	pthread_t thread;
-	_Atomic bool stop, pause; /* pause: neither drain nor beat */
+	_Atomic bool stop, pause; /* pause: do not drain */
 	struct tap_image *images[16384];
 	_Atomic size_t n_images;
 	uint64_t n_discarded;

@@ -886,6 +886,22 @@ static void a_stopped_recorder_is_given_up(void)
 	run_close(&r);
 }
 
+/* For longer than a stopped recorder is waited for; then the recorder takes a moment more to go on than the program. */
+static void who_was_stopped_together_with_the_recorder_waits_on(void)
+{
+	struct run r = run_into_a_stopped_recorder(MS_FULL_BLOCK, "100000");
+	while (!atomic_load(&r.tap->images[0]->segment.control->waiting) && !has_ended(&r))
+		usleep(100);
+	kill(r.pid, SIGSTOP);
+	sleep(6);
+	kill(r.pid, SIGCONT);
+	usleep(100000);
+	go_on_after_pairs(&r, 0);
+	check_sound(r.tap);
+	CHECK(n_of_size(r.tap->images[0], 20044) == 100000, "%lu", n_of_size(r.tap->images[0], 20044));
+	run_close(&r);
+}
+
 static void a_dead_recorder_is_noticed(void)
 {
 	struct run r = run_into_a_stopped_recorder(MS_FULL_BLOCK, "3000000");
@@ -1191,6 +1207,7 @@ static const struct {
 	TEST(a_full_arena_blocks_without_loss),
 	TEST(a_full_arena_drops_and_counts),
 	TEST(a_stopped_recorder_is_given_up),
+	TEST(who_was_stopped_together_with_the_recorder_waits_on),
 	TEST(what_handlers_lose_in_a_full_arena_is_counted_exactly),
 	TEST(a_dead_recorder_is_noticed),
 	TEST(refusal_and_silence_leave_the_program_alone),

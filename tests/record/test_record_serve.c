@@ -112,7 +112,7 @@ static void image_gets_a_sealed_segment_filled_in(void **state)
 	assert_int_equal(control.clock_base, 77);
 	assert_int_equal(control.stack_depth, 9);
 	assert_int_equal(control.backlog, 5);
-	assert_true(control.recorder_lock != 0 && control.heartbeat_ns != 0);
+	assert_true(control.recorder_lock != 0);
 	assert_int_equal(ftruncate(fd, 0), -1);
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
 	close(fd);
