@@ -129,6 +129,7 @@ static inline bool ms_slot_claim(
 		atomic_store_explicit(&s->intent, 0, memory_order_relaxed);
 		atomic_store_explicit(&s->claiming, MS_NO_CHUNK, memory_order_relaxed);
 		atomic_store_explicit(&s->first_chunk, MS_NO_CHUNK, memory_order_relaxed);
+		atomic_store_explicit(&s->aside, 0, memory_order_relaxed);
 		atomic_store_explicit(&s->lost_events, 0, memory_order_relaxed);
 		atomic_store_explicit(&s->lost_bytes, 0, memory_order_relaxed);
 		atomic_store_explicit(&s->stall_ns, 0, memory_order_relaxed);

@@ -431,7 +431,8 @@ static int tell_end(struct ms_session *s, struct ms_process *proc, struct ms_ten
 {
 	const struct ms_slot *slot = &ms_process_segment(proc)->slots[t->cursor.slot];
 	return ms_translate_thread_end(&s->translator, t,
-		ms_process_believe(atomic_load_explicit(&slot->lost_events, memory_order_relaxed)),
+		ms_process_believe(atomic_load_explicit(&slot->lost_events, memory_order_relaxed) +
+			atomic_load_explicit(&slot->aside, memory_order_relaxed)),
 		ms_process_believe(atomic_load_explicit(&slot->lost_bytes, memory_order_relaxed)));
 }
 

@@ -136,7 +136,8 @@ struct ms_slot {
 	_Atomic uint64_t committed; /* chunk (bits 32-63), bytes published in it (bits 0-31) */
 	_Atomic uint64_t intent;    /* 1 from before a stamp is taken until its unit is committed, else 0 */
 	_Atomic uint32_t claiming;  /* chunk about to be claimed: the slot's, though not linked yet, if it says so */
-	uint8_t pad0[44];
+	_Atomic uint32_t aside;     /* events of signal handlers that are not told yet, nor in lost_events: lost if that stays so */
+	uint8_t pad0[40];
 	/* line 1: written by the thread now and then */
 	_Atomic uint32_t state;     /* enum ms_slot_state */
 	_Atomic uint32_t tid;       /* 0 = nobody's */

@@ -44,6 +44,24 @@ static void count_lost(struct ms_thread *t, uint64_t events, uint64_t bytes)
 	t->needs_whole_stack = true;
 }
 
+/* An event of a signal handler is in the thread's own memory, or not even there: msrecord counts it as lost unless it hears
+ * more of it. */
+static void count_aside(struct ms_thread *t)
+{
+	atomic_fetch_add_explicit(&t->writer.slot->aside, 1, memory_order_relaxed);
+}
+
+static void count_told(struct ms_thread *t, uint32_t n)
+{
+	atomic_fetch_sub_explicit(&t->writer.slot->aside, n, memory_order_relaxed);
+}
+
+void ms_emit_drop_aside(struct ms_thread *t)
+{
+	count_aside(t);
+	atomic_fetch_add(&t->side.n_dropped, 1);
+}
+
 /* Half-way through each chunk the writer's room ends too early. Whoever comes to that end has the next call timed: a
  * call in a thousand or so, at no cost to the others, and not the one that touches a chunk's first page. */
 enum { HALF_CHUNK_WORDS = MS_CHUNK_SIZE / 16, LONGEST_HOOK_TICKS = 1 << 18 };
@@ -59,6 +77,26 @@ static bool end_first_half(struct ms_writer *w)
 	return was_early;
 }
 
+/* Waits for chunks to be given back. Nothing else is under way then, no stamp and no half of a unit: handlers that come
+ * meanwhile may publish what they and others have put aside, and wait as well. */
+static enum ms_wait wait_for_chunks(struct ms_thread *t, struct ms_waiter *waiter)
+{
+	t->side.may_move = true;
+	atomic_signal_fence(memory_order_seq_cst);
+	enum ms_wait rc = ms_session_wait(waiter);
+	atomic_signal_fence(memory_order_seq_cst);
+	t->side.may_move = false;
+	return rc;
+}
+
+static void count_stall(struct ms_thread *t, uint64_t start_ns)
+{
+	_Atomic uint64_t *stall_ns = &t->writer.slot->stall_ns;
+	atomic_store_explicit(stall_ns,
+		atomic_load_explicit(stall_ns, memory_order_relaxed) + ms_clock_monotonic_ns() - start_ns,
+		memory_order_relaxed);
+}
+
 static COLD bool make_room(struct ms_thread *t, size_t words)
 {
 	if (end_first_half(&t->writer)) {
@@ -66,31 +104,28 @@ static COLD bool make_room(struct ms_thread *t, size_t words)
 		if (ms_writer_fits(&t->writer, words))
 			return true;
 	}
-	_Atomic uint64_t *stall_ns = &t->writer.slot->stall_ns;
 	struct ms_waiter waiter = {0};
 	uint64_t start_ns = 0;
-	bool has_room = false;
+	bool is_fresh = false, has_room = false;
 	ms_pause_notice();
-	for (;;) {
+	while (!has_room) {
 		if (ms_session_is_over()) {
 			ms_go_silent();
 			break;
 		}
-		has_room = ms_writer_advance(&ms_session.segment, &t->writer);
+		has_room = is_fresh = ms_writer_advance(&ms_session.segment, &t->writer);
 		ms_session_nudge();
 		if (has_room || !ms_session.is_blocking)
 			break;
 		if (!start_ns)
 			start_ns = ms_clock_monotonic_ns();
-		if (ms_session_wait(&waiter) == MS_WAIT_GIVE_UP)
+		if (wait_for_chunks(t, &waiter) == MS_WAIT_GIVE_UP)
 			break;
+		has_room = ms_writer_fits(&t->writer, words); /* in a chunk that a handler has found */
 	}
 	if (start_ns)
-		atomic_store_explicit(stall_ns,
-			atomic_load_explicit(stall_ns, memory_order_relaxed) + ms_clock_monotonic_ns() -
-				start_ns,
-			memory_order_relaxed);
-	if (has_room && words < HALF_CHUNK_WORDS / 2)
+		count_stall(t, start_ns);
+	if (is_fresh && words < HALF_CHUNK_WORDS / 2)
 		t->writer.end -= HALF_CHUNK_WORDS;
 	return has_room;
 }
@@ -102,26 +137,47 @@ ALWAYS_INLINE bool has_room(struct ms_thread *t, size_t words)
 
 /* ---- units that are no heap calls ---- */
 
-static void move_side(struct ms_thread *t, uint32_t i);
+static void move_side(struct ms_thread *t);
+
+static bool fits_aside(const struct ms_side *side, size_t n)
+{
+	uint32_t i = atomic_load(&side->n);
+	return i < MS_SIDE_UNITS && MS_SIDE_WORDS - side->start[i] >= n;
+}
+
+/* Room for a unit of n words of a handler's, for the interrupted hook to publish; or NULL. If that hook waits at rest, its
+ * handler can as well do what it will do then, and wait as it does. */
+static uint64_t *open_aside(struct ms_thread *t, size_t n)
+{
+	struct ms_side *side = &t->side;
+	if (!fits_aside(side, n) && side->may_move) {
+		move_side(t);
+		side->may_move = true;
+	}
+	if (!fits_aside(side, n))
+		return NULL;
+	/* until it is published the watermark must not pass its stamp */
+	ms_writer_intend(&t->writer);
+	return side->words + side->start[atomic_load(&side->n)];
+}
 
 /* Room for a unit of n words, in the writer or the side buffer as the guard says; NULL if there is none. */
 static uint64_t *open_unit(struct ms_thread *t, size_t n)
 {
-	struct ms_side *side = &t->side;
-	uint32_t i = atomic_load(&side->n);
-	if (!(ms_tls.guard & MS_GUARD_ASIDE)) {
-		if (MS_UNLIKELY(i != 0)) /* they are older */
-			move_side(t, 0);
-		if (!has_room(t, n))
-			return NULL;
-		ms_writer_intend(&t->writer);
-		return t->writer.pos;
-	}
-	if (i == MS_SIDE_UNITS || MS_SIDE_WORDS - side->start[i] < n)
+	if (ms_tls.guard & MS_GUARD_ASIDE)
+		return open_aside(t, n);
+	if (MS_UNLIKELY(atomic_load(&t->side.n) != 0)) /* they are older */
+		move_side(t);
+	if (!has_room(t, n))
 		return NULL;
-	/* The interrupted hook will publish it; until then the watermark must not pass its stamp. */
 	ms_writer_intend(&t->writer);
-	return side->words + side->start[i];
+	return t->writer.pos;
+}
+
+/* And not a note? */
+static bool is_event(const uint64_t *unit)
+{
+	return MS_UNIT_KIND(*unit) < MS_U_MODULE;
 }
 
 static void close_unit(struct ms_thread *t, uint64_t *end)
@@ -129,6 +185,8 @@ static void close_unit(struct ms_thread *t, uint64_t *end)
 	struct ms_side *side = &t->side;
 	uint32_t i = atomic_load(&side->n);
 	if (ms_tls.guard & MS_GUARD_ASIDE) {
+		if (is_event(side->words + side->start[i]))
+			count_aside(t);
 		side->start[i + 1] = (uint32_t)(end - side->words);
 		atomic_store(&side->n, i + 1);
 	} else {
@@ -137,24 +195,29 @@ static void close_unit(struct ms_thread *t, uint64_t *end)
 	}
 }
 
-static void move_side(struct ms_thread *t, uint32_t i);
-static COLD bool commit_note_with_side(struct ms_thread *t, const uint64_t *note, size_t n);
-
 ALWAYS_INLINE bool has_side(const struct ms_thread *t)
 {
 	return atomic_load_explicit(&t->side.n, memory_order_relaxed) != 0;
 }
 
+/* Has a handler come since the unit was stamped that is about to be published? Then that waits for what the handler has put
+ * aside, and gets a stamp of its own again: the call it tells of has not returned, or not begun. */
+ALWAYS_INLINE bool is_overtaken(const struct ms_thread *t)
+{
+	return MS_UNLIKELY(has_side(t));
+}
+
 static bool send_note(struct ms_thread *t, enum ms_unit_kind kind, const uint64_t *words, size_t n)
 {
-	uint64_t *u = open_unit(t, n + 1);
-	if (!u)
-		return false;
-	u[0] = MS_UNIT_HEAD(kind, ms_session_stamp(MS_RELEASING));
-	for (size_t i = 0; i < n; i++)
-		u[i + 1] = words[i];
-	if (!(ms_tls.guard & MS_GUARD_ASIDE) && MS_UNLIKELY(has_side(t)))
-		return commit_note_with_side(t, u, n + 1);
+	uint64_t *u;
+	do {
+		u = open_unit(t, n + 1);
+		if (!u)
+			return false;
+		u[0] = MS_UNIT_HEAD(kind, ms_session_stamp(MS_RELEASING));
+		for (size_t i = 0; i < n; i++)
+			u[i + 1] = words[i];
+	} while (!(ms_tls.guard & MS_GUARD_ASIDE) && is_overtaken(t));
 	close_unit(t, u + 1 + n);
 	return true;
 }
@@ -162,13 +225,13 @@ static bool send_note(struct ms_thread *t, enum ms_unit_kind kind, const uint64_
 static bool send_module(struct ms_thread *t, const struct dl_find_object *found)
 {
 	size_t n = ms_module_unit_words(found);
-	/* Modules met while it was found out that an allocator calls itself are aside, and come first. */
-	if (!(ms_tls.guard & MS_GUARD_ASIDE) && MS_UNLIKELY(has_side(t)))
-		move_side(t, 0);
-	uint64_t *u = open_unit(t, n);
-	if (!u)
-		return false;
-	ms_module_unit_write(found, ms_session_stamp(MS_RELEASING), u);
+	uint64_t *u;
+	do {
+		u = open_unit(t, n);
+		if (!u)
+			return false;
+		ms_module_unit_write(found, ms_session_stamp(MS_RELEASING), u);
+	} while (!(ms_tls.guard & MS_GUARD_ASIDE) && is_overtaken(t));
 	close_unit(t, u + n);
 	return true;
 }
@@ -318,74 +381,52 @@ static COLD void record_aside(
 	if (u)
 		close_unit(t, write_unit(u, &copy, ms_session_stamp(moment), &s));
 	else
-		atomic_fetch_add(&t->side.n_dropped, 1);
+		ms_emit_drop_aside(t);
 	guard_rest(call->mine);
 }
 
-/* Publishes unit i of the side buffer as it is. */
-static void move_side_unit(struct ms_thread *t, uint32_t i)
+/* Publishes the first unit that is in the side buffer, as it is; unless a handler has done so meanwhile. */
+static void move_side_unit(struct ms_thread *t)
 {
-	const uint64_t *from = t->side.words + t->side.start[i];
-	size_t n = t->side.start[i + 1] - t->side.start[i];
-	if (has_room(t, n)) {
-		memcpy(t->writer.pos, from, n * sizeof(*from));
+	struct ms_side *side = &t->side;
+	const uint32_t *start = side->start + side->first;
+	bool is_found = has_room(t, start[1] - start[0]);
+	if (side->first >= atomic_load(&side->n))
+		return;
+	start = side->start + side->first; /* another one, perhaps */
+	const uint64_t *unit = side->words + start[0];
+	size_t n = start[1] - start[0];
+	uint32_t n_events = is_event(unit);
+	if (is_found && !ms_writer_fits(&t->writer, n))
+		return;
+	side->first++; /* not after it: who jumps away would come back to it */
+	if (is_found) {
+		memcpy(t->writer.pos, unit, n * sizeof(*unit));
 		ms_writer_commit(&t->writer, t->writer.pos + n);
-	} else {
-		count_lost(t, 1, 0);
+	} else if (n_events) {
+		count_lost(t, n_events, 0);
 	}
+	count_told(t, n_events);
 }
 
-/* Publishes the side buffer from unit i on, and what comes in meanwhile, and empties it. */
-static void move_side(struct ms_thread *t, uint32_t i)
+/* Publishes what is in the side buffer, and what comes in meanwhile, and empties it. */
+static void move_side(struct ms_thread *t)
 {
 	struct ms_side *side = &t->side;
 	uint32_t n;
 	do {
-		for (; i < atomic_load(&side->n); i++)
-			move_side_unit(t, i);
-		n = i;
+		while (side->first < atomic_load(&side->n))
+			move_side_unit(t);
+		n = side->first;
 	} while (!atomic_compare_exchange_strong(&side->n, &n, 0));
+	side->first = 0;
 	uint32_t dropped = atomic_exchange(&side->n_dropped, 0);
-	if (dropped)
+	if (dropped) {
 		count_lost(t, dropped, 0);
-	t->needs_whole_stack = true;
-}
-
-/* The hook's own unit, among those that interrupted it, in the order of the stamps. */
-static COLD void commit_with_side(
-	struct ms_thread *t, const struct ms_event *ev, uint64_t stamp, struct shown s)
-{
-	struct ms_side *side = &t->side;
-	uint32_t i = 0;
-	for (; i < atomic_load(&side->n) && MS_UNIT_STAMP(side->words[side->start[i]]) < stamp; i++)
-		move_side_unit(t, i);
-	if (!(s.flags & MS_UF_NO_STACK))
-		s = whole_stack(t);
-	if (has_room(t, unit_words(ev, &s)))
-		ms_writer_commit(&t->writer, write_unit(t->writer.pos, ev, stamp, &s));
-	else
-		count_lost(t, 1, ev->size);
-	move_side(t, i);
-}
-
-/* The same for a note of a few words, which stands at the writer's place and is not committed. False: there was no room
- * for it. */
-static COLD bool commit_note_with_side(struct ms_thread *t, const uint64_t *note, size_t n)
-{
-	struct ms_side *side = &t->side;
-	uint64_t copy[8];
-	uint32_t i = 0;
-	memcpy(copy, note, n * sizeof(*copy));
-	for (; i < atomic_load(&side->n) && MS_UNIT_STAMP(side->words[side->start[i]]) < MS_UNIT_STAMP(copy[0]); i++)
-		move_side_unit(t, i);
-	bool is_told = has_room(t, n);
-	if (is_told) {
-		memcpy(t->writer.pos, copy, n * sizeof(*copy));
-		ms_writer_commit(&t->writer, t->writer.pos + n);
+		count_told(t, dropped);
 	}
-	move_side(t, i);
+	t->needs_whole_stack = true;
 	ms_writer_idle(&t->writer);
-	return is_told;
 }
 
 /* A handler came after the unit was committed, before the guard was at rest: `guard` is the one at rest. */
@@ -393,36 +434,56 @@ static COLD void settle_side(struct ms_thread *t, uintptr_t guard)
 {
 	do {
 		guard_record(guard);
-		move_side(t, 0);
-		ms_writer_idle(&t->writer);
+		move_side(t);
 		guard_rest(guard);
 	} while (atomic_load(&t->side.n));
 }
 
 void ms_emit_recover(struct ms_thread *t)
 {
+	struct ms_side *side = &t->side;
 	ms_writer_recover(&ms_session.segment, &t->writer);
 	t->needs_whole_stack = true;
-	move_side(t, 0);
-	ms_writer_idle(&t->writer);
+	side->may_move = false;
+	if (side->first > atomic_load(&side->n)) /* just emptied */
+		side->first = 0;
+	move_side(t);
 }
 
 /* ---- the way of every event ---- */
 
-/* What is left to do when the guard is at RECORDING and the stack is known. */
-static void record_shown(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev,
-	const struct shown *s, enum ms_moment moment)
+/* Room for an event at the writer, behind what handlers have put aside: then its stack is to be told whole. */
+static COLD bool make_room_for(struct ms_thread *t, const struct ms_event *ev, struct shown *s)
 {
-	if (has_room(t, unit_words(ev, s))) {
+	bool is_found;
+	do {
+		if (has_side(t))
+			move_side(t);
+		is_found = has_room(t, unit_words(ev, s));
+		if (t->needs_whole_stack && !(s->flags & MS_UF_NO_STACK))
+			*s = whole_stack(t);
+	} while (is_found && (has_side(t) || !ms_writer_fits(&t->writer, unit_words(ev, s))));
+	return is_found;
+}
+
+/* What is left to do when the guard is at RECORDING and the stack is known. */
+static void record_shown(struct ms_thread *t, uintptr_t guard, const struct ms_event *ev, struct shown *s,
+	enum ms_moment moment)
+{
+	uint64_t *end = NULL;
+	do {
+		bool is_found = !has_side(t) && ms_writer_fits(&t->writer, unit_words(ev, s));
+		if (!is_found && !make_room_for(t, ev, s)) {
+			end = NULL;
+			break;
+		}
 		ms_writer_intend(&t->writer);
-		uint64_t stamp = ms_session_stamp(moment);
-		uint64_t *end = write_unit(t->writer.pos, ev, stamp, s);
+		end = write_unit(t->writer.pos, ev, ms_session_stamp(moment), s);
+	} while (is_overtaken(t));
+	if (end) {
 		if (!(s->flags & MS_UF_NO_STACK))
 			t->needs_whole_stack = false;
-		if (has_side(t))
-			commit_with_side(t, ev, stamp, *s);
-		else
-			ms_writer_commit(&t->writer, end);
+		ms_writer_commit(&t->writer, end);
 		ms_writer_idle(&t->writer);
 	} else {
 		count_lost(t, 1, ev->size);
@@ -500,11 +561,12 @@ static COLD void record_long(struct ms_thread *t, uintptr_t guard, PLAIN_CALL, b
 	record_shown(t, guard, &ev, &s, moment);
 }
 
-static COLD void publish_with_side(struct ms_thread *t, PLAIN_CALL, uint64_t stamp, bool has_stack)
+static COLD void publish_anew(
+	struct ms_thread *t, uintptr_t guard, PLAIN_CALL, bool has_stack, enum ms_moment moment)
 {
 	struct ms_event ev = {.kind = kind, .addr = addr, .size = size};
-	commit_with_side(t, &ev, stamp, (struct shown){.flags = has_stack ? 0 : MS_UF_NO_STACK});
-	ms_writer_idle(&t->writer);
+	struct shown s = has_stack ? whole_stack(t) : (struct shown){.flags = MS_UF_NO_STACK};
+	record_shown(t, guard, &ev, &s, moment);
 }
 
 /* Stamps and publishes the unit of `words` words whose words from the second on stand at the writer's place,
@@ -516,12 +578,12 @@ ALWAYS_INLINE void publish_short(struct ms_thread *t, uintptr_t guard, PLAIN_CAL
 	ms_writer_intend(&t->writer);
 	stamp = ms_clock_raw(true, ms_session_moment(moment)) - ms_session.clock_base;
 	u[0] = MS_UNIT_HEAD(kind, stamp);
-	if (MS_LIKELY(!has_side(t))) {
-		ms_writer_commit(&t->writer, u + words);
-		ms_writer_idle(&t->writer);
-	} else { /* a handler has units to be put in order with this one */
-		publish_with_side(t, kind, addr, size, stamp, has_stack);
+	if (is_overtaken(t)) {
+		publish_anew(t, guard, kind, addr, size, has_stack, moment);
+		return;
 	}
+	ms_writer_commit(&t->writer, u + words);
+	ms_writer_idle(&t->writer);
 	guard_rest(guard);
 	if (MS_UNLIKELY(has_side(t)))
 		settle_side(t, guard);
@@ -690,7 +752,7 @@ bool ms_emit_annotation(const struct ms_call *call, enum ms_unit_kind kind, cons
 	if (!is_sent && !ms_call_is_aside(call))
 		count_lost(call->thread, 1, 0);
 	else if (!is_sent)
-		atomic_fetch_add(&call->thread->side.n_dropped, 1);
+		ms_emit_drop_aside(call->thread);
 	return is_sent;
 }
 

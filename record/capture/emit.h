@@ -86,6 +86,9 @@ void ms_emit_thread_name(const struct ms_call *call);
 void ms_emit_unloaded_modules(const struct ms_call *call);
 void ms_emit_module(const struct dl_find_object *found);
 
+/* A handler's call for which there is no place, not even aside: counts it. */
+void ms_emit_drop_aside(struct ms_thread *t);
+
 /* After a hook was left by a jump: bring the thread's state back to rest. */
 void ms_emit_recover(struct ms_thread *t);
 

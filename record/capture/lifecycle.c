@@ -268,7 +268,7 @@ enum ms_met ms_meet_guard(uintptr_t frame)
 	/* Not attached: a fork child's handler on top of the parent's hook. Attach when that hook is done. */
 	if (!is_ours || (nesting == MS_NEST_ALLOCATOR && !is_operator))
 		return MS_MET_CALLER;
-	return (guard & MS_GUARD_PHASE) == MS_GUARD_PHASE ? MS_MET_LOST : MS_MET_OTHER;
+	return (guard & MS_GUARD_PHASE) == MS_GUARD_PHASE && !t->side.may_move ? MS_MET_LOST : MS_MET_OTHER;
 }
 
 /* A hook inside a hook. */
@@ -281,7 +281,7 @@ static bool enter_nested(struct ms_call *call)
 	case MS_MET_CALLER:
 		return let_through(call);
 	case MS_MET_LOST:
-		atomic_fetch_add(&t->side.n_dropped, 1);
+		ms_emit_drop_aside(t);
 		return let_through(call);
 	case MS_MET_OTHER:
 		break;

@@ -242,6 +242,8 @@ struct ms_thread *ms_thread_claim(uintptr_t frame)
 	t->n_pools = 0;
 	atomic_store(&t->side.n, 0);
 	atomic_store(&t->side.n_dropped, 0);
+	t->side.first = 0;
+	t->side.may_move = false;
 	t->side.start[0] = 0;
 	void *storage = (void *)(((uintptr_t)(t + 1) + 63) & ~(uintptr_t)63);
 	ms_unwind_init(&t->unwind, storage, ms_session.stack_depth ? ms_session.stack_depth : 1, stack);

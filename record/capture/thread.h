@@ -51,6 +51,8 @@ enum { MS_SIDE_WORDS = 1024, MS_SIDE_UNITS = 16, MS_SIDE_DEPTH = 48 };
 struct ms_side {
 	_Atomic uint32_t n;
 	_Atomic uint32_t n_dropped;	   /* there was no room for these */
+	uint32_t first;			   /* of the n, the first that is not published yet */
+	bool may_move;			   /* the hook waits for room and has nothing else under way */
 	uint32_t start[MS_SIDE_UNITS + 1]; /* of unit i in words, and of the free room after the last */
 	uint64_t words[MS_SIDE_WORDS];
 };

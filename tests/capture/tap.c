@@ -285,7 +285,7 @@ static bool drain_slot(struct tap *tap, struct tap_image *image, uint32_t i, boo
 	if (rc < 0)
 		image->is_broken = true;
 	if (gone) {
-		image->untold_events += atomic_load(&s->lost_events);
+		image->untold_events += atomic_load(&s->lost_events) + atomic_load(&s->aside);
 		image->stall_ns += atomic_load(&s->stall_ns);
 		ms_slot_release(&image->segment, &image->cursors[i]);
 		image->is_followed[i] = false;

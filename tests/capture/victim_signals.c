@@ -74,6 +74,18 @@ static int signals_alternate(char **argv)
 	return signals_in(argv, SA_ONSTACK);
 }
 
+/* Pairs, and a call on top of them whenever SIGUSR1 comes. */
+static int visited(char **argv)
+{
+	struct sigaction sa = {.sa_handler = on_prof, .sa_flags = SA_RESTART};
+	sigaction(SIGUSR1, &sa, NULL);
+	for (long n = number(argv, 100000); n > 0; n--) {
+		free(grab(20044));
+		atomic_fetch_add(&truth->n[TRUTH_PAIRS], 1);
+	}
+	return 0;
+}
+
 /* A call that fails at once spends all its time in the hook, so that a jump hits the hook and not a heap
  * lock. */
 static void call_hook(void)
@@ -304,6 +316,23 @@ static void call_at_step(void)
 	atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
 }
 
+/* More than a hook can put aside. */
+static void call_often_at_step(void)
+{
+	for (int i = 0; i < 20; i++)
+		call_at_step();
+}
+
+static void end_at_step(void)
+{
+	void *p = NULL;
+	for (int i = 0; i < 3; i++) {
+		keep = (void *)(intptr_t)posix_memalign(&p, 3, 31336);
+		atomic_fetch_add(&truth->n[TRUTH_SIGNAL], 1);
+	}
+	_exit(0);
+}
+
 static void jump_at_step(void)
 {
 	siglongjmp(out_of_here, 1);
@@ -361,6 +390,38 @@ static int stepped(char **argv)
 	return stepped_with(call_at_step, LONGER);
 }
 
+static int stepped_often(char **argv)
+{
+	(void)argv;
+	return stepped_with(call_often_at_step, 5);
+}
+
+/* Every 29th instruction of a hook is the last of a process, but for those of a handler. It is not the first hook there, which
+ * takes thousands. */
+static int stepped_end(char **argv)
+{
+	struct sigaction sa = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
+	(void)argv;
+	at_step = end_at_step;
+	sigaction(SIGTRAP, &sa, NULL);
+	for (long at = 1, is_over = 0; !is_over; at += 29) {
+		pid_t pid = fork();
+		if (pid != 0) {
+			is_over = reap(pid) != 0;
+			continue;
+		}
+		for (int i = 0; i < 3; i++) {
+			n_steps_left = at;
+			if (i == 2)
+				begin_stepping();
+			hook_only(0);
+			end_stepping();
+		}
+		_exit(1); /* was done before */
+	}
+	return 0;
+}
+
 static int stepped_jump(char **argv)
 {
 	(void)argv;
@@ -381,7 +442,10 @@ const struct victim_mode victim_signals[] = {
 	{"deferred_cancel", deferred_cancel},
 	{"stopped_world", stopped_world},
 	{"fork_in_handler", fork_in_handler},
+	{"visited", visited},
 	{"stepped", stepped},
+	{"stepped_often", stepped_often},
+	{"stepped_end", stepped_end},
 	{"stepped_jump", stepped_jump},
 	{"stepped_fork", stepped_fork},
 	{NULL, NULL},
