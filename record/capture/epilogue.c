@@ -22,7 +22,7 @@ bool ms_code_read(uintptr_t at, unsigned char *to, uintptr_t n)
 
 /* ---- code seen through a window ---- */
 
-enum { WINDOW = 128, PAGE = 4096 };
+enum { WINDOW = 128, AHEAD = 32, PAGE = 4096 };
 
 struct view {
 	uintptr_t start;
@@ -37,12 +37,12 @@ static bool read_page_part(struct view *v, uintptr_t at, size_t n)
 	return ms_code_read(at, v->bytes, n);
 }
 
-/* The instruction at IP is in the window, or as much of it as there is. */
+/* The instruction at IP is in the window, and some behind it; or as much as there is. */
 static bool look(struct view *v, uintptr_t ip)
 {
 	size_t on_page = PAGE - ip % PAGE;
 
-	if (ip - v->start <= v->size && v->start + v->size - ip >= MS_INSN_MAX)
+	if (ip - v->start <= v->size && v->start + v->size - ip >= AHEAD)
 		return true;
 	if (read_page_part(v, ip, WINDOW))
 		return true;
@@ -70,16 +70,41 @@ static int32_t signed_at(const unsigned char *p, unsigned size)
 	return (int32_t)value;
 }
 
-static bool is(const unsigned char *code, unsigned size, const char *bytes, unsigned n)
+static bool is(const unsigned char *code, size_t size, const char *bytes, unsigned n)
 {
 	return size >= n && memcmp(code, bytes, n) == 0;
 }
 
-/* mov %rbp,%rsp; leave; lea d(%rbp),%rsp */
-static bool restores_sp(const unsigned char *p, unsigned size)
+/* lea d(reg),%rsp, reg not being rsp: gcc goes back to where the stack was before it aligned a frame. */
+static bool unaligns(const unsigned char *p, size_t size)
 {
-	return is(p, size, "\x48\x89\xec", 3) || is(p, size, "\x48\x8b\xe5", 3) || is(p, size, "\xc9", 1) ||
-	       is(p, size, "\x48\x8d\x65", 3) || is(p, size, "\x48\x8d\xa5", 3);
+	return size > 2 && (p[0] == 0x48 || p[0] == 0x49) && p[1] == 0x8d && (p[2] & 0x38) == 0x20 && (p[2] & 7) != 4;
+}
+
+/* At P, with SIZE bytes: N registers are popped, and then rbp. */
+static bool pops_to_bp(const unsigned char *p, size_t size, int32_t n)
+{
+	for (; n > 0 && size > 2; n--) {
+		unsigned prefix = p[0] == 0x41;
+
+		if (p[prefix] >> 3 != 0x58 >> 3)
+			return false;
+		p += prefix + 1;
+		size -= prefix + 1;
+	}
+	return n == 0 && is(p, size, "\x5d", 1) && !unaligns(p + 1, size - 1);
+}
+
+/* leave; mov %rbp,%rsp and pop %rbp; lea -8n(%rbp),%rsp and n + 1 pops. Compilers restore rsp from other copies, too. */
+static bool restores_sp(const unsigned char *p, size_t size)
+{
+	if (is(p, size, "\xc9", 1))
+		return !unaligns(p + 1, size - 1);
+	if (is(p, size, "\x48\x89\xec", 3) || is(p, size, "\x48\x8b\xe5", 3))
+		return pops_to_bp(p + 3, size - 3, 0);
+	if (is(p, size, "\x48\x8d\x65", 3) && size > 4)
+		return pops_to_bp(p + 4, size - 4, signed_at(p + 3, 1) / -8);
+	return false;
 }
 
 /* mov %rsp,%rbp; enter; pop %rbp: rbp was not ours, or is not any more. */
@@ -106,12 +131,12 @@ static bool is_return(const unsigned char *op)
 	return op[0] == 0xc2 || op[0] == 0xc3 || op[0] == 0xca || op[0] == 0xcb;
 }
 
-/* TARGET: where a jump goes, relative to the next instruction. */
-static enum effect effect_of(const unsigned char *p, unsigned size, unsigned opcode, int32_t *target)
+/* What the instruction of SIZE bytes at P does, N_AHEAD being there. TARGET: where a jump goes, relative to the next one. */
+static enum effect effect_of(const unsigned char *p, size_t n_ahead, unsigned size, unsigned opcode, int32_t *target)
 {
 	const unsigned char *op = p + opcode;
 
-	if (restores_sp(p, size))
+	if (restores_sp(p, n_ahead))
 		return EFFECT_RESTORES;
 	if (replaces_bp(p, size) || is_return(op))
 		return EFFECT_RETURNS;
@@ -172,15 +197,17 @@ static enum effect pass(struct view *v, uintptr_t *ip, int32_t *target)
 {
 	const unsigned char *p;
 	unsigned size, opcode;
+	size_t n_ahead;
 
 	if (!look(v, *ip))
 		return EFFECT_ENDS;
 	p = v->bytes + (*ip - v->start);
-	size = ms_insn_size(p, v->size - (*ip - v->start), &opcode);
+	n_ahead = v->size - (*ip - v->start);
+	size = ms_insn_size(p, n_ahead, &opcode);
 	if (size == 0)
 		return EFFECT_ENDS;
 	*ip += size;
-	return effect_of(p, size, opcode, target);
+	return effect_of(p, n_ahead, size, opcode, target);
 }
 
 /* Along one way from IP on, to what ends it: EFFECT_RESTORES, EFFECT_RETURNS, or EFFECT_ENDS, also where another was. */

@@ -30,7 +30,7 @@ static void function_that_restores_sp_from_bp_has_a_frame(void **state)
 	RESTORES("\xc9\xc3");					 /* leave; ret */
 	RESTORES("\x48\x89\xc7\x48\x89\xec\x5d\xc3");		 /* mov %rax,%rdi; mov %rbp,%rsp; pop %rbp; ret */
 	RESTORES("\x48\x8b\xe5\x5d\xff\xe1");			 /* the other encoding, and a jump */
-	RESTORES("\x48\x8d\x65\xd8\x5b\x41\x5c\x5d\xc3");	 /* lea -40(%rbp),%rsp; pop %rbx … */
+	RESTORES("\x48\x8d\x65\xf0\x5b\x41\x5c\x5d\xc3");	 /* lea -16(%rbp),%rsp; pop %rbx; pop %r12; pop %rbp */
 	RESTORES("\xff\xd0\xe8\x10\x00\x00\x00\xc9\xc3");	 /* calls return */
 	RESTORES("\x66\x0f\x6f\x04\x24\x0f\x1f\x44\x00\x00\xc9"); /* other instructions */
 }
@@ -45,6 +45,8 @@ static void function_that_does_not_has_none(void **state)
 	DOES_NOT("\xc8\x10\x00\x00\xc9\xc3"); /* enter $16, $0 */
 	DOES_NOT("\x0f\x0b\xc9\xc3");	      /* ud2 */
 	DOES_NOT("\xff\xe0\xc9\xc3");	      /* jmp *%rax */
+	DOES_NOT("\x48\x89\xec\xc3"); /* mov %rbp,%rsp for another reason */
+	DOES_NOT("\x48\x8d\x65\xf0\x5b\x5d\xc3");
 	DOES_NOT("\xf4\xc9");
 	DOES_NOT("\x06\xc9"); /* no instruction */
 }
