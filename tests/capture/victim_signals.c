@@ -74,11 +74,11 @@ static int signals_alternate(char **argv)
 	return signals_in(argv, SA_ONSTACK);
 }
 
-/* Pairs, and a call on top of them whenever SIGUSR1 comes. */
+/* Pairs, and a call on top of them for every SIGRTMIN that comes. */
 static int visited(char **argv)
 {
 	struct sigaction sa = {.sa_handler = on_prof, .sa_flags = SA_RESTART};
-	sigaction(SIGUSR1, &sa, NULL);
+	sigaction(SIGRTMIN, &sa, NULL);
 	for (long n = number(argv, 100000); n > 0; n--) {
 		free(grab(20044));
 		atomic_fetch_add(&truth->n[TRUTH_PAIRS], 1);
