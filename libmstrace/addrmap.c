@@ -6,6 +6,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "few.h"
 #include "mstrace.h"
 #include "slabs.h"
 
@@ -14,6 +15,7 @@
 #define CELLS (1u << (TRACT_BITS - CELL_BITS))
 #define TAG_BITS 7u
 #define TABLE_BITS_MIN 5u
+#define TABLE_BITS_ROOMY 17u /* so large a table may be half full: 2 MiB */
 
 /* An entry. */
 #define SIZE_BITS 24u
@@ -35,19 +37,27 @@ struct tract {
 	uint64_t cells[CELLS];
 };
 
-/* Linear probing, at most a quarter full: neighbours' keys are spread evenly by the hash, so that nearly all stand at their
- * home, where alone the short ways look. */
+/* Linear probing, at most a quarter full as long as it is small: neighbours' keys are spread evenly by the hash, so that nearly all
+ * stand at their home, where alone the short ways look. They do not know a tract that has few blocks, for its key is not
+ * the one they look for. */
 struct slot {
-	uint64_t key; /* tract_key() of its addresses; 0 if empty */
-	struct tract *tract; /* NULL = empty */
+	uint64_t key; /* tract_key() of its addresses, perhaps with HAS_FEW; 0 if empty */
+	union {
+		struct tract *tract; /* NULL = empty */
+		struct mst_few *few; /* with HAS_FEW */
+	};
 };
+#define HAS_FEW ((uint64_t)1 << 60) /* no key has it */
+#define PLACE_OF_SIZE (1u << MST_FEW_PLACE_BITS) /* as TAG_OF_SIZE */
+_Static_assert(MST_FEW_PLACE_BITS == TRACT_BITS - CELL_BITS + TAG_BITS, "a place is a cell and a tag");
 
 struct mst_addrmap {
 	struct slot *slots;      /* 2^(64 - table_shift) */
 	struct mst_slabs *slabs; /* where leaves come from; shared with clones */
 	unsigned table_shift; /* of a hash, to become the number of a slot */
 	bool has_shared; /* some tracts may have refs > 1; else no one looks at their heads */
-	size_t n_tracts;
+	size_t n_tracts; /* slots in use, */
+	size_t n_full;   /* and those of them that have cells */
 	uint64_t count;
 	size_t leaf_bytes;
 };
@@ -182,11 +192,17 @@ static uint64_t leaf_copy(struct mst_addrmap *m, uint64_t cell, unsigned bits)
 
 /* ---- tracts ----------------------------------------------------------------------------------------------- */
 
+static void few_unref(struct mst_addrmap *m, struct mst_few *few)
+{
+	if (--few->refs == 0)
+		mst_few_free(m->slabs, few);
+}
+
 static void tract_unref(struct mst_addrmap *m, struct tract *t)
 {
 	if (--t->refs != 0)
 		return;
-	for (unsigned i = 0; i < CELLS && m->has_shared; i++) /* else all leaves go at once */
+	for (unsigned i = 0; i < CELLS; i++)
 		if (t->cells[i] != 0)
 			leaf_free(m, t->cells[i]);
 	free(t);
@@ -228,12 +244,22 @@ static inline size_t table_home(const struct mst_addrmap *m, uint64_t key)
 	return (size_t)(key * MIX >> m->table_shift);
 }
 
+static inline bool has_few(const struct slot *s)
+{
+	return s->key & HAS_FEW;
+}
+
+static inline uint64_t slot_key(const struct slot *s)
+{
+	return s->key & ~HAS_FEW;
+}
+
 /* The slot of that key, or the empty one where it would be. */
 static inline struct slot *table_find(const struct mst_addrmap *m, uint64_t key)
 {
 	size_t at = table_home(m, key);
 
-	while (m->slots[at].key != key && m->slots[at].tract)
+	while (slot_key(&m->slots[at]) != key && m->slots[at].tract)
 		at = (at + 1) & (table_size(m) - 1);
 	return &m->slots[at];
 }
@@ -257,23 +283,34 @@ static bool table_grow(struct mst_addrmap *m)
 	m->table_shift--;
 	for (size_t i = 0; i < n; i++)
 		if (before[i].tract)
-			*table_find(m, before[i].key) = before[i];
+			*table_find(m, slot_key(&before[i])) = before[i];
 	free(before);
 	return true;
 }
 
-static struct tract *table_add(struct mst_addrmap *m, uint64_t key)
+static bool table_is_full(const struct mst_addrmap *m)
 {
-	struct tract *t;
+	unsigned part = table_size(m) < (size_t)1 << TABLE_BITS_ROOMY ? 4 : 2;
 
-	if (4 * (m->n_tracts + 1) > table_size(m) && !table_grow(m))
+	return part * (m->n_tracts + 1) > table_size(m);
+}
+
+/* A slot for that key, without blocks yet; NULL if memory is short. */
+static struct slot *table_add(struct mst_addrmap *m, uint64_t key)
+{
+	struct mst_few *few;
+	struct slot *s;
+
+	if (table_is_full(m) && !table_grow(m))
 		return NULL;
-	t = tract_new();
-	if (t) {
-		*table_find(m, key) = (struct slot){key, t};
-		m->n_tracts++;
-	}
-	return t;
+	few = mst_few_new(m->slabs, MST_SLABS_BITS_MIN, NULL);
+	if (!few)
+		return NULL;
+	s = table_find(m, key);
+	*s = (struct slot){.key = key | HAS_FEW, .few = few};
+	m->n_tracts++;
+	m->leaf_bytes += (size_t)1 << few->bits;
+	return s;
 }
 
 /* Empties a slot; those behind it that an empty slot would hide move up. */
@@ -282,14 +319,14 @@ static void table_remove(struct mst_addrmap *m, struct slot *gone)
 	size_t mask = table_size(m) - 1, hole = (size_t)(gone - m->slots);
 
 	for (size_t at = (hole + 1) & mask; m->slots[at].tract; at = (at + 1) & mask) {
-		size_t home = table_home(m, m->slots[at].key);
+		size_t home = table_home(m, slot_key(&m->slots[at]));
 
 		if (((at - home) & mask) >= ((at - hole) & mask)) {
 			m->slots[hole] = m->slots[at];
 			hole = at;
 		}
 	}
-	m->slots[hole] = (struct slot){0, NULL};
+	m->slots[hole] = (struct slot){.key = 0, .tract = NULL};
 	m->n_tracts--;
 }
 
@@ -308,13 +345,23 @@ static struct tract *own_tract(struct mst_addrmap *m, struct slot *s)
 	return own;
 }
 
-/* Gives up the tract of that key if it is without blocks. */
-static void drop_if_empty(struct mst_addrmap *m, struct tract *t, uint64_t key)
+/* Gives up a slot without blocks. */
+static void drop_tract(struct mst_addrmap *m, struct slot *s)
 {
-	if (t->n_cells == 0) {
-		table_remove(m, table_find(m, key));
-		tract_unref(m, t);
+	if (has_few(s)) {
+		m->leaf_bytes -= (size_t)1 << s->few->bits;
+		few_unref(m, s->few);
+	} else {
+		m->n_full--;
+		tract_unref(m, s->tract);
 	}
+	table_remove(m, s);
+}
+
+static void drop_if_empty(struct mst_addrmap *m, struct slot *s)
+{
+	if (has_few(s) ? s->few->n == 0 : s->tract->n_cells == 0)
+		drop_tract(m, s);
 }
 
 /* Room for `more` entries in a cell. */
@@ -363,8 +410,82 @@ static void cell_clear(struct mst_addrmap *m, struct tract *t, uint64_t *cell, u
 	m->leaf_bytes -= (size_t)1 << leaf_bits(*cell);
 	leaf_free(m, *cell);
 	*cell = 0;
-	t->n_cells--;
-	drop_if_empty(m, t, key);
+	if (--t->n_cells == 0)
+		drop_tract(m, table_find(m, key));
+}
+
+/* ---- tracts with few blocks ------------------------------------------------------------------------------- */
+
+/* The slot's few blocks get cells instead. */
+static int spread(struct mst_addrmap *m, struct slot *s)
+{
+	struct mst_few *few = s->few;
+	size_t bytes_before = m->leaf_bytes;
+	struct tract *t = tract_new();
+	bool has_room = t;
+
+	for (unsigned i = 0; i < few->n && has_room; i++) {
+		unsigned place = few->places[i] & (PLACE_OF_SIZE - 1);
+		uint8_t of_size = few->places[i] & PLACE_OF_SIZE ? TAG_OF_SIZE : 0;
+		uint64_t *cell = &t->cells[place >> TAG_BITS];
+
+		has_room = cell_reserve(m, t, cell, 1);
+		if (has_room)
+			*cell = leaf_append(*cell, (uint8_t)(place & (TAG_OF_SIZE - 1)) | of_size, *mst_few_entry(few, i));
+	}
+	if (!has_room) {
+		m->leaf_bytes = bytes_before;
+		if (t)
+			tract_unref(m, t);
+		return MST_ENOMEM;
+	}
+	*s = (struct slot){.key = slot_key(s), .tract = t};
+	m->leaf_bytes -= (size_t)1 << few->bits;
+	m->n_full++;
+	few_unref(m, few);
+	return 0;
+}
+
+/* Makes room for `more` entries in the slot's few, which are this map's own then; or spreads them. */
+static int few_reserve(struct mst_addrmap *m, struct slot *s, unsigned more)
+{
+	struct mst_few *few = s->few, *grown;
+	unsigned bits = few->bits;
+
+	while (mst_few_capacity(bits) < few->n + more)
+		bits++;
+	if (bits > MST_FEW_BITS_MAX)
+		return spread(m, s);
+	if (bits == few->bits && few->refs == 1)
+		return 0;
+	grown = mst_few_new(m->slabs, bits, few);
+	if (!grown)
+		return MST_ENOMEM;
+	m->leaf_bytes += ((size_t)1 << bits) - ((size_t)1 << few->bits);
+	s->few = grown;
+	few_unref(m, few);
+	return 0;
+}
+
+/* Takes out the block that is there at that place. */
+static struct mst_live few_take(struct mst_few *few, unsigned place)
+{
+	unsigned i = mst_few_find(few, place);
+	uint64_t entry = *mst_few_entry(few, i);
+	struct mst_live block = {.ordinal = entry >> SIZE_BITS, .size = entry & SIZE_MASK};
+
+	mst_few_remove(few, i);
+	if (block.size == SIZE_APART) {
+		i = mst_few_find(few, place | PLACE_OF_SIZE);
+		block.size = *mst_few_entry(few, i);
+		mst_few_remove(few, i);
+	}
+	return block;
+}
+
+static inline bool few_has(const struct mst_few *few, unsigned place)
+{
+	return mst_few_find(few, place) < few->n;
 }
 
 /* ---- the map ---------------------------------------------------------------------------------------------- */
@@ -401,12 +522,29 @@ struct mst_addrmap *mst_addrmap_clone(struct mst_addrmap *m)
 		return NULL;
 	}
 	memcpy(c->slots, m->slots, n * sizeof(*c->slots));
-	for (size_t i = 0; i < n; i++)
-		if (c->slots[i].tract)
+	for (size_t i = 0; i < n; i++) {
+		if (has_few(&c->slots[i]))
+			c->slots[i].few->refs++;
+		else if (c->slots[i].tract)
 			c->slots[i].tract->refs++;
+	}
 	m->has_shared = c->has_shared = true;
 	mst_slabs_ref(c->slabs);
 	return c;
+}
+
+/* At the map's end: pieces that nobody shares go all at once, with the slabs. */
+static void leave_tract(struct mst_addrmap *m, struct slot *s)
+{
+	if (has_few(s)) {
+		if (m->has_shared)
+			few_unref(m, s->few);
+	} else if (s->tract) {
+		if (m->has_shared)
+			tract_unref(m, s->tract);
+		else
+			free(s->tract);
+	}
 }
 
 void mst_addrmap_free(struct mst_addrmap *m)
@@ -414,8 +552,7 @@ void mst_addrmap_free(struct mst_addrmap *m)
 	if (!m)
 		return;
 	for (size_t i = 0; i < table_size(m); i++)
-		if (m->slots[i].tract)
-			tract_unref(m, m->slots[i].tract);
+		leave_tract(m, &m->slots[i]);
 	mst_slabs_unref(m->slabs);
 	free(m->slots);
 	free(m);
@@ -424,28 +561,38 @@ void mst_addrmap_free(struct mst_addrmap *m)
 void mst_addrmap_prefetch(const struct mst_addrmap *m, const uint64_t *addrs, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct tract *t = table_at_home(m, tract_key(addrs[i]));
+		const uint64_t key = tract_key(addrs[i]);
+		const struct slot *s = &m->slots[table_home(m, key)];
 
-		if (t)
-			__builtin_prefetch(leaf_tags(t->cells[cell_number(addrs[i])]), 1);
+		if (s->key == key && s->tract)
+			__builtin_prefetch(leaf_tags(s->tract->cells[cell_number(addrs[i])]), 1);
+		else if (s->key == (key | HAS_FEW))
+			__builtin_prefetch(s->few, 1);
 	}
 }
 
-/* Any insertion. Apart, or its registers would have to be saved for the short way, too. */
-static __attribute__((noinline)) int insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old)
+static int insert_few(struct mst_addrmap *m, struct mst_few *few, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old)
 {
-	struct slot *s = table_find(m, tract_key(addr));
-	struct tract *t = s->tract ? own_tract(m, s) : table_add(m, tract_key(addr));
-	bool is_apart = size >= SIZE_APART, had_one;
-	uint64_t *cell;
+	unsigned place = mst_few_place(addr);
+	bool is_apart = size >= SIZE_APART, had_one = few_has(few, place);
 
-	if (!t)
+	if (had_one)
+		*old = few_take(few, place);
+	mst_few_append(few, place, ordinal << SIZE_BITS | (is_apart ? SIZE_APART : size));
+	if (is_apart)
+		mst_few_append(few, place | PLACE_OF_SIZE, size);
+	m->count += !had_one;
+	return had_one;
+}
+
+static int insert_cell(struct mst_addrmap *m, struct slot *s, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old)
+{
+	struct tract *t = own_tract(m, s);
+	uint64_t *cell = t ? &t->cells[cell_number(addr)] : NULL;
+	bool is_apart = size >= SIZE_APART, had_one;
+
+	if (!t || !cell_reserve(m, t, cell, 1 + is_apart))
 		return MST_ENOMEM;
-	cell = &t->cells[cell_number(addr)];
-	if (!cell_reserve(m, t, cell, 1 + is_apart)) {
-		drop_if_empty(m, t, tract_key(addr));
-		return MST_ENOMEM;
-	}
 	had_one = leaf_has(*cell, tag_of(addr));
 	if (had_one)
 		*old = cell_take(cell, tag_of(addr));
@@ -454,6 +601,24 @@ static __attribute__((noinline)) int insert(struct mst_addrmap *m, uint64_t addr
 		*cell = leaf_append(*cell, tag_of(addr) | TAG_OF_SIZE, size);
 	m->count += !had_one;
 	return had_one;
+}
+
+/* Any insertion. Apart, or its registers would have to be saved for the short way, too. */
+static __attribute__((noinline)) int insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, uint64_t size, struct mst_live *old)
+{
+	struct slot *s = table_find(m, tract_key(addr));
+	int rc;
+
+	if (!s->tract && !(s = table_add(m, tract_key(addr))))
+		return MST_ENOMEM;
+	rc = has_few(s) ? few_reserve(m, s, 1 + (size >= SIZE_APART)) : 0;
+	if (rc == 0 && has_few(s))
+		return insert_few(m, s->few, addr, ordinal, size, old);
+	if (rc == 0)
+		rc = insert_cell(m, s, addr, ordinal, size, old);
+	if (rc < 0)
+		drop_if_empty(m, s);
+	return rc;
 }
 
 static __attribute__((noinline)) int append_growing(struct mst_addrmap *m, struct tract *t, uint64_t *cell, uint8_t tag, uint64_t entry)
@@ -484,13 +649,28 @@ int mst_addrmap_insert(struct mst_addrmap *m, uint64_t addr, uint64_t ordinal, u
 	return 0;
 }
 
+static int take_few(struct mst_addrmap *m, struct slot *s, uint64_t addr, struct mst_live *block)
+{
+	if (!few_has(s->few, mst_few_place(addr)))
+		return 0;
+	if (s->few->refs != 1 && few_reserve(m, s, 0) < 0)
+		return MST_ENOMEM;
+	*block = few_take(s->few, mst_few_place(addr));
+	m->count--;
+	if (s->few->n == 0)
+		drop_tract(m, s);
+	return 1;
+}
+
 /* Any removal. */
 static __attribute__((noinline)) int take_out(struct mst_addrmap *m, uint64_t addr, struct mst_live *block)
 {
 	struct slot *s = table_find(m, tract_key(addr));
 	uint64_t *cell;
 
-	if (!mst_addrmap_has(m, addr))
+	if (has_few(s))
+		return take_few(m, s, addr, block);
+	if (!s->tract || !leaf_has(s->tract->cells[cell_number(addr)], tag_of(addr)))
 		return 0;
 	if (!own_tract(m, s))
 		return MST_ENOMEM;
@@ -533,11 +713,11 @@ int mst_addrmap_remove(struct mst_addrmap *m, uint64_t addr, struct mst_live *bl
 
 bool mst_addrmap_has(const struct mst_addrmap *m, uint64_t addr)
 {
-	const struct tract *t = table_find(m, tract_key(addr))->tract;
+	const struct slot *s = table_find(m, tract_key(addr));
 
-	if (!t)
-		return false;
-	return leaf_has(t->cells[cell_number(addr)], tag_of(addr));
+	if (has_few(s))
+		return few_has(s->few, mst_few_place(addr));
+	return s->tract && leaf_has(s->tract->cells[cell_number(addr)], tag_of(addr));
 }
 
 uint64_t mst_addrmap_count(const struct mst_addrmap *m)
@@ -547,6 +727,6 @@ uint64_t mst_addrmap_count(const struct mst_addrmap *m)
 
 size_t mst_addrmap_memory(const struct mst_addrmap *m)
 {
-	return sizeof(*m) + sizeof(*m->slots) * table_size(m) + m->n_tracts * sizeof(struct tract) +
+	return sizeof(*m) + sizeof(*m->slots) * table_size(m) + m->n_full * sizeof(struct tract) +
 		m->leaf_bytes;
 }

@@ -1,14 +1,17 @@
 /* addrmap.h - the writer's live map of one process image: address -> (ordinal, size).
  *
  * It answers one question per release, "which allocation does this address end?", for millions of live blocks
- * at some ten nanoseconds, in <= 20 bytes per block of a dense heap, and it can be cloned at a fork in O(live / 1000).
+ * at some ten nanoseconds, in <= 20 bytes per block of a dense heap (51 of one per KiB or two, 74 where all are alone in their
+ * tract), and it can be cloned at a fork in O(tracts).
  *
  * Shape: a page table. What a program acquires next lies mostly beside what it acquired last, so neighbours stand together:
  * a hash table of 64-KiB tracts of the address space, in each of them 64 cells of a KiB, and for each cell that has blocks a leaf,
  * an array that doubles when it is full. Within a leaf blocks stand in no order: a new one goes to the end, the last
- * one fills the place of one that is gone, and an address is found by comparing 32 tags at a time.
+ * one fills the place of one that is gone, and an address is found by comparing 32 tags at a time. A tract begins without
+ * cells, as one array (few.h), and gets them when it has more than 24 blocks: 64 cells are too much for a heap of large blocks.
  *
- *     addr --bits 16..63, 0..2--> table --> tract { refs | cell[64] }    (bits 0..2: so that 7 bits are left to tell blocks
+ *     addr --bits 16..63, 0..2--> table --> few, or
+ *                                           tract { refs | cell[64] }    (bits 0..2: so that 7 bits are left to tell blocks
  *     cell[bits 10..15] = { number of entries, leaf, size of the leaf }   of a cell apart, whatever the alignment)
  *     leaf = tag[0], tag[1], ...  -->     <--  ..., entry[1], entry[0]    9 bytes a block
  *     tag = bits 3..9 of the address      entry = { ordinal:40, size:24 }

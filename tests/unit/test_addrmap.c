@@ -154,6 +154,48 @@ static void a_block_costs_twenty_bytes_on_average(void **state)
 	assert_true(bytes_per_block(100000, 2048) < 60); /* one for itself */
 }
 
+/* Heaps of large blocks: what a program may have of them at 40 bytes each, besides a constant. */
+static void blocks_far_apart_cost_little_more(void **state)
+{
+	(void)state;
+	for (uint64_t apart = 4096; apart <= 32768; apart *= 2)
+		assert_true(bytes_per_block(200000, apart) < 40);
+	assert_true(bytes_per_block(200000, 66 << 10) < 80); /* alone in their tracts */
+	assert_true(bytes_per_block(200000, 1 << 20) < 80);
+}
+
+/* From tracts with few blocks to many and back, in maps that share them. */
+static void tracts_change_their_form_alone(void **state)
+{
+	enum { TRACTS = 40, EACH = 40 };
+	struct mst_addrmap *m = mst_addrmap_new(), *clone;
+	struct mst_live block;
+
+	(void)state;
+	for (uint64_t t = 0; t < TRACTS; t++) /* 1 to 40 blocks */
+		for (uint64_t i = 0; i <= t; i++)
+			assert_int_equal(mst_addrmap_insert(m, t << 16 | i * 1600 | 8, t * EACH + i + 1, size_of(i), &block), 0);
+	clone = mst_addrmap_clone(m);
+	assert_non_null(clone);
+	for (uint64_t t = 0; t < TRACTS; t++)
+		for (uint64_t i = t + 1; i < EACH; i++)
+			assert_int_equal(mst_addrmap_insert(clone, t << 16 | i * 1600 | 8, t * EACH + i + 1, size_of(i), &block), 0);
+	for (uint64_t t = 0; t < TRACTS; t++)
+		for (uint64_t i = 0; i < EACH; i++) {
+			uint64_t addr = t << 16 | i * 1600 | 8;
+
+			assert_int_equal(mst_addrmap_has(m, addr), i <= t);
+			assert_int_equal(mst_addrmap_remove(m, addr, &block), i <= t);
+			assert_int_equal(mst_addrmap_remove(clone, addr, &block), 1);
+			assert_int_equal(block.ordinal, t * EACH + i + 1);
+			assert_int_equal(block.size, size_of(i));
+			assert_false(mst_addrmap_has(clone, addr));
+		}
+	assert_int_equal(mst_addrmap_count(m) + mst_addrmap_count(clone), 0);
+	mst_addrmap_free(m);
+	mst_addrmap_free(clone);
+}
+
 static void what_is_released_gives_its_memory_back(void **state)
 {
 	struct mst_addrmap *m = mst_addrmap_new();
@@ -191,6 +233,8 @@ int main(void)
 		cmocka_unit_test(agrees_with_a_plain_array),
 		cmocka_unit_test(clones_change_alone),
 		cmocka_unit_test(a_block_costs_twenty_bytes_on_average),
+		cmocka_unit_test(blocks_far_apart_cost_little_more),
+		cmocka_unit_test(tracts_change_their_form_alone),
 		cmocka_unit_test(what_is_released_gives_its_memory_back),
 		cmocka_unit_test(prefetching_any_address_is_harmless),
 	};
