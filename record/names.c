@@ -116,8 +116,9 @@ struct ms_names_trace ms_names_of_amendment(struct mst_amendment *a)
 
 /* ---- question and answer ---------------------------------------------------------------------------- */
 
-/* A relative name (LD_LIBRARY_PATH=., dlopen("./plugin.so")) within the directory of the recording. The process may have
- * been in another one: the build id will tell. malloc'ed; NULL: no file, as "[vdso]", or no build id, or no memory. */
+/* A relative name (LD_LIBRARY_PATH=., dlopen("./plugin.so") where the kernel could not be asked for the file) within the directory
+ * of the recording. The process may have been in another one: the build id will tell. malloc'ed; NULL: no file, as
+ * "[vdso]", or no build id, or no memory. */
 static char *likely_path(const struct ms_names_trace *t, const struct mst_module *m, const char *name)
 {
 	if (!t->directory || t->directory[0] != '/' || !m->build_id_len || !strchr(name, '/'))

@@ -224,13 +224,13 @@ static bool send_note(struct ms_thread *t, enum ms_unit_kind kind, const uint64_
 
 static bool send_module(struct ms_thread *t, const struct dl_find_object *found)
 {
-	size_t n = ms_module_unit_words(found);
 	uint64_t *u;
+	size_t n;
 	do {
-		u = open_unit(t, n);
+		u = open_unit(t, ms_module_unit_room(found));
 		if (!u)
 			return false;
-		ms_module_unit_write(found, ms_session_stamp(MS_RELEASING), u);
+		n = ms_module_unit_write(found, ms_session_stamp(MS_RELEASING), u);
 	} while (!(ms_tls.guard & MS_GUARD_ASIDE) && is_overtaken(t));
 	close_unit(t, u + n);
 	return true;

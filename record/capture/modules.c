@@ -2,8 +2,10 @@
 #include "modules.h"
 
 #include "libc_needs.h"
+#include "rawcall.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <link.h>
 #include <string.h>
 
@@ -60,17 +62,7 @@ bool ms_modules_take_unloaded(uint64_t *map_start)
 	return false;
 }
 
-/* ---- units ---- */
-
-static size_t path_bytes(const struct dl_find_object *found)
-{
-	return strnlen(found->dlfo_link_map->l_name, PATH_BYTES_MAX);
-}
-
-size_t ms_module_unit_words(const struct dl_find_object *found)
-{
-	return (sizeof(struct ms_unit_module) + path_bytes(found) + 7) / 8;
-}
+/* ---- its headers ---- */
 
 /* The ELF header in memory: at the module's start, or, when FOUND is a later run of its segments, at its
  * base. */
@@ -85,6 +77,15 @@ static const Elf64_Ehdr *elf_header(const struct dl_find_object *found)
 		first.dlfo_link_map != found->dlfo_link_map || memcmp(eh->e_ident, ELFMAG, SELFMAG) != 0)
 		return NULL;
 	return eh;
+}
+
+/* Those within its first page, NULL if they are not. */
+static const Elf64_Phdr *program_headers(const Elf64_Ehdr *eh)
+{
+	if (eh->e_phentsize != sizeof(Elf64_Phdr) || eh->e_phoff % 8 ||
+		eh->e_phoff + (uint64_t)eh->e_phnum * sizeof(Elf64_Phdr) > MS_PAGE)
+		return NULL;
+	return (const void *)((const char *)eh + eh->e_phoff);
 }
 
 /* Copies the build id out of the notes in [at, end), which is mapped. */
@@ -125,10 +126,9 @@ static bool is_readable(const Elf64_Phdr *ph, unsigned n, uint64_t start, uint64
 static void add_build_id(struct ms_unit_module *unit, const struct dl_find_object *found)
 {
 	const Elf64_Ehdr *eh = elf_header(found);
-	if (!eh || eh->e_phentsize != sizeof(Elf64_Phdr) || eh->e_phoff % 8 ||
-		eh->e_phoff + (uint64_t)eh->e_phnum * sizeof(Elf64_Phdr) > 4096)
+	const Elf64_Phdr *ph = eh ? program_headers(eh) : NULL;
+	if (!ph)
 		return;
-	const Elf64_Phdr *ph = (const void *)((const char *)eh + eh->e_phoff);
 	uint64_t bias = found->dlfo_link_map->l_addr;
 	for (unsigned i = 0; i < eh->e_phnum && !unit->build_id_len; i++) {
 		uint64_t start = ph[i].p_vaddr, end = start + ph[i].p_memsz;
@@ -137,9 +137,87 @@ static void add_build_id(struct ms_unit_module *unit, const struct dl_find_objec
 	}
 }
 
-void ms_module_unit_write(const struct dl_find_object *found, uint64_t stamp, uint64_t *words)
+/* ---- its path ---- */
+
+/* A name that is not absolute (LD_LIBRARY_PATH=., dlopen("./plugin.so")) says nothing to whoever does not know where the
+ * process was when it loaded the module. The kernel knows the file. */
+static bool is_relative(const struct dl_find_object *found)
 {
-	size_t n = ms_module_unit_words(found), path_len = path_bytes(found);
+	const char *name = found->dlfo_link_map->l_name;
+	return name[0] && name[0] != '/';
+}
+
+static char *spell_hex(char *out, uint64_t n)
+{
+	unsigned shift = 60;
+	while (shift > 0 && n >> shift == 0)
+		shift -= 4;
+	for (;; shift -= 4) {
+		*out++ = "0123456789abcdef"[n >> shift & 15];
+		if (shift == 0)
+			return out;
+	}
+}
+
+/* End of the mapping that the module begins with, that of its first segment; 0 if it cannot be told. */
+static uint64_t end_of_first(const struct dl_find_object *found)
+{
+	const Elf64_Ehdr *eh = elf_header(found);
+	const Elf64_Phdr *ph = eh ? program_headers(eh) : NULL;
+	uint64_t start = (uintptr_t)found->dlfo_map_start, bias = found->dlfo_link_map->l_addr;
+	for (unsigned i = 0; ph && i < eh->e_phnum; i++) {
+		uint64_t at = bias + ph[i].p_vaddr;
+		if (ph[i].p_type == PT_LOAD && at >= start && at - start < MS_PAGE)
+			return (at + ph[i].p_filesz + MS_PAGE - 1) & ~(uint64_t)(MS_PAGE - 1);
+	}
+	return 0;
+}
+
+/* Bytes of the path of the file that is mapped there, put at out, which has room for PATH_BYTES_MAX; 0 if it has
+ * none, or the kernel may not be asked. */
+static size_t mapped_path(const struct dl_find_object *found, char *out)
+{
+	static const char gone[] = " (deleted)";
+	char link[64] = "/proc/self/map_files/", *at = link + strlen(link);
+	uint64_t end = end_of_first(found);
+	if (!end || !ms_may_ask())
+		return 0;
+	at = spell_hex(at, (uintptr_t)found->dlfo_map_start);
+	*at++ = '-';
+	*spell_hex(at, end) = 0;
+	long n = ms_rawcall(SYS_readlinkat, AT_FDCWD, (long)link, (long)out, PATH_BYTES_MAX, 0, 0);
+	size_t len = n > 0 && n < PATH_BYTES_MAX && out[0] == '/' ? (size_t)n : 0;
+	bool is_gone = len >= sizeof(gone) && memcmp(out + len - (sizeof(gone) - 1), gone, sizeof(gone) - 1) == 0;
+	return is_gone ? 0 : len;
+}
+
+static size_t put_path(const struct dl_find_object *found, char *out)
+{
+	const char *name = found->dlfo_link_map->l_name;
+	size_t n = is_relative(found) ? mapped_path(found, out) : 0;
+	if (n == 0) {
+		n = strnlen(name, PATH_BYTES_MAX);
+		memcpy(out, name, n);
+	}
+	return n;
+}
+
+/* ---- the unit ---- */
+
+static size_t words_for(size_t path_bytes)
+{
+	return (sizeof(struct ms_unit_module) + path_bytes + 7) / 8;
+}
+
+size_t ms_module_unit_room(const struct dl_find_object *found)
+{
+	return words_for(is_relative(found) ? PATH_BYTES_MAX : strnlen(found->dlfo_link_map->l_name, PATH_BYTES_MAX));
+}
+
+size_t ms_module_unit_write(const struct dl_find_object *found, uint64_t stamp, uint64_t *words)
+{
+	char *path = (char *)words + sizeof(struct ms_unit_module);
+	size_t path_len = put_path(found, path), n = words_for(path_len);
 	struct ms_unit_module unit = {
 		.head = MS_UNIT_HEAD(MS_U_MODULE, stamp),
 		.map_start = (uintptr_t)found->dlfo_map_start,
@@ -149,7 +227,7 @@ void ms_module_unit_write(const struct dl_find_object *found, uint64_t stamp, ui
 		.path_len = (uint16_t)path_len,
 	};
 	add_build_id(&unit, found);
-	words[n - 1] = 0;
 	memcpy(words, &unit, sizeof(unit));
-	memcpy((char *)words + sizeof(unit), found->dlfo_link_map->l_name, path_len);
+	memset(path + path_len, 0, n * 8 - sizeof(unit) - path_len);
+	return n;
 }

@@ -21,8 +21,8 @@ bool ms_modules_next_loaded(uint32_t *cursor, struct dl_find_object *found);
  * get different ones. */
 bool ms_modules_take_unloaded(uint64_t *map_start);
 
-/* Words of the MS_U_MODULE unit for a module, and the unit itself. */
-size_t ms_module_unit_words(const struct dl_find_object *found);
-void ms_module_unit_write(const struct dl_find_object *found, uint64_t stamp, uint64_t *words);
+/* The most words that the MS_U_MODULE unit for a module may need, and the unit itself: returns its words. */
+size_t ms_module_unit_room(const struct dl_find_object *found);
+size_t ms_module_unit_write(const struct dl_find_object *found, uint64_t stamp, uint64_t *words);
 
 #endif

@@ -970,6 +970,22 @@ def module_with_a_relative_name_has_its_functions():
     check("plugin_answer" in facts()["functions"], "the plugin is on the stacks afterwards")
 
 
+def module_loaded_from_another_directory_has_its_functions():
+    os.mkdir("elsewhere")
+    compile_c(PLUGIN, "elsewhere/libplugin.so", "-shared", "-fPIC", "-g")
+    source = HOST.replace("void *h", "if (chdir(\"elsewhere\")) return 2;\nvoid *h", 1).replace("libplugin", "./libplugin", 1)
+    source = source.replace("for (", "if (chdir(\"/\")) return 3;\nfor (", 1)
+    compile_c("#include <unistd.h>\n" + source, "host")
+    equal(record(["./host"]).returncode, 0, "status")
+    f = facts()
+    sound(f)
+    check("plugin_answer" in f["functions"], "the plugin is on the stacks: %r" % f["functions"])
+    dump = run([os.path.join(BIN, "msdump"), "--stacks", "t.mst"]).stdout.decode()
+    modules = {e["frames"][0]["module"] for e in map(json.loads, dump.splitlines())
+               if e["op"] == "malloc" and e["size"] == 4321}
+    equal(modules, {os.path.realpath("elsewhere/libplugin.so")}, "where it was")
+
+
 def a_plugin_where_another_was_has_its_own_names_and_times():
     plugins = [os.path.join(PROGRAMS, "libreload_%s.so" % name) for name in ("first", "second")]
     r = record([target("reloads"), *plugins])
