@@ -152,40 +152,47 @@ static enum effect effect_of(const unsigned char *p, size_t n_ahead, unsigned si
 
 /* ---- ways ---- */
 
-/* Where the ways tried began, and where others would begin, which are tried from the last on; relative to the first. */
-enum { MAX_WAYS = 64 };
+/* Where the ways tried began: the first N_BEEN places, relative to the first. Where others would begin: the last N_OTHER,
+ * which are tried from the latest on. */
+enum { MAX_PLACES = 128 };
 
 struct ways {
 	uintptr_t origin;
-	int16_t been[MAX_WAYS], other[MAX_WAYS]; /* no function is long enough for more */
 	unsigned n_been, n_other;
+	int16_t places[MAX_PLACES]; /* a way that is further off is not tried */
 };
+
+static bool has_place(const struct ways *ways, unsigned from, unsigned to, uintptr_t ip)
+{
+	for (unsigned i = from; i < to; i++)
+		if (ways->origin + (uintptr_t)(intptr_t)ways->places[i] == ip)
+			return true;
+	return false;
+}
 
 static bool has_been(const struct ways *ways, uintptr_t ip)
 {
-	for (unsigned i = 0; i < ways->n_been; i++)
-		if (ways->origin + (uintptr_t)(intptr_t)ways->been[i] == ip)
-			return true;
-	return false;
+	return has_place(ways, 0, ways->n_been, ip);
 }
 
 static void may_go_to(struct ways *ways, uintptr_t ip)
 {
 	intptr_t distance = (intptr_t)(ip - ways->origin);
 
-	if (ways->n_other < MAX_WAYS && distance == (int16_t)distance)
-		ways->other[ways->n_other++] = (int16_t)distance;
+	if (ways->n_been + ways->n_other < MAX_PLACES && distance == (int16_t)distance && !has_been(ways, ip) &&
+		!has_place(ways, MAX_PLACES - ways->n_other, MAX_PLACES, ip))
+		ways->places[MAX_PLACES - ++ways->n_other] = (int16_t)distance;
 }
 
-/* The next way begins at *IP. False: there is none, or they have been too many. */
+/* The next way begins at *IP. False: there is none. */
 static bool turn(struct ways *ways, uintptr_t *ip)
 {
-	while (ways->n_other > 0 && ways->n_been < MAX_WAYS) {
-		int16_t distance = ways->other[--ways->n_other];
+	while (ways->n_other > 0) {
+		int16_t distance = ways->places[MAX_PLACES - ways->n_other--];
 
 		*ip = ways->origin + (uintptr_t)(intptr_t)distance;
 		if (!has_been(ways, *ip)) {
-			ways->been[ways->n_been++] = distance;
+			ways->places[ways->n_been++] = distance;
 			return true;
 		}
 	}
@@ -229,11 +236,12 @@ static enum effect look_along(struct ways *ways, struct view *v, uintptr_t ip, u
 
 bool ms_epilogue_restores_sp(uintptr_t ip)
 {
-	struct ways ways = {.origin = ip, .n_other = 1};
 	enum effect effect = EFFECT_ENDS;
+	struct ways ways = {.origin = ip};
 	struct view v = {.size = 0};
 	unsigned n_left = 4000;
 
+	may_go_to(&ways, ip);
 	while (effect == EFFECT_ENDS && n_left > 0 && turn(&ways, &ip))
 		effect = look_along(&ways, &v, ip, &n_left);
 	return effect == EFFECT_RESTORES;

@@ -67,11 +67,22 @@ static bool read_code(uintptr_t ra, unsigned char bytes[CALL_BYTES])
 	return on_page < CALL_BYTES && ms_code_read(ra - on_page, bytes + CALL_BYTES - on_page, on_page);
 }
 
+/* What is before RA, which need not be code, nor mapped. Data seldom look like a call to something that is mapped. */
+static cold enum call call_read(uintptr_t ra, uintptr_t *target)
+{
+	unsigned char bytes[CALL_BYTES];
+	enum call call;
+
+	if (!read_code(ra, bytes))
+		return CALL_NONE;
+	call = call_in(bytes + CALL_BYTES, ra, target);
+	return call == CALL_DIRECT && !ms_code_read(*target, bytes, 1) ? CALL_NONE : call;
+}
+
 /* What is before RA, anywhere. IS_COMPILED: in code with unwind information. Generated code near NEAR is expected. */
 static cold enum call call_before(uintptr_t ra, uintptr_t near, bool *is_compiled, uintptr_t *target)
 {
 	enum { NEAR = 1 << 28 };
-	unsigned char bytes[CALL_BYTES];
 	struct ms_cfi_code code;
 
 	*is_compiled = false;
@@ -81,7 +92,7 @@ static cold enum call call_before(uintptr_t ra, uintptr_t near, bool *is_compile
 	if (*is_compiled && ra - code.start >= CALL_BYTES)
 		return call_in((const unsigned char *)ra, ra, target);
 	if (ms_may_ask())
-		return read_code(ra, bytes) ? call_in(bytes + CALL_BYTES, ra, target) : CALL_NONE;
+		return call_read(ra, target);
 	if (*is_compiled || ms_rules_is_in_module(ra - 1) || ra - near + NEAR < 2 * (uintptr_t)NEAR)
 		return CALL_UNSURE;
 	return CALL_NONE;
