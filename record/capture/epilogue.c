@@ -12,6 +12,22 @@
 #include <string.h>
 #include <sys/uio.h>
 
+bool ms_code_is_readable(void)
+{
+	enum { UNKNOWN, YES, NO };
+	static _Atomic int answer;
+	int known = atomic_load_explicit(&answer, memory_order_relaxed);
+	unsigned char byte;
+
+	if (!ms_may_ask())
+		return false;
+	if (known == UNKNOWN) {
+		known = ms_code_read((uintptr_t)&answer, &byte, 1) ? YES : NO;
+		atomic_store_explicit(&answer, known, memory_order_relaxed);
+	}
+	return known == YES;
+}
+
 bool ms_code_read(uintptr_t at, unsigned char *to, uintptr_t n)
 {
 	struct iovec local = {to, n}, remote = {(void *)at, n};

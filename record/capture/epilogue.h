@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes of this process that need not be mapped. False: not all of them can be read, or the kernel may not be asked. */
+/* Can code be looked at that may vanish at any time? Not if the kernel may not be asked, or refuses to say. */
+bool ms_code_is_readable(void);
+
+/* Bytes of this process that need not be mapped. False: not all of them can be read. */
 bool ms_code_read(uintptr_t at, unsigned char *to, uintptr_t n);
 
 /*

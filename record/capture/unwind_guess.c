@@ -15,7 +15,6 @@
 #include "unwind_guess.h"
 
 #include "epilogue.h"
-#include "rawcall.h"
 
 #include <string.h>
 
@@ -91,7 +90,7 @@ static cold enum call call_before(uintptr_t ra, uintptr_t near, bool *is_compile
 	*is_compiled = ms_cfi_kind(ms_rules_read(ra - 1, &code)) != MS_CFI_UNKNOWN;
 	if (*is_compiled && ra - code.start >= CALL_BYTES)
 		return call_in((const unsigned char *)ra, ra, target);
-	if (ms_may_ask())
+	if (ms_code_is_readable())
 		return call_read(ra, target);
 	if (*is_compiled || ms_rules_is_in_module(ra - 1) || ra - near + NEAR < 2 * (uintptr_t)NEAR)
 		return CALL_UNSURE;

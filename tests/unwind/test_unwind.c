@@ -15,6 +15,9 @@
 
 #include <alloca.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -24,6 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -1167,6 +1172,24 @@ static void generated_code_without_a_frame_pointer_is_not_passed_over(void **sta
 	unmap_code(more);
 }
 
+static void where_code_cannot_be_looked_at_only_compiled_callers_are_believed(void **state)
+{
+	const struct made made[] = {framed, frameless}, chain[] = {framed, framed};
+	unsigned char *code = map_or_die(4096), *more = map_or_die(4096);
+
+	(void)state;
+	make_functions(more, chain, 2, (uintptr_t)event);
+	call_code(more + MADE_SIZE);
+	assert_made(more, 2, 1, 0);
+	call_code(more);
+	assert_made(more, 2, 1, MS_UNWIND_CUT);
+	make_functions(code, made, 2, (uintptr_t)event);
+	call_code(code); /* rbp is that of the first */
+	assert_made(code, 2, 1, MS_UNWIND_CUT);
+	unmap_code(code);
+	unmap_code(more);
+}
+
 static NOINLINE uintptr_t place_of_a_call(void)
 {
 	__asm__ volatile("");
@@ -1590,7 +1613,33 @@ static void reuse_equals_fresh_unwinds_near_the_limit(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-int main(void)
+/* As some containers do: from now on process_vm_readv() is refused. */
+static int refuse_to_read(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {sizeof(code) / sizeof(*code), code};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+}
+
+static int run_refused(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(agrees_through_recursion),
+		CASE(generated_code_without_a_frame_cuts_the_stack),
+		CASE(where_code_cannot_be_looked_at_only_compiled_callers_are_believed),
+	};
+
+	return refuse_to_read() ? 77 : cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+/* test_unwind [refused] */
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(agrees_through_recursion),
@@ -1640,6 +1689,8 @@ int main(void)
 		CASE(reuse_equals_fresh_unwinds_near_the_limit),
 	};
 
+	if (argc == 2 && strcmp(argv[1], "refused") == 0)
+		return run_refused();
 	ms_unwind_on_module(on_module);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
