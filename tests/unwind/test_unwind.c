@@ -1071,7 +1071,7 @@ static void generated_code_without_a_frame_cuts_the_stack(void **state)
 }
 
 /* Functions that call one another and, at last, event(). Each pushes rbp and makes it its frame pointer, or leaves it alone;
- * has room for four words, the last of which it fills with JUNK; calls, with the same distance from its start; and returns
+ * has room for four words, which it fills with JUNK; calls, with the same distance from its start; and returns
  * by leave, or in a way that does not tell whether it has a frame pointer. */
 struct made {
 	bool has_frame, leaves;
@@ -1091,7 +1091,9 @@ static void make_function(unsigned char *at, const struct made *made, uintptr_t 
 	else
 		PUT("\x48\x83\xec\x28"); /* sub $40,%rsp */
 	PUT("\x48\xb8"), memcpy(p, &made->junk, 8), p += 8; /* mov $junk,%rax */
-	PUT("\x48\x89\x44\x24\x18\x48\xb8");		   /* mov %rax,24(%rsp); mov $callee,%rax */
+	PUT("\x48\x89\x04\x24\x48\x89\x44\x24\x08");	  /* mov %rax,(%rsp); mov %rax,8(%rsp) */
+	PUT("\x48\x89\x44\x24\x10\x48\x89\x44\x24\x18"); /* mov %rax,16(%rsp); mov %rax,24(%rsp) */
+	PUT("\x48\xb8");				  /* mov $callee,%rax */
 	memcpy(p, &callee, 8), p += 8;
 	n_nops = (size_t)(at + MADE_CALL - 2 - p);
 	memset(p, 0x90, n_nops), p += n_nops;
