@@ -420,7 +420,7 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
 	if (ms_tls.guard && ms_session.base)
-		ms_rawcall(SYS_mmap, (long)ms_session.base, (long)MS_SEGMENT_SIZE, PROT_READ | PROT_WRITE,
+		ms_rawcall(SYS_mmap, (long)ms_session.base, (long)ms_session.size, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -95,18 +96,30 @@ static int exchange(int sock, struct ms_hello *hello)
 	return -1;
 }
 
+/* What is mapped counts against the program's limit of address space (ulimit -v), which nearly the whole segment, being
+ * sparse, would do for nothing. So where there is a limit, only the first bytes are mapped, a SHARE-th of it at most. */
+static uint64_t bytes_to_map(void)
+{
+	enum { SHARE = 64 };
+	struct rlimit limit;
+	if (ms_rawcall(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0) < 0 ||
+		limit.rlim_cur / SHARE > MS_SEGMENT_SIZE)
+		return MS_SEGMENT_SIZE;
+	return limit.rlim_cur / SHARE / MS_PAGE * MS_PAGE;
+}
+
 /* Maps the segment; a file that is too small, or may become so, would turn a store into SIGBUS. */
-static void *map_segment(int fd)
+static void *map_segment(int fd, uint64_t size)
 {
 	struct stat st;
 	long seals = ms_rawcall(SYS_fcntl, fd, F_GET_SEALS, 0, 0, 0, 0);
 	if (ms_rawcall(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) < 0 || (uint64_t)st.st_size < MS_SEGMENT_SIZE ||
-		seals < 0 || !(seals & F_SEAL_SHRINK))
+		seals < 0 || !(seals & F_SEAL_SHRINK) || size < MS_OFF_CHUNKS)
 		return NULL;
-	long at = ms_rawcall(SYS_mmap, 0, (long)MS_SEGMENT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	long at = ms_rawcall(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at < 0 && at > -4096)
 		return NULL;
-	ms_rawcall(SYS_madvise, at, (long)MS_SEGMENT_SIZE, MADV_DONTFORK, 0, 0, 0);
+	ms_rawcall(SYS_madvise, at, (long)size, MADV_DONTFORK, 0, 0, 0);
 	return (void *)at;
 }
 
@@ -116,11 +129,26 @@ bool ms_session_may_read_tsc(void)
 	return ms_rawcall(SYS_prctl, PR_GET_TSC, (long)&mode, 0, 0, 0, 0) < 0 || mode == PR_TSC_ENABLE;
 }
 
-/* Copies what was agreed on out of the segment at base. False: it can not be used. */
-static bool adopt(void *base)
+/* Keeps to the chunks that are mapped: a thread beyond those that find one besides the backlog gets no slot. */
+static bool keep_within(struct ms_segment *seg, uint64_t size)
 {
-	struct ms_session s = {.base = base};
-	if (!ms_segment_view(&s.segment, base))
+	enum { THREADS_AT_LEAST = 8 };
+	uint64_t n = (size - MS_OFF_CHUNKS) / MS_CHUNK_SIZE;
+	if (n >= seg->n_chunks)
+		return true;
+	if (n < seg->backlog + THREADS_AT_LEAST)
+		return false;
+	seg->n_chunks = (uint32_t)n;
+	if (seg->n_slots > seg->n_chunks - seg->backlog)
+		seg->n_slots = seg->n_chunks - seg->backlog;
+	return true;
+}
+
+/* Copies what was agreed on out of the segment at base. False: it can not be used. */
+static bool adopt(void *base, uint64_t size)
+{
+	struct ms_session s = {.base = base, .size = size};
+	if (!ms_segment_view(&s.segment, base) || !keep_within(&s.segment, size))
 		return false;
 	const struct ms_control *ctl = s.segment.control;
 	s.clock_base = ctl->clock_base;
@@ -148,12 +176,13 @@ bool ms_session_open(const char *socket_path, enum ms_image image, uint64_t fork
 	if (sock < 0)
 		return false;
 	fd = exchange(sock, &hello);
+	uint64_t size = bytes_to_map();
 	if (fd >= 0)
-		base = map_segment(fd);
+		base = map_segment(fd, size);
 	if (base)
-		is_open = adopt(base);
+		is_open = adopt(base, size);
 	if (base && !is_open)
-		ms_rawcall(SYS_munmap, (long)base, (long)MS_SEGMENT_SIZE, 0, 0, 0, 0);
+		ms_rawcall(SYS_munmap, (long)base, (long)size, 0, 0, 0, 0);
 	close_fd(fd);
 	close_fd(sock);
 	return is_open;

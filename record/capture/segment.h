@@ -12,6 +12,7 @@
 struct ms_session {
 	struct ms_segment segment;
 	void *base; /* of the mapping, NULL before the first attachment */
+	uint64_t size; /* bytes mapped there, MS_SEGMENT_SIZE at most */
 	uint64_t clock_base;
 	uint32_t stack_depth; /* 0: no stacks */
 	bool is_tsc;

@@ -191,7 +191,7 @@ def memory_that_the_buffer_takes_is_not_the_programs():
 
 def address_space_too_small_for_the_segment_is_named():
     compile_c(PRINTS, "prints")
-    r = record(["sh", "-c", "ulimit -v 300000; ./prints x"], "--quiet")
+    r = record(["sh", "-c", "ulimit -v 60000; ./prints x"], "--quiet")
     equal((r.returncode, r.stdout), (3, b"ran 2 x\n"), "what the program does")
     check(b"prints' was not recorded: the segment shared with the recorder could not be mapped (see ulimit -v)" in r.stderr, "message: %r" % r.stderr)
     equal([reason for _, reason in unrecorded(facts())], [MEMORY], "unrecorded programs")
@@ -202,6 +202,70 @@ def address_space_too_small_for_the_segment_is_named():
         check(b"no event lost" not in r.stderr, "praise of nothing: %r" % r.stderr)
         r = run(["sh", "-c", "ulimit -v %d; exec %s -f -q -o t.mst sort /dev/null" % (limit, recordings.MSRECORD)])
         equal(r.returncode, 125, "no trace is no success")
+
+
+FILLS = r"""
+#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char **argv) {
+    int n = 0;
+    for (int i = atoi(argv[1]); i > 0; i--)
+        n += malloc(1 << 20) != NULL;
+    return printf("%d MiB\n", n) < 0;
+}
+"""
+
+
+def program_has_the_address_space_its_limit_leaves_it():
+    compile_c(FILLS, "fills")
+    for limit in (200, 400, 1000, 3000):
+        want = limit * 15 // 16 - 10
+        command = ["sh", "-c", "ulimit -v %d; exec ./fills %d" % (limit << 10, want)]
+        equal(run(command).stdout, b"%d MiB\n" % want, "natively")
+        r = record(command, "--quiet", "--no-symbols")
+        equal((r.stdout, r.stderr), (b"%d MiB\n" % want, b""), "recorded, limit of %d MiB" % limit)
+        f = facts()
+        sound(f)
+        check(f["ops"]["malloc"] >= want, "calls: %r" % f["ops"])
+
+
+ALIVE = r"""
+#include <pthread.h>
+#include <stdlib.h>
+static pthread_barrier_t all;
+static void *work(void *arg) {
+    pthread_barrier_wait(&all);
+    for (int i = 0; i < 1000; i++)
+        free(realloc(malloc(100), 200));
+    pthread_barrier_wait(&all);
+    return arg;
+}
+int main(void) {
+    pthread_t threads[60];
+    pthread_attr_t small;
+    pthread_barrier_init(&all, NULL, 60);
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 65536);
+    for (int i = 0; i < 60; i++)
+        if (pthread_create(&threads[i], &small, work, NULL))
+            return 1;
+    for (int i = 0; i < 60; i++)
+        pthread_join(threads[i], NULL);
+    return 0;
+}
+"""
+
+
+def threads_beyond_what_a_limit_has_room_for_are_counted():
+    compile_c(ALIVE, "alive", "-pthread", "-fno-builtin")
+    r = record(["sh", "-c", "ulimit -v %d; exec ./alive" % (192 << 10)], "--quiet", "--no-symbols")
+    f = facts()
+    lost = f["end"]["lost"]
+    equal(r.returncode, 0, "exit status: %r" % r.stderr)
+    equal(r.stderr, b"msrecord: warning: %d events were lost; the trace says where\n" % lost, "messages")
+    check(10 * 3000 <= f["ops"]["malloc"] + f["ops"]["realloc"] + f["ops"]["free"] <= 50 * 3000, "some were recorded: %r" % f["ops"])
+    calls = sum(f["ops"].values()) + lost
+    check(180000 <= calls <= 180000 + 1000, "%d calls" % calls)
 
 
 def few_descriptors_are_enough_or_named():
