@@ -5,7 +5,7 @@
 
 const char *mst_obstacle_text(unsigned obstacle)
 {
-	static const char *const texts[] = {
+	static const char *const texts[MST_OBSTACLES] = {
 		[MST_OBSTACLE_STATIC] = "statically linked",
 		[MST_OBSTACLE_LIBC] = "uses another libc than glibc",
 		[MST_OBSTACLE_ABI] = "built for another machine or ABI",
@@ -16,7 +16,8 @@ const char *mst_obstacle_text(unsigned obstacle)
 		[MST_OBSTACLE_MEMORY] = "the segment shared with the recorder could not be mapped (see ulimit -v)",
 		[MST_OBSTACLE_CLOCK] = "forbidden to read the time stamp counter (PR_SET_TSC)",
 		[MST_OBSTACLE_SANDBOX] = "begun in a sandbox (seccomp)",
+		[MST_OBSTACLE_REACH] = "begun as another user, or below another root, where the recorder is out of reach",
 	};
 
-	return obstacle < sizeof(texts) / sizeof(*texts) ? texts[obstacle] : NULL;
+	return obstacle < MST_OBSTACLES ? texts[obstacle] : NULL;
 }

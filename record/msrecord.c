@@ -529,7 +529,7 @@ static void say_what_was_not_sampled(const struct ms_sampler *sampler)
 			(unsigned long long)report.n_dropped);
 }
 
-static void say_who_is_absent(const struct ms_absences *x, uint64_t n_confined)
+static void say_who_is_absent(const struct ms_absences *x, const uint64_t n_unfollowed[MST_OBSTACLES])
 {
 	for (size_t i = 0; i < x->n_programs; i++) {
 		const struct ms_absent_program *p = &x->programs[i];
@@ -539,9 +539,10 @@ static void say_who_is_absent(const struct ms_absences *x, uint64_t n_confined)
 			ms_warn("'%s' was not recorded, %llu times: %s", p->path, (unsigned long long)p->n,
 				mst_obstacle_text(p->why));
 	}
-	if (n_confined)
-		ms_warn("%llu process%s not recorded: %s", (unsigned long long)n_confined,
-			n_confined == 1 ? " was" : "es were", mst_obstacle_text(MST_OBSTACLE_SANDBOX));
+	for (unsigned why = 0; why < MST_OBSTACLES; why++)
+		if (n_unfollowed[why])
+			ms_warn("%llu process%s not recorded: %s", (unsigned long long)n_unfollowed[why],
+				n_unfollowed[why] == 1 ? " was" : "es were", mst_obstacle_text(why));
 	if (x->n_others)
 		ms_warn("%llu more processes were not recorded; the trace has their names",
 			(unsigned long long)x->n_others);
@@ -595,7 +596,7 @@ static void say_what_went_wrong(struct recording *r, const struct mst_totals *to
 {
 	const struct ms_session *s = &r->session;
 	struct ms_refusals refused;
-	say_who_is_absent(&s->absences, s->translator.n_confined);
+	say_who_is_absent(&s->absences, s->translator.n_unfollowed);
 	say_what_was_not_seen(r, totals);
 	if (s->n_processes == 0) {
 		if (!s->absences.n_programs)

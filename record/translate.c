@@ -490,14 +490,15 @@ static int tell_loss(struct ms_translator *tr, struct ms_tenant *t, const uint64
 	return tell_lost(tr, t, ms_process_believe(w[1]), ms_process_believe(w[2]), first_ns, ns);
 }
 
-/* A child that will not come; nothing is known of it but that. */
-static int tell_confined_child(struct ms_translator *tr, const struct ms_process *parent, uint64_t ns)
+/* A program that will not come; nothing is known of it but that, and who started it. */
+static int tell_unfollowed(struct ms_translator *tr, const struct ms_process *parent, uint64_t why, uint64_t ns)
 {
+	unsigned obstacle = why == MS_OBSTACLE_REACH ? MST_OBSTACLE_REACH : MST_OBSTACLE_SANDBOX;
 	struct mst_process p = {
 		.parent = parent->id,
 		.origin = MST_ORIGIN_FORK,
 		.fate = MST_FATE_UNRECORDED,
-		.status = MST_OBSTACLE_SANDBOX,
+		.status = (int32_t)obstacle,
 		.start_ns = ns,
 		.end_ns = ns,
 		.end_event = UINT64_MAX,
@@ -508,7 +509,7 @@ static int tell_confined_child(struct ms_translator *tr, const struct ms_process
 		rc = mst_writer_process(tr->writer, &p, &id);
 	if (rc < 0)
 		return rc;
-	tr->n_confined++;
+	tr->n_unfollowed[obstacle]++;
 	return mst_writer_process_end(tr->writer, id, &p);
 }
 
@@ -543,8 +544,8 @@ static int tell_note(struct ms_translator *tr, struct ms_tenant *t, const struct
 	case MS_U_MAP_BEGIN:
 		ms_map_begins_put(&t->begins, note->words[1], next_event(tr));
 		return 0;
-	case MS_U_CONFINED_FORK:
-		return tell_confined_child(tr, t->process, ns);
+	case MS_U_UNFOLLOWED:
+		return tell_unfollowed(tr, t->process, note->words[1], ns);
 	case MS_U_FORK:
 		return add_point(tr, t->process, note->words[1]);
 	case MS_U_MARK:

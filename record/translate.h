@@ -28,7 +28,7 @@ struct ms_translator {
 	uint64_t last_stamp;	      /* of the order so far */
 	uint64_t sampled_ns;	      /* time of the last sample */
 	uint64_t n_late;
-	uint64_t n_confined; /* forks in a sandbox */
+	uint64_t n_unfollowed[MST_OBSTACLES]; /* processes of which nothing is known but the obstacle */
 	struct ms_wraps *wraps; /* pools that are recorded; NULL: none. Set after the init, borrowed */
 	uint32_t climb[MS_UNIT_DEPTH_MAX + 1]; /* scratch: a path to the root */
 	uint32_t n_calls;		       /* of one tenant, on their way; none outside ms_translate */

@@ -28,7 +28,7 @@ size_t ms_unit_other_words(const uint64_t *w, size_t n)
 	case MS_U_UNMODULE:
 	case MS_U_FORK:
 	case MS_U_MAP_BEGIN:
-	case MS_U_CONFINED_FORK:
+	case MS_U_UNFOLLOWED:
 		words = 2;
 		break;
 	case MS_U_NAME:

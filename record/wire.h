@@ -86,7 +86,7 @@ enum ms_unit_kind {
 	MS_U_UNMODULE = 66, /* word 1 = map_start of a module that dlclose removed */
 	MS_U_NAME = 67,     /* words 1-2 = thread name, 16 bytes, NUL padded */
 	MS_U_LOSS = 68,     /* words 1-4 = events, bytes, first stamp, last stamp lost before this unit */
-	MS_U_CONFINED_FORK = 80, /* word 1 = 0: this thread goes on to fork or exec, in a sandbox: what comes of it will not come */
+	MS_U_UNFOLLOWED = 80, /* word 1 = enum ms_obstacle: this thread goes on to fork or exec; what comes of it will not come */
 	MS_U_FORK = 69,     /* word 1 = fork id: the next call of this thread is fork; a child's hello names the id */
 	MS_U_MAP_BEGIN = 70, /* word 1 = MS_MAP_ADDR of a call of the mapping layer that begins: it may unmap */
 	MS_U_MARK = 74,     /* word 1 = length of the name, 0..MS_MARK_MAX; then its bytes, padded to 8 */
@@ -259,7 +259,9 @@ enum ms_obstacle {                /* numbered as enum mst_obstacle */
 	/* never in a notice: it came, and then could not be recorded */
 	MS_OBSTACLE_MEMORY = 8, /* the segment could not be mapped */
 	MS_OBSTACLE_CLOCK = 9,  /* PR_SET_TSC */
+	/* never in a notice either: who knows of it cannot send one, see MS_U_UNFOLLOWED */
 	MS_OBSTACLE_SANDBOX = 10, /* forked under a seccomp filter */
+	MS_OBSTACLE_REACH = 11,   /* begun where the recorder's socket can not be reached: as another user, below another root */
 };
 #define MS_NOTICE_TEXT 2000u
 struct ms_notice {

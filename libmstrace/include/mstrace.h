@@ -230,6 +230,8 @@ enum mst_obstacle { /* why a process that a recorded one has started, or become,
 	MST_OBSTACLE_MEMORY = 8,      /* no room in its address space for what it shares with the recorder */
 	MST_OBSTACLE_CLOCK = 9,       /* it may not read the time stamp counter */
 	MST_OBSTACLE_SANDBOX = 10,    /* forked by a process that had confined itself (seccomp) */
+	MST_OBSTACLE_REACH = 11,      /* begun where the recorder is out of reach: as another user, below another root */
+	MST_OBSTACLES,
 };
 /* In words, "statically linked"; NULL for a number without. Static storage. */
 const char *mst_obstacle_text(unsigned obstacle);

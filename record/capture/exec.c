@@ -32,6 +32,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PRELOAD "LD_PRELOAD="
@@ -50,6 +51,7 @@ struct plan {
 	bool adds, strips;
 	bool is_told;
 	bool is_confined;
+	bool is_beyond_reach;	   /* no notice would get to the recorder */
 };
 
 static const char *library_name(void)
@@ -97,17 +99,26 @@ static bool names_recorder(const char *entry, const char *recorder)
 	return strncmp(entry, name, sizeof(name) - 1) == 0 && strcmp(entry + sizeof(name) - 1, recorder) == 0;
 }
 
-/* After chroot the loader would look for the library in vain, and say so. */
-static bool is_reachable(const char *path)
+/* As the user and below the root that this process has by now. */
+static bool is_reachable(const char *path, int how)
 {
-	return ms_rawcall(SYS_faccessat, AT_FDCWD, (long)path, R_OK, 0, 0, 0) == 0;
+	return ms_rawcall(SYS_faccessat, AT_FDCWD, (long)path, how, 0, 0, 0) == 0;
 }
 
-/* Nor is the wrapper to be found when the recording is over. */
+/* Nobody but its owner and root can connect. Capabilities that this process has kept are not the program's. */
+static bool is_recorder_reachable(const char *socket)
+{
+	struct stat st;
+	uid_t user = (uid_t)ms_rawcall(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+	return ms_rawcall(SYS_newfstatat, AT_FDCWD, (long)socket, (long)&st, 0, 0, 0) == 0 && (user == 0 || user == st.st_uid);
+}
+
+/* After chroot the loader would look for the library in vain, and say so; nor is the wrapper to be found when the
+ * recording is over. */
 static bool are_reachable(void)
 {
 	const char *wrapper = ms_pools_wrapper_path();
-	return is_reachable(library_name()) && (!wrapper || is_reachable(wrapper));
+	return is_reachable(library_name(), R_OK) && (!wrapper || is_reachable(wrapper, R_OK));
 }
 
 /* `path` is NULL when it could not be found. */
@@ -133,6 +144,10 @@ static struct plan make_plan(int dirfd, const char *path, char *const env[])
 	p.obstacle = ms_program_obstacle(dirfd, path);
 	p.strips = p.found && (p.obstacle == MS_OBSTACLE_SANITIZER || p.obstacle == MS_OBSTACLE_ABI ||
 				      !are_reachable());
+	p.is_beyond_reach = p.recorder && !is_recorder_reachable(p.recorder) && is_reachable(path, X_OK);
+	p.strips = p.strips || (p.found && p.is_beyond_reach);
+	if (p.is_beyond_reach)
+		p.obstacle = MS_OBSTACLE_REACH;
 	if (!p.obstacle && p.recorder && !is_known)
 		p.obstacle = MS_OBSTACLE_ENVIRONMENT;
 	p.adds = !p.obstacle && p.recorder && !p.found && are_reachable();
@@ -238,21 +253,28 @@ static __attribute__((noinline)) void tell(
 	ms_session_notify(p->recorder, &n);
 }
 
+/* Where no notice can be sent from. */
+static void tell_in_stream(const struct plan *p)
+{
+	if (p->strips && p->is_confined)
+		ms_tell_of_unfollowed(MS_OBSTACLE_SANDBOX);
+	else if (p->is_beyond_reach)
+		ms_tell_of_unfollowed(MS_OBSTACLE_REACH);
+}
+
 static void tell_before(struct plan *p, const char *path, char *const argv[])
 {
-	p->is_told = p->obstacle && p->recorder;
+	p->is_told = p->obstacle && p->recorder && !p->is_beyond_reach;
 	if (p->is_told)
 		tell(p, p->obstacle, 0, path, argv);
-	if (p->strips && p->is_confined)
-		ms_tell_of_confined();
+	tell_in_stream(p);
 }
 
 static void tell_after_spawn(const struct plan *p, pid_t child, const char *path, char *const argv[])
 {
-	if (p->obstacle && p->recorder)
+	if (p->obstacle && p->recorder && !p->is_beyond_reach)
 		tell(p, p->obstacle, child, path, argv);
-	if (p->strips && p->is_confined)
-		ms_tell_of_confined();
+	tell_in_stream(p);
 }
 
 /* The exec has returned, so it has failed. */

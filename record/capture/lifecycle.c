@@ -375,19 +375,18 @@ bool ms_enter_slow(struct ms_call *call)
 
 /* ---- fork ---- */
 
-/* That a child, or what this process is about to become, will not be recorded: in a sandbox it cannot say so itself. */
-static void emit_confined(struct ms_call *call)
+/* That a child, or what this process is about to become, will not be recorded: it cannot say so itself. */
+static void emit_unfollowed(struct ms_call *call, uint64_t obstacle)
 {
-	uint64_t nothing = 0;
-	ms_emit_note(call, MS_U_CONFINED_FORK, &nothing, 1);
+	ms_emit_note(call, MS_U_UNFOLLOWED, &obstacle, 1);
 }
 
-void ms_tell_of_confined(void)
+void ms_tell_of_unfollowed(uint32_t obstacle)
 {
 	struct ms_call call;
 	if (ms_tls.guard || !ms_enter_for(&call, __builtin_frame_address(0), MS_NEED_NOTHING))
 		return;
-	emit_confined(&call);
+	emit_unfollowed(&call, obstacle);
 	ms_leave(&call);
 }
 
@@ -399,7 +398,7 @@ static void before_fork(void)
 	if (ms_tls.guard || !ms_enter_for(&call, __builtin_frame_address(0), MS_NEED_NOTHING))
 		return;
 	if (!ms_may_ask()) {
-		emit_confined(&call);
+		emit_unfollowed(&call, MS_OBSTACLE_SANDBOX);
 		ms_leave(&call);
 		return;
 	}

@@ -288,6 +288,11 @@ static void look_up(void)
 	FIND(sbrk);
 	FIND(madvise);
 	FIND(mprotect);
+	FIND(setuid);
+	FIND(seteuid);
+	FIND(setreuid);
+	FIND(setresuid);
+	FIND(chroot);
 	ms_real_syscall = next("syscall");
 	ms_real_tid_place = next("_thread_db_pthread_tid");
 	FIND(malloc);

@@ -129,8 +129,9 @@ void ms_go_silent(void);
 
 /* The socket of the recorder that this process belongs to, or NULL. (lifecycle.c) */
 const char *ms_recorder_path(void);
-/* To be called before an exec in a sandbox: what comes of it will not be recorded. Nothing if this process is not. */
-void ms_tell_of_confined(void);
+/* To be called before an exec of which enum ms_obstacle keeps the recorder away, when no notice of it could get there
+ * either. Nothing if this process is not recorded. */
+void ms_tell_of_unfollowed(uint32_t obstacle);
 
 /* What a hook is for while the recording is paused. */
 enum ms_need {

@@ -331,7 +331,7 @@ def read_only_root_without_shared_memory_is_enough():
     equal(f["ops"].get("aligned_alloc"), 1, "calls of the program")
 
 
-def chroot_without_the_library_is_silent():
+def make_root():
     if os.geteuid() != 0:
         raise Skip("needs root")
     compile_c(PRINTS, "prints")
@@ -341,8 +341,61 @@ def chroot_without_the_library_is_silent():
         os.makedirs("root" + os.path.dirname(name), exist_ok=True)
         shutil.copy(name, "root" + name)
     shutil.copy("prints", "root/prints")
+
+
+OUT_OF_REACH = b"msrecord: warning: 1 process was not recorded: begun as another user, or below another root, where the recorder is out of reach\n"
+REACH = 11
+
+
+def chroot_without_the_library_is_told_by_msrecord_alone():
+    make_root()
     r = record(["chroot", "root", "/prints", "x"], "--quiet")
-    equal((r.returncode, r.stdout, r.stderr), (3, b"ran 2 x\n", b""), "what the program does")
+    equal((r.returncode, r.stdout, r.stderr), (3, b"ran 2 x\n", OUT_OF_REACH), "what the program does")
+    equal([reason for _, reason in unrecorded(facts())], [REACH], "unrecorded programs")
+
+
+DEPARTS = r"""
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static int depart(const char *how) {
+    switch (how[0]) {
+    case 'u': return setuid(65534);
+    case 'e': return seteuid(65534);
+    case 'r': return setreuid(65534, 65534);
+    case 's': return setresuid(65534, 65534, 65534);
+    default: return chroot("root") || chdir("/");
+    }
+}
+int main(int argc, char **argv) {
+    int status;
+    free(malloc(10));
+    if (fork() == 0) {
+        if (depart(argv[1]))
+            _exit(1);
+        for (int i = 0; i < 1000; i++)
+            free(malloc(20));
+        if (argc > 2)
+            execl("/prints", "/prints", "x", (char *)NULL);
+        _exit(3);
+    }
+    wait(&status);
+    return WEXITSTATUS(status);
+}
+"""
+
+
+def forked_children_that_leave_for_other_users_and_roots_are_recorded():
+    make_root()
+    compile_c(DEPARTS, "departs", "-fno-builtin")
+    for how in ("u", "e", "r", "s", "chroot"):
+        r = record(["./departs", how], "--quiet", "--no-symbols")
+        equal((r.returncode, r.stderr), (3, b""), "what the program does (%s)" % how)
+        equal(facts()["ops"]["malloc"], 1001, "calls (%s)" % how)
+    r = record(["./departs", "chroot", "x"], "--quiet", "--no-symbols")
+    equal((r.returncode, r.stdout, r.stderr), (3, b"ran 2 x\n", OUT_OF_REACH), "what the child has become")
+    sound(facts())
 
 
 if __name__ == "__main__":
