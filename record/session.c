@@ -29,6 +29,7 @@
 #define LEEWAY_NS (10000u * (uint64_t)MS) /* stamps further ahead of us are garbage */
 #define ARRIVAL_GRACE_NS (1000u * MS)
 #define LOOK_NS (20u * MS)
+#define LOOK_AGAIN_NS (4u * MS)
 #define WITHDRAWAL_NS (100u * MS) /* who told of an exec tells of its failure sooner than this */
 #define EXE_CHECK_NS (1000u * MS)
 #define ITEMS_WAITING 1000000u /* of all threads together, about: 48 MB */
@@ -624,16 +625,24 @@ static int pass(struct ms_session *s, struct ms_scan *scan)
 
 /* ---- the end ---------------------------------------------------------------------------------------- */
 
-/* A process that was forked, or is on its way through exec, may not have called the heap yet. */
+/* A process that was forked, or is on its way through exec, may not have called the heap yet. Who is about to become a
+ * daemon forks and ends, and /proc may be read as it was before the one and after the other: so where forks have been
+ * told of whose children have not come, only several looks at nobody are believed. */
 static bool is_somebody_coming(struct ms_session *s, uint64_t now)
 {
+	enum { LOOKS = 4 };
 	uint32_t own = (uint32_t)getpid();
 	if (!s->options.is_forking_followed || now - s->child_ended_ns > ARRIVAL_GRACE_NS)
 		return false;
 	if (now < s->next_look_ns)
 		return true;
-	s->next_look_ns = now + LOOK_NS;
-	return ms_procfs_count_with_env(ms_server_variable(s->options.server), &own, 1, 1) > 0;
+	if (ms_procfs_count_with_env(ms_server_variable(s->options.server), &own, 1, 1) > 0) {
+		s->next_look_ns = now + LOOK_NS;
+		s->n_looks_at_nobody = 0;
+		return true;
+	}
+	s->next_look_ns = now + LOOK_AGAIN_NS;
+	return ++s->n_looks_at_nobody < LOOKS && s->translator.points;
 }
 
 static bool is_finished(struct ms_session *s)

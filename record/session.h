@@ -62,6 +62,7 @@ struct ms_session {
 	uint64_t image_arena_peak; /* of the one that used most */
 	uint64_t child_ended_ns; /* 0: it has not */
 	uint64_t next_look_ns;	 /* for processes that have not arrived yet */
+	uint32_t n_looks_at_nobody; /* in a row */
 	bool has_notified;
 	bool has_merged; /* in the last pass */
 	bool is_paused;	 /* said last for all processes; its place in the order may still be ahead */
