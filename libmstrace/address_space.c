@@ -144,19 +144,19 @@ void mst_address_space_unmap(
 {
 	if (start >= end || s->failed)
 		return;
-	size_t at = cut_at(s, start);
+	size_t at = cut_at(s, start), last = cut_at(s, end), kept = at;
 
-	cut_at(s, end);
-	while (!s->failed && at < s->n_pieces && s->pieces[at].start < end) {
+	if (s->failed)
+		return;
+	for (; at < last; at++) {
 		struct mst_extent piece = s->pieces[at];
 
-		if (piece.event > begun) { /* mapped by another thread while the call was under way */
-			at++;
-			continue;
-		}
-		close_gap(s, at, 1);
-		count_out(s, piece.region, piece.end - piece.start, now_ns);
+		if (piece.event > begun) /* mapped by another thread while the call was under way */
+			s->pieces[kept++] = piece;
+		else
+			count_out(s, piece.region, piece.end - piece.start, now_ns);
 	}
+	close_gap(s, kept, last - kept);
 }
 
 void mst_address_space_map(struct mst_address_space *s, uint64_t start, uint64_t end, const struct mst_mapped *like)
