@@ -74,6 +74,32 @@ static int signals_alternate(char **argv)
 	return signals_in(argv, SA_ONSTACK);
 }
 
+/* In a thread, with the alternate stack above its own: the hook below a handler seems to be one that was left. */
+struct above {
+	char **argv;
+	char stack[65536];
+};
+
+static void *on_stack_above(void *arg)
+{
+	struct above *above = arg;
+	stack_t alt = {.ss_sp = above->stack, .ss_size = sizeof(above->stack)};
+	sigaltstack(&alt, NULL);
+	if ((char *)&alt > above->stack)
+		abort();
+	return (void *)(intptr_t)signals_in(above->argv, SA_ONSTACK);
+}
+
+static int signals_alternate_above(char **argv)
+{
+	struct above above = {.argv = argv};
+	pthread_t thread;
+	void *rc = NULL;
+	if (pthread_create(&thread, NULL, on_stack_above, &above) || pthread_join(thread, &rc))
+		return 1;
+	return (int)(intptr_t)rc;
+}
+
 /* Pairs, and a call on top of them for every SIGRTMIN that comes. */
 static int visited(char **argv)
 {
@@ -437,6 +463,7 @@ static int stepped_fork(char **argv)
 const struct victim_mode victim_signals[] = {
 	{"signals", signals},
 	{"signals_alternate", signals_alternate},
+	{"signals_alternate_above", signals_alternate_above},
 	{"jumps", jumps},
 	{"async_cancel", async_cancel},
 	{"deferred_cancel", deferred_cancel},
