@@ -289,10 +289,11 @@ static void coroutine(int id)
 static int coroutines(char **argv)
 {
 	(void)argv;
-	enum { STACK = 32768 };
+	enum { STACK = 32768, GUARD = 4096 };
 	char *stack[8];
 	for (int i = 0; i < 8; i++) {
-		stack[i] = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		stack[i] = mmap(NULL, STACK + GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		mprotect(stack[i] + STACK, GUARD, PROT_NONE); /* whose reads go on beyond the outermost frame dies */
 		getcontext(&coro[i]);
 		coro[i].uc_stack.ss_sp = stack[i];
 		coro[i].uc_stack.ss_size = STACK;
@@ -303,7 +304,7 @@ static int coroutines(char **argv)
 		for (int i = 0; i < 8; i++)
 			swapcontext(&coro_main, &coro[i]);
 	for (int i = 0; i < 8; i++)
-		munmap(stack[i], STACK);
+		munmap(stack[i], STACK + GUARD);
 	free(grab(999));
 	return 0;
 }
