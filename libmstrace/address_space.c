@@ -156,7 +156,8 @@ void mst_address_space_unmap(
 		else
 			count_out(s, piece.region, piece.end - piece.start, now_ns);
 	}
-	close_gap(s, kept, last - kept);
+	if (kept < last)
+		close_gap(s, kept, last - kept);
 }
 
 void mst_address_space_map(struct mst_address_space *s, uint64_t start, uint64_t end, const struct mst_mapped *like)
