@@ -171,7 +171,7 @@ static const struct ms_tool tool = {
 		"Code that the command generates while it runs has the names that the command writes to "
 		"/tmp/perf-PID.map, as node --perf-basic-prof does (with --interpreted-frames-native-stack for functions "
 		"that are not compiled, too); without them it is shown as [jit] and its address. Stacks lead through such "
-		"code if it keeps frame pointers; else they end there, and are marked as cut.\n\n"
+		"code where it keeps frame pointers, or can be seen to return; else they end there, and are marked as cut.\n\n"
 		"While the recording is paused, allocations are not recorded and next to nothing is done in the "
 		"command. Releases of blocks that the trace knows are, so that no block is taken for a leak that was "
 		"freed meanwhile. --control reaches the msrecord of the same user on the same machine (and network "

@@ -29,7 +29,8 @@ enum ms_cfi_kind {
 	MS_CFI_NONE = 0, /* no rule: the value of an empty table entry */
 	MS_CFI_SP = 1,	 /* CFA = rsp + offset */
 	MS_CFI_BP = 2,	 /* CFA = rbp + offset */
-	MS_CFI_FRAME = 3, /* CFA = rbp + 16: no information says so, the code was seen to keep a frame pointer (unwind_guess.c) */
+	MS_CFI_FRAME = 3, /* as BP and SP, but no information says so: the code was seen to (unwind_guess.c) */
+	MS_CFI_POP = 4,
 	MS_CFI_AT_BP,	 /* CFA = *(rbp + offset): the frame was realigned, gcc spilt the old stack pointer */
 	MS_CFI_PLT,	 /* CFA = rsp + 8, + 8 more from byte `offset` of a 16-byte PLT entry on */
 	MS_CFI_SIGNAL,	 /* the kernel's signal frame: registers lie in the ucontext at rsp */
@@ -77,6 +78,12 @@ static inline unsigned ms_cfi_form(ms_cfi_rule rule)
 static inline enum ms_cfi_kind ms_cfi_kind(ms_cfi_rule rule)
 {
 	return (enum ms_cfi_kind)(rule & 15);
+}
+
+/* Of SP, BP, FRAME and POP: is the CFA counted from rsp, not from rbp? */
+static inline int ms_cfi_is_of_sp(ms_cfi_rule rule)
+{
+	return ms_cfi_kind(rule) == MS_CFI_SP || ms_cfi_kind(rule) == MS_CFI_POP;
 }
 
 static inline intptr_t ms_cfi_cfa_off(ms_cfi_rule rule)

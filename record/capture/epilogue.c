@@ -1,8 +1,8 @@
 /*
  * epilogue.c - see epilogue.h.
  *
- * The ways looked along are some of those that a machine could take: calls return, jumps are followed, conditional ones
- * only if without them nothing is found. The first that comes to a return decides.
+ * The ways looked along are some of those that a machine could take: calls return with rsp as it was, jumps are followed,
+ * conditional ones only if without them nothing is found. The first that comes to a return decides.
  */
 #include "epilogue.h"
 
@@ -67,13 +67,12 @@ static bool look(struct view *v, uintptr_t ip)
 
 /* ---- instructions ---- */
 
-enum effect {
-	EFFECT_NONE,
-	EFFECT_RESTORES, /* rsp from rbp */
-	EFFECT_JUMPS,
-	EFFECT_MAY_JUMP,
-	EFFECT_RETURNS, /* with rbp as it is, or after another function began: rbp is not ours */
-	EFFECT_ENDS,	/* nothing is known of what follows */
+struct insn {
+	const unsigned char *p;	 /* what can be read behind it belongs to it, too: */
+	size_t n_ahead;		 /* bytes in all */
+	const unsigned char *op; /* its opcode */
+	unsigned size;
+	unsigned rex; /* the byte before the opcode, if that is a REX prefix, or 0 */
 };
 
 static int32_t signed_at(const unsigned char *p, unsigned size)
@@ -123,15 +122,15 @@ static bool restores_sp(const unsigned char *p, size_t size)
 	return false;
 }
 
-/* mov %rsp,%rbp; enter; pop %rbp: rbp was not ours, or is not any more. */
-static bool replaces_bp(const unsigned char *p, unsigned size)
+/* mov %rsp,%rbp; enter: the start of another function. */
+static bool begins_frame(const unsigned char *p, size_t size)
 {
-	return is(p, size, "\x48\x89\xe5", 3) || is(p, size, "\x48\x8b\xec", 3) || is(p, size, "\xc8", 1) ||
-	       is(p, size, "\x5d", 1);
+	return is(p, size, "\x48\x89\xe5", 3) || is(p, size, "\x48\x8b\xec", 3) || is(p, size, "\xc8", 1);
 }
 
-/* int3, int, iret, hlt, ud2, a jump through a register or memory, or zeroes, which are no code */
-static bool ends(const unsigned char *op, unsigned size)
+/* int3, int, iret, hlt, ud2, a jump through a register or memory, a return that takes arguments along, or zeroes, which are
+ * no code */
+static bool ends(const unsigned char *op, size_t size)
 {
 	if (op[0] == 0xff)
 		return size > 1 && (op[1] >> 3 & 6) == 4;
@@ -139,31 +138,127 @@ static bool ends(const unsigned char *op, unsigned size)
 		return size > 1 && op[1] == 0x0b;
 	if (op[0] == 0)
 		return size > 1 && op[1] == 0;
-	return (op[0] >= 0xcc && op[0] <= 0xcf) || op[0] == 0xf4;
+	return (op[0] >= 0xcc && op[0] <= 0xcf) || op[0] == 0xf4 || op[0] == 0xc2 || op[0] == 0xca || op[0] == 0xcb;
 }
 
-static bool is_return(const unsigned char *op)
+/* ---- the stack along a way ---- */
+
+enum { BP_AS_IT_WAS = -1, BP_OTHER = -2 };
+
+/* Where the way began, rsp was 0. */
+struct stack {
+	int32_t sp;
+	int32_t bp; /* rbp was loaded from there; or one of the above */
+};
+
+enum { SP = 4, BP = 5 };
+
+static unsigned modrm_rm(const struct insn *i)
 {
-	return op[0] == 0xc2 || op[0] == 0xc3 || op[0] == 0xca || op[0] == 0xcb;
+	return (i->op[1] & 7) | (i->rex & 1) << 3;
 }
 
-/* What the instruction of SIZE bytes at P does, N_AHEAD being there. TARGET: where a jump goes, relative to the next one. */
-static enum effect effect_of(const unsigned char *p, size_t n_ahead, unsigned size, unsigned opcode, int32_t *target)
+static unsigned modrm_reg(const struct insn *i)
 {
-	const unsigned char *op = p + opcode;
+	return (i->op[1] >> 3 & 7) | (i->rex & 4) << 1;
+}
 
-	if (restores_sp(p, n_ahead))
-		return EFFECT_RESTORES;
-	if (replaces_bp(p, size) || is_return(op))
-		return EFFECT_RETURNS;
-	if (ends(op, size - opcode))
-		return EFFECT_ENDS;
-	*target = signed_at(p + size - (size - opcode > 4 ? 4 : 1), size - opcode > 4 ? 4 : 1);
-	if (op[0] == 0xe9 || op[0] == 0xeb)
-		return EFFECT_JUMPS;
-	if (op[0] >> 4 == 7 || (op[0] == 0x0f && op[1] >> 4 == 8))
-		return EFFECT_MAY_JUMP;
-	return EFFECT_NONE;
+/* One of the arithmetic instructions, mov, lea and xchg, with registers of 32 or 64 bits: does it write to REG? */
+static bool writes(const struct insn *i, unsigned reg)
+{
+	unsigned op = i->op[0];
+	bool is_direct = i->op[1] >> 6 == 3;
+
+	if (op < 0x40 && (op & 7) == 1)
+		return op != 0x39 && is_direct && modrm_rm(i) == reg;
+	if (op < 0x40 && (op & 7) == 3)
+		return op != 0x3b && modrm_reg(i) == reg;
+	switch (op) {
+	case 0x63:
+	case 0x69:
+	case 0x6b:
+	case 0x8b:
+	case 0x8d:
+		return modrm_reg(i) == reg;
+	case 0x81:
+	case 0x83:
+		return modrm_reg(i) % 8 != 7 && is_direct && modrm_rm(i) == reg;
+	case 0x87:
+		return modrm_reg(i) == reg || (is_direct && modrm_rm(i) == reg);
+	case 0x89:
+	case 0xc1:
+	case 0xc7:
+	case 0xd1:
+	case 0xd3:
+		return is_direct && modrm_rm(i) == reg;
+	case 0xf7:
+		return modrm_reg(i) % 8 > 1 && modrm_reg(i) % 8 < 4 && is_direct && modrm_rm(i) == reg;
+	case 0xff:
+		return modrm_reg(i) % 8 < 2 && is_direct && modrm_rm(i) == reg;
+	default:
+		return (op >= 0xb8 && op <= 0xbf && (op - 0xb8u) + (i->rex & 1) * 8 == reg) ||
+		       (op > 0x90 && op <= 0x97 && (op - 0x90u) + (i->rex & 1) * 8 == reg);
+	}
+}
+
+/* add or sub $n,%rsp, lea n(%rsp),%rsp */
+static bool adds_to_sp(const struct insn *i, int32_t *n)
+{
+	const unsigned char *op = i->op;
+
+	if (i->rex != 0x48)
+		return false;
+	if ((op[0] == 0x83 || op[0] == 0x81) && (op[1] == 0xc4 || op[1] == 0xec)) {
+		*n = signed_at(op + 2, op[0] == 0x83 ? 1 : 4);
+		if (op[1] == 0xec)
+			*n = -*n;
+		return true;
+	}
+	if (op[0] == 0x8d && op[2] == 0x24 && (op[1] == 0x64 || op[1] == 0xa4)) {
+		*n = signed_at(op + 3, op[1] == 0x64 ? 1 : 4);
+		return true;
+	}
+	return false;
+}
+
+/* mov n(%rsp),%rbp */
+static bool loads_bp(const struct insn *i, int32_t *n)
+{
+	const unsigned char *op = i->op;
+
+	if (i->rex != 0x48 || op[0] != 0x8b || op[2] != 0x24 || (op[1] != 0x2c && op[1] != 0x6c && op[1] != 0xac))
+		return false;
+	*n = op[1] == 0x2c ? 0 : signed_at(op + 3, op[1] == 0x6c ? 1 : 4);
+	return true;
+}
+
+/* False: rsp is not known any more. */
+static bool move_stack(struct stack *s, const struct insn *i)
+{
+	const unsigned char *op = i->op;
+	int32_t n = 0;
+
+	if ((op[0] >= 0x50 && op[0] <= 0x57) || op[0] == 0x68 || op[0] == 0x6a || op[0] == 0x9c ||
+		(op[0] == 0xff && (op[1] >> 3 & 7) == 6)) {
+		s->sp -= 8;
+	} else if (op[0] >= 0x58 && op[0] <= 0x5f) {
+		if (op[0] == 0x5c && !(i->rex & 1))
+			return false;
+		if (op[0] == 0x5d && !(i->rex & 1))
+			s->bp = s->sp;
+		s->sp += 8;
+	} else if (op[0] == 0x8f || op[0] == 0x9d) {
+		s->sp += 8;
+	} else if (adds_to_sp(i, &n)) {
+		s->sp += n;
+	} else if (loads_bp(i, &n)) {
+		s->bp = s->sp + n;
+	} else if (op[0] != 0x0f && i->size > 1) {
+		if (writes(i, BP))
+			s->bp = BP_OTHER;
+		return !writes(i, SP);
+	}
+	return s->sp > -(1 << 20) && s->sp < 1 << 20;
 }
 
 /* ---- ways ---- */
@@ -215,50 +310,93 @@ static bool turn(struct ways *ways, uintptr_t *ip)
 	return false;
 }
 
-/* The instruction at *IP, which becomes the next one. EFFECT_ENDS: it cannot be read, too. */
-static enum effect pass(struct view *v, uintptr_t *ip, int32_t *target)
-{
-	const unsigned char *p;
-	unsigned size, opcode;
-	size_t n_ahead;
+enum effect { EFFECT_NONE, EFFECT_RESTORES, EFFECT_JUMPS, EFFECT_MAY_JUMP, EFFECT_RETURNS, EFFECT_ENDS };
 
-	if (!look(v, *ip))
+/* What the instruction does. TARGET: where a jump goes, relative to the next one. */
+static enum effect effect_of(const struct insn *i, int32_t *target)
+{
+	const unsigned char *op = i->op;
+	size_t n_op = i->size - (size_t)(op - i->p);
+	unsigned distance_size = n_op > 4 ? 4 : 1;
+
+	if (restores_sp(i->p, i->n_ahead))
+		return EFFECT_RESTORES;
+	if (begins_frame(i->p, i->size) || ends(op, n_op))
 		return EFFECT_ENDS;
-	p = v->bytes + (*ip - v->start);
-	n_ahead = v->size - (*ip - v->start);
-	size = ms_insn_size(p, n_ahead, &opcode);
-	if (size == 0)
-		return EFFECT_ENDS;
-	*ip += size;
-	return effect_of(p, n_ahead, size, opcode, target);
+	if (op[0] == 0xc3)
+		return EFFECT_RETURNS;
+	*target = signed_at(i->p + i->size - distance_size, distance_size);
+	if (op[0] == 0xe9 || op[0] == 0xeb)
+		return EFFECT_JUMPS;
+	if (op[0] >> 4 == 7 || (op[0] == 0x0f && op[1] >> 4 == 8))
+		return EFFECT_MAY_JUMP;
+	return EFFECT_NONE;
 }
 
-/* Along one way from IP on, to what ends it: EFFECT_RESTORES, EFFECT_RETURNS, or EFFECT_ENDS, also where another was. */
-static enum effect look_along(struct ways *ways, struct view *v, uintptr_t ip, unsigned *n_left)
+/* The instruction at IP; false: it cannot be read, or understood. */
+static bool decode(struct view *v, uintptr_t ip, struct insn *i)
 {
-	for (; *n_left > 0; --*n_left) {
-		int32_t target = 0;
-		enum effect effect = pass(v, &ip, &target);
+	unsigned opcode;
 
-		if (effect == EFFECT_JUMPS || effect == EFFECT_MAY_JUMP)
-			may_go_to(ways, ip + (uintptr_t)(intptr_t)target);
+	if (!look(v, ip))
+		return false;
+	i->p = v->bytes + (ip - v->start);
+	i->n_ahead = v->size - (ip - v->start);
+	i->size = ms_insn_size(i->p, i->n_ahead, &opcode);
+	i->op = i->p + opcode;
+	i->rex = opcode > 0 && i->op[-1] >> 4 == 4 ? i->op[-1] : 0;
+	return i->size > 0;
+}
+
+/* Along one way from IP on, to what ends it: EFFECT_RESTORES; EFFECT_RETURNS, the stack then being S; or EFFECT_ENDS, also where
+ * another way was, or the stack is not known any more. Other ways begin only where rsp is as it was. */
+static enum effect look_along(struct ways *ways, struct view *v, uintptr_t ip, struct stack *s, unsigned *n_left)
+{
+	*s = (struct stack){0, BP_AS_IT_WAS};
+	for (; *n_left > 0; --*n_left) {
+		enum effect effect;
+		int32_t target = 0;
+		struct insn i;
+
+		if (!decode(v, ip, &i))
+			break;
+		effect = effect_of(&i, &target);
 		if (effect == EFFECT_RESTORES || effect == EFFECT_RETURNS)
 			return effect;
-		if (effect == EFFECT_JUMPS || effect == EFFECT_ENDS || has_been(ways, ip))
+		ip += i.size;
+		if ((effect == EFFECT_MAY_JUMP || effect == EFFECT_JUMPS) && s->sp == 0 && s->bp == BP_AS_IT_WAS)
+			may_go_to(ways, ip + (uintptr_t)(intptr_t)target);
+		if (effect == EFFECT_JUMPS || effect == EFFECT_ENDS || has_been(ways, ip) || !move_stack(s, &i))
 			break;
 	}
 	return EFFECT_ENDS;
 }
 
-bool ms_epilogue_restores_sp(uintptr_t ip)
+/* The stack at a return as a rule. Who calls aligns rsp to 16 bytes before: with anything else between the two, this is
+ * the return of another function, that lies behind a call which does not return. */
+static ms_cfi_rule rule_of_return(const struct stack *s)
+{
+	int32_t cfa = s->sp + 8;
+
+	if (cfa <= 8 || cfa % 16 != 0 || s->bp == BP_OTHER || (s->bp >= 0 && s->bp > s->sp - 8))
+		return ms_cfi_make(MS_CFI_UNKNOWN, 0, 0, 0);
+	if (s->bp == BP_AS_IT_WAS)
+		return ms_cfi_make(MS_CFI_SP, cfa, MS_CFI_BP_SAME, 0);
+	return ms_cfi_make(MS_CFI_SP, cfa, MS_CFI_BP_CFA, s->bp - cfa);
+}
+
+ms_cfi_rule ms_epilogue_rule(uintptr_t ip)
 {
 	enum effect effect = EFFECT_ENDS;
 	struct ways ways = {.origin = ip};
 	struct view v = {.size = 0};
 	unsigned n_left = 4000;
+	struct stack s = {0, BP_AS_IT_WAS};
 
 	may_go_to(&ways, ip);
 	while (effect == EFFECT_ENDS && n_left > 0 && turn(&ways, &ip))
-		effect = look_along(&ways, &v, ip, &n_left);
-	return effect == EFFECT_RESTORES;
+		effect = look_along(&ways, &v, ip, &s, &n_left);
+	if (effect == EFFECT_RESTORES)
+		return ms_cfi_make(MS_CFI_BP, 16, MS_CFI_BP_CFA, -16);
+	return effect == EFFECT_RETURNS ? rule_of_return(&s) : ms_cfi_make(MS_CFI_UNKNOWN, 0, 0, 0);
 }

@@ -2,6 +2,8 @@
 #ifndef MS_EPILOGUE_H
 #define MS_EPILOGUE_H
 
+#include "cfi.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,10 +14,11 @@ bool ms_code_is_readable(void);
 bool ms_code_read(uintptr_t at, unsigned char *to, uintptr_t n);
 
 /*
- * The code at IP (the start of an instruction) goes on to restore the stack pointer from rbp, so rbp is the frame pointer of
- * its function. False: that is not so on the way it looked along, or it cannot be told. Looks at code that may vanish at any
- * time, through the kernel: some microseconds. Any thread, any signal handler; 700 bytes of stack.
+ * The rule that the code from IP on (the start of an instruction) will return by: MS_CFI_BP where it goes on to restore rsp
+ * from rbp, which is its frame pointer then; MS_CFI_SP where it adds to rsp what it took, and returns; MS_CFI_UNKNOWN where
+ * neither is seen. Looks at code that may vanish at any time, through the kernel: some microseconds. Any thread, any signal
+ * handler; 700 bytes of stack.
  */
-bool ms_epilogue_restores_sp(uintptr_t ip);
+ms_cfi_rule ms_epilogue_rule(uintptr_t ip);
 
 #endif

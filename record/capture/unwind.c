@@ -52,6 +52,7 @@ static cold enum step step_signal(struct walk *w, struct ms_unwind_frame *f)
 	}
 	*f = (struct ms_unwind_frame){ip + 1, sp, bp, never_slot(bp)};
 	w->recheck = false;
+	w->interrupted = ip + 1;
 	return STEP_OK;
 }
 
@@ -84,7 +85,8 @@ static cold enum step step_rarely(struct walk *w, struct ms_unwind_frame *f, ms_
 	case MS_CFI_END:
 		return STEP_END;
 	case MS_CFI_FRAME:
-		return ms_guess_step_again(w, f);
+	case MS_CFI_POP:
+		return ms_guess_step_again(w, f, rule);
 	case MS_CFI_UNKNOWN:
 		return ms_guess_step(w, f);
 	default:
@@ -337,9 +339,9 @@ static inline bool step_checked(struct ms_unwind_frame *f, ms_cfi_rule rule, uin
 {
 	uintptr_t cfa, slot = 0, bp = f->bp, ip;
 
-	if (unlikely(ms_cfi_kind(rule) - 1u >= MS_CFI_FRAME))
+	if (unlikely(ms_cfi_kind(rule) - 1u >= MS_CFI_POP))
 		return false;
-	cfa = (ms_cfi_kind(rule) == MS_CFI_SP ? f->sp : f->bp) + (uintptr_t)ms_cfi_cfa_off(rule);
+	cfa = (ms_cfi_is_of_sp(rule) ? f->sp : f->bp) + (uintptr_t)ms_cfi_cfa_off(rule);
 	if (unlikely(cfa <= f->sp || cfa % 8 != 0 || cfa - 8 > last))
 		return false;
 	if (ms_cfi_bp(rule) != MS_CFI_BP_SAME) {

@@ -1,16 +1,18 @@
 /*
  * unwind_guess.c - code without unwind information: generated, or hand-written.
  *
- * If such code keeps a frame pointer, its caller is found there; if it does not, rbp is some outer frame's, and following
- * it would lose frames unnoticed. That it does is seen from its epilogue, if that can be found. Else it is taken for granted
- * if no word between sp and rbp is, or may be, the address behind a call, as that of its caller would be. Either way the word
- * at rbp+8 must be such an address. Frames like that are followed only as a whole, to compiled code that called code without
- * information: until that is found, none of them is delivered.
+ * How it returns is seen from its epilogue, if that can be found (epilogue.c): then it is passed, if what it returns to lies
+ * behind a call that can have led here.
  *
- * Whether a function keeps a frame pointer is a property of the place in its code, so what has been seen once is kept in
- * the table of rules: first, as notes in an unknown rule, that the place lies behind a call, and that it has a frame pointer;
- * once a way has been followed to its end, MS_CFI_FRAME. That rule is carried out like any other, and its frames are
- * verified like others. Generated code may be replaced at its place without our notice; it comes from the same compiler.
+ * Else it may keep a frame pointer. If it does, its caller is found there; if it does not, rbp is some outer frame's, and
+ * following it would lose frames unnoticed. That it does is taken for granted if no word between rsp and rbp is, or may be,
+ * the address behind a call, as that of its caller would be, and only where it is part of a whole way to compiled code
+ * that called code without information.
+ *
+ * How a place in the code returns is a property of that place, so what has been seen once is kept in the table of rules:
+ * first as notes in an unknown rule; once the place has been passed, as MS_CFI_FRAME or MS_CFI_POP. These are carried out
+ * like other rules, and their frames are verified like others. Generated code may be replaced at its place without our
+ * notice: then what it would return to is hardly behind a call, and the place is looked at again.
  */
 #include "unwind_guess.h"
 
@@ -106,22 +108,23 @@ static cold bool is_compiled_code(uintptr_t pc)
 
 /* ---- notes in an unknown rule ---- */
 
-enum note { NOTE_NOTHING, NOTE_CALL, NOTE_FRAME };
-enum { FEW = 8, MAX_FAILURES = 64 };
+enum note {
+	NOTE_NOTHING,
+	NOTE_CALL,  /* it lies behind a call */
+	NOTE_DOUBT, /* its epilogue does not tell */
+	NOTE_FRAME, /* it has a frame pointer */
+	NOTE_POP,   /* it adds to rsp what it took: how much, and where rbp was, in the bits above */
+};
+enum { NOTE_BITS = 3, CFA_BITS = 9, CFA_UNIT = 16, BP_UNIT = 8, FEW = 8, MAX_FAILURES = 64 };
 
-static ms_cfi_rule unknown_rule(enum note note, intptr_t n_failures)
+static ms_cfi_rule unknown_rule(uint32_t notes, intptr_t n_failures)
 {
-	return ms_cfi_make(MS_CFI_UNKNOWN, (int32_t)n_failures, MS_CFI_BP_SAME, (int32_t)note);
+	return ms_cfi_make(MS_CFI_UNKNOWN, (int32_t)n_failures, MS_CFI_BP_SAME, (int32_t)notes);
 }
 
 static enum note note_of(ms_cfi_rule rule)
 {
-	return (enum note)ms_cfi_bp_off(rule);
-}
-
-static bool is_known_frame(ms_cfi_rule rule)
-{
-	return ms_cfi_kind(rule) == MS_CFI_FRAME || note_of(rule) == NOTE_FRAME;
+	return (enum note)(ms_cfi_bp_off(rule) & ((1 << NOTE_BITS) - 1));
 }
 
 static void learn(struct walk *w, uintptr_t pc, ms_cfi_rule rule)
@@ -130,22 +133,91 @@ static void learn(struct walk *w, uintptr_t pc, ms_cfi_rule rule)
 		ms_rules_publish_outside(pc, w->generation, rule);
 }
 
+static bool is_doubtful(ms_cfi_rule rule)
+{
+	return ms_cfi_kind(rule) == MS_CFI_UNKNOWN && note_of(rule) == NOTE_DOUBT;
+}
+
+/* One of N times, a power of two. */
+static bool happens_in(unsigned n)
+{
+	return (__builtin_ia32_rdtsc() & (n - 1)) == 0;
+}
+
 /* A place that has failed often is tried seldom, since that takes long: what stood in the way may be garbage on the stack. */
 static bool is_worth_trying(ms_cfi_rule rule)
 {
 	intptr_t n = ms_cfi_cfa_off(rule);
 
-	return (__builtin_ia32_rdtsc() & (n < FEW ? 0 : n < MAX_FAILURES ? 255 : 4095)) == 0;
+	return !is_doubtful(rule) || happens_in(n < FEW ? 1 : n < MAX_FAILURES ? 256 : 4096);
 }
 
 /* The way ends at F, of which RULE is known. */
 static void note_failure(struct walk *w, const struct ms_unwind_frame *f, ms_cfi_rule rule)
 {
 	if (ms_cfi_kind(rule) == MS_CFI_UNKNOWN && ms_cfi_cfa_off(rule) < MAX_FAILURES)
-		learn(w, f->ip - 1, unknown_rule(note_of(rule), ms_cfi_cfa_off(rule) + 1));
+		learn(w, f->ip - 1, unknown_rule((uint32_t)ms_cfi_bp_off(rule), ms_cfi_cfa_off(rule) + 1));
+}
+
+/* What an epilogue says, as a note. */
+static uint32_t notes_of(ms_cfi_rule said)
+{
+	uint32_t cfa = (uint32_t)ms_cfi_cfa_off(said) / CFA_UNIT, bp = (uint32_t)(-ms_cfi_bp_off(said) / BP_UNIT);
+
+	if (ms_cfi_kind(said) == MS_CFI_BP)
+		return NOTE_FRAME;
+	if (ms_cfi_kind(said) != MS_CFI_SP || cfa >= 1u << CFA_BITS)
+		return NOTE_DOUBT;
+	return NOTE_POP | cfa << NOTE_BITS | bp << (NOTE_BITS + CFA_BITS);
+}
+
+/* The rule that RULE, or the notes in it, say or suppose. */
+static ms_cfi_rule noted_rule(ms_cfi_rule rule)
+{
+	uint32_t notes = (uint32_t)ms_cfi_bp_off(rule);
+	int32_t cfa = (int32_t)(notes >> NOTE_BITS & ((1u << CFA_BITS) - 1)) * CFA_UNIT;
+	int32_t bp = (int32_t)(notes >> (NOTE_BITS + CFA_BITS)) * -BP_UNIT;
+
+	if (ms_cfi_kind(rule) != MS_CFI_UNKNOWN)
+		return rule;
+	if (note_of(rule) == NOTE_POP)
+		return ms_cfi_make(MS_CFI_POP, cfa, bp ? MS_CFI_BP_CFA : MS_CFI_BP_SAME, bp);
+	return ms_cfi_make(MS_CFI_FRAME, 16, MS_CFI_BP_CFA, -16);
 }
 
 /* ---- one frame ---- */
+
+/* What is known of F, after a look at its code if there has been none. */
+static ms_cfi_rule look_at_code(struct walk *w, const struct ms_unwind_frame *f)
+{
+	ms_cfi_rule rule = rule_of(w, f->ip - 1);
+
+	if (ms_cfi_kind(rule) != MS_CFI_UNKNOWN || note_of(rule) > NOTE_CALL)
+		return rule;
+	rule = unknown_rule(notes_of(ms_epilogue_rule(f->ip == w->interrupted ? f->ip - 1 : f->ip)), ms_cfi_cfa_off(rule));
+	learn(w, f->ip - 1, rule);
+	return rule;
+}
+
+/* F becomes what RULE says its caller is, if that can be one at all. */
+static bool follow(struct walk *w, struct ms_unwind_frame *f, ms_cfi_rule rule)
+{
+	enum { MAX_FRAME = 8192 };
+	uintptr_t cfa = (ms_cfi_is_of_sp(rule) ? f->sp : f->bp) + (uintptr_t)ms_cfi_cfa_off(rule);
+	uintptr_t ip, bp = f->bp, slot = 0;
+
+	if (cfa <= f->sp || cfa - f->sp > MAX_FRAME || cfa % 8 != 0)
+		return false;
+	if (ms_cfi_bp(rule) == MS_CFI_BP_CFA) {
+		slot = cfa + (uintptr_t)ms_cfi_bp_off(rule);
+		if (slot < f->sp || !load(w, slot, &bp))
+			return false;
+	}
+	if (!load(w, cfa - 8, &ip))
+		return false;
+	*f = (struct ms_unwind_frame){ip, cfa, bp, slot};
+	return true;
+}
 
 /* No word between the sp of F and its frame pointer may be the return address that we are after. */
 static cold bool has_no_return(struct walk *w, const struct ms_unwind_frame *f)
@@ -164,19 +236,6 @@ static cold bool has_no_return(struct walk *w, const struct ms_unwind_frame *f)
 	return true;
 }
 
-/* F, of which RULE is known, has a frame pointer, this time. Only its epilogue tells that once and for all: without one, rbp
- * may still be below the return address, by chance. */
-static bool has_frame(struct walk *w, const struct ms_unwind_frame *f, ms_cfi_rule rule)
-{
-	if (is_known_frame(rule))
-		return true;
-	if (ms_cfi_cfa_off(rule) == 0 && ms_epilogue_restores_sp(f->ip)) {
-		learn(w, f->ip - 1, unknown_rule(NOTE_FRAME, 0));
-		return true;
-	}
-	return has_no_return(w, f);
-}
-
 enum outer { OUTER_NONE, OUTER_GENERATED, OUTER_COMPILED };
 
 /* The code that called F's, to judge by IP: compiled code, or code like F's. */
@@ -187,7 +246,8 @@ static cold enum outer judge_caller(struct walk *w, const struct ms_unwind_frame
 	uintptr_t target;
 	enum call call;
 
-	if (ms_cfi_kind(rule) == MS_CFI_FRAME || (ms_cfi_kind(rule) == MS_CFI_UNKNOWN && note_of(rule) != NOTE_NOTHING))
+	if (ms_cfi_kind(rule) == MS_CFI_FRAME || ms_cfi_kind(rule) == MS_CFI_POP ||
+		(ms_cfi_kind(rule) == MS_CFI_UNKNOWN && note_of(rule) != NOTE_NOTHING))
 		return OUTER_GENERATED;
 	call = call_before(ip, f->ip, &is_compiled, &target);
 	if (call == CALL_NONE || call == CALL_UNSURE)
@@ -199,33 +259,19 @@ static cold enum outer judge_caller(struct walk *w, const struct ms_unwind_frame
 	return is_compiled ? OUTER_COMPILED : OUTER_GENERATED;
 }
 
-/* F becomes what lies at its frame pointer, if that can be its caller at all. */
-static bool follow(struct walk *w, struct ms_unwind_frame *f)
-{
-	enum { MAX_FRAME = 4096 };
-	uintptr_t ip, bp;
-
-	if (f->bp < f->sp || f->bp - f->sp > MAX_FRAME || f->bp % 8 != 0)
-		return false;
-	if (!load(w, f->bp, &bp) || !load(w, f->bp + 8, &ip))
-		return false;
-	*f = (struct ms_unwind_frame){ip, f->bp + 16, bp, f->bp};
-	return true;
-}
-
 /* ---- the whole way ---- */
 
-/* Frames from F to compiled code, along frame pointers, if all have one; 0: there is no such way. */
+/* Frames from F to compiled code; 0: there is no such way, as far as can be told without a look at what lies between them. */
 static cold uint32_t find_way(struct walk *w, struct ms_unwind_frame f)
 {
 	for (uint32_t n = 1; n < MS_UNWIND_MAX_DEPTH; n++) {
 		struct ms_unwind_frame inner = f;
-		ms_cfi_rule rule = rule_of(w, f.ip - 1);
+		ms_cfi_rule rule = look_at_code(w, &f);
 		enum outer outer = OUTER_NONE;
 
-		if (!is_known_frame(rule) && !is_worth_trying(rule))
+		if (!is_worth_trying(rule))
 			return 0;
-		if (follow(w, &f))
+		if (follow(w, &f, noted_rule(rule)))
 			outer = judge_caller(w, &inner, f.ip);
 		if (outer == OUTER_COMPILED)
 			return n;
@@ -237,50 +283,62 @@ static cold uint32_t find_way(struct walk *w, struct ms_unwind_frame f)
 	return 0;
 }
 
-/* Do the N frames from F on have frame pointers? */
+/* Those of the N frames from F on that are in doubt have nothing between rsp and rbp that speaks against a frame pointer. */
 static cold bool is_sound(struct walk *w, struct ms_unwind_frame f, uint32_t n)
 {
 	for (; n > 0; n--) {
-		ms_cfi_rule rule = rule_of(w, f.ip - 1);
+		ms_cfi_rule rule = look_at_code(w, &f);
 
-		if (!has_frame(w, &f, rule)) {
+		if (is_doubtful(rule) && !has_no_return(w, &f)) {
 			note_failure(w, &f, rule);
 			return false;
 		}
-		(void)follow(w, &f);
+		(void)follow(w, &f, noted_rule(rule));
 	}
 	return true;
 }
 
+/* The N frames from F on are what they were taken for. */
+static cold void learn_way(struct walk *w, struct ms_unwind_frame f, uint32_t n)
+{
+	for (; n > 0; n--) {
+		ms_cfi_rule rule = noted_rule(look_at_code(w, &f));
+
+		learn(w, f.ip - 1, rule);
+		(void)follow(w, &f, rule);
+	}
+}
+
 enum step ms_guess_step(struct walk *w, struct ms_unwind_frame *f)
 {
-	struct ms_unwind_frame inner = *f;
-	uint32_t n;
+	uint32_t n = find_way(w, *f);
+	struct ms_unwind_frame outer = *f;
+	ms_cfi_rule rule = look_at_code(w, f);
 
-	w->recheck = true;
-	n = find_way(w, *f);
 	if (n == 0 || !is_sound(w, *f, n))
+		n = is_doubtful(rule) ? 0 : 1;
+	w->recheck = true;
+	if (n == 0 || !follow(w, &outer, noted_rule(rule)) || judge_caller(w, f, outer.ip) == OUTER_NONE)
 		return STEP_CUT;
-	(void)follow(w, f);
+	learn_way(w, *f, n);
+	*f = outer;
 	if (!w->use_table)
 		f->bp_slot = never_slot(f->bp);
-	for (; n > 0; n--) {
-		learn(w, inner.ip - 1, ms_cfi_make(MS_CFI_FRAME, 16, MS_CFI_BP_CFA, -16));
-		(void)follow(w, &inner);
-	}
 	w->recheck = false;
 	return STEP_OK;
 }
 
-enum step ms_guess_step_again(struct walk *w, struct ms_unwind_frame *f)
+enum step ms_guess_step_again(struct walk *w, struct ms_unwind_frame *f, ms_cfi_rule rule)
 {
 	struct ms_unwind_frame outer = *f;
 
-	if (follow(w, &outer) && (ms_cfi_kind(rule_of(w, outer.ip - 1)) != MS_CFI_UNKNOWN ||
-					 judge_caller(w, f, outer.ip) != OUTER_NONE)) {
+	if (follow(w, &outer, rule) && (ms_cfi_kind(rule_of(w, outer.ip - 1)) != MS_CFI_UNKNOWN ||
+					       judge_caller(w, f, outer.ip) != OUTER_NONE)) {
 		*f = outer;
 		return STEP_OK;
 	}
+	if (happens_in(1024)) /* other code may be there now */
+		learn(w, f->ip - 1, unknown_rule(NOTE_CALL, 0));
 	w->recheck = true;
 	return STEP_CUT;
 }

@@ -28,6 +28,7 @@ struct walk {
 	size_t window_size;
 	uint64_t epoch;
 	uintptr_t generation; /* as in the keys of the table */
+	uintptr_t interrupted; /* the ip of a frame that a signal has interrupted, so not behind a call; or 0 */
 	bool use_table;
 	bool foreign; /* on a foreign stack now */
 	bool tainted; /* was on one, or went down: what was loaded cannot be verified later */
@@ -61,6 +62,7 @@ static inline void walk_open(struct walk *w, const struct ms_unwind_bounds *stac
 	w->generation = ms_rules_generation(w->epoch);
 	w->use_table = !(w->epoch & EPOCH_CLOSING);
 	w->tainted = w->stale = w->recheck = false;
+	w->interrupted = 0;
 	walk_look_at(w, sp);
 }
 

@@ -16,23 +16,27 @@ static bool is_frame_pointer(ms_cfi_rule rule)
 }
 
 struct totals {
-	unsigned long n, n_frames, n_found, n_wrong;
+	unsigned long n, n_found, n_unsure, n_wrong;
 };
 
-static void judge(struct totals *t, uintptr_t ip)
+static void judge(struct totals *t, uintptr_t base, uintptr_t ip)
 {
 	struct ms_cfi_code code;
-	ms_cfi_rule rule = ms_rules_read(ip - 1, &code);
+	ms_cfi_rule rule = ms_rules_read(ip - 1, &code), found;
 
 	if (ms_cfi_kind(rule) == MS_CFI_UNKNOWN || ip >= code.end)
 		return;
 	t->n++;
-	t->n_frames += is_frame_pointer(rule);
-	if (!ms_epilogue_restores_sp(ip))
+	found = ms_epilogue_rule(ip);
+	if (ms_cfi_kind(found) == MS_CFI_UNKNOWN)
 		return;
 	t->n_found++;
-	if (!is_frame_pointer(rule) && t->n_wrong++ < 20)
-		fprintf(stderr, "%lx: kind %d, %ld\n", ip, ms_cfi_kind(rule), (long)ms_cfi_cfa_off(rule));
+	if (ms_cfi_kind(found) == MS_CFI_SP && is_frame_pointer(rule))
+		t->n_unsure++; /* two ways to say it: how far rsp and rbp are apart is not known here */
+	else if ((ms_cfi_kind(found) == MS_CFI_BP ? !is_frame_pointer(rule) : found != rule) && t->n_wrong++ < 20)
+		fprintf(stderr, "%lx: kind %d, %ld, %ld; found: kind %d, %ld, %ld\n", ip - base, ms_cfi_kind(rule),
+			(long)ms_cfi_cfa_off(rule), (long)ms_cfi_bp_off(rule), ms_cfi_kind(found), (long)ms_cfi_cfa_off(found),
+			(long)ms_cfi_bp_off(found));
 }
 
 int main(int argc, char **argv)
@@ -50,10 +54,9 @@ int main(int argc, char **argv)
 		bool is_insn = line[0] == ' ' && sscanf(line, "%lx:", &offset) == 1;
 
 		if (is_insn && is_behind_call)
-			judge(&t, map->l_addr + offset);
+			judge(&t, map->l_addr, map->l_addr + offset);
 		is_behind_call = is_insn && strstr(line, "\tcall");
 	}
-	printf("%lu calls, %lu of functions with a frame pointer, %lu of them found, %lu wrong\n", t.n, t.n_frames,
-		t.n_found - t.n_wrong, t.n_wrong);
+	printf("%lu calls, %lu found, %lu of them unsure, %lu wrong\n", t.n, t.n_found, t.n_unsure, t.n_wrong);
 	return t.n < 1000 || t.n_found < 100 || t.n_wrong > t.n_found / 1000;
 }

@@ -14,11 +14,22 @@
 
 static unsigned char *page; /* one, and after it one that cannot be read */
 
-static bool restores(const char *bytes, size_t n)
+static ms_cfi_rule rule_of(const char *bytes, size_t n)
 {
 	memset(page, 0xcc, 4096);
 	memcpy(page + 64, bytes, n);
-	return ms_epilogue_restores_sp((uintptr_t)page + 64);
+	return ms_epilogue_rule((uintptr_t)page + 64);
+}
+
+static bool has_frame(uintptr_t ip)
+{
+	return ms_epilogue_rule(ip) == ms_cfi_make(MS_CFI_BP, 16, MS_CFI_BP_CFA, -16);
+}
+
+static bool restores(const char *bytes, size_t n)
+{
+	(void)rule_of(bytes, n);
+	return has_frame((uintptr_t)page + 64);
 }
 
 #define RESTORES(bytes) assert_true(restores(bytes, sizeof(bytes) - 1))
@@ -51,6 +62,43 @@ static void function_that_does_not_has_none(void **state)
 	DOES_NOT("\x06\xc9"); /* no instruction */
 }
 
+#define POPS(bytes, cfa, bp)                                                                                 \
+	assert_int_equal(rule_of(bytes, sizeof(bytes) - 1),                                                  \
+		ms_cfi_make(MS_CFI_SP, cfa, (bp) ? MS_CFI_BP_CFA : MS_CFI_BP_SAME, bp))
+#define UNKNOWN(bytes) assert_int_equal(ms_cfi_kind(rule_of(bytes, sizeof(bytes) - 1)), MS_CFI_UNKNOWN)
+
+static void function_that_gives_back_what_it_took_has_a_rule(void **state)
+{
+	(void)state;
+	POPS("\x48\x83\xc4\x08\xc3", 16, 0);			       /* add $8,%rsp; ret */
+	POPS("\x48\x81\xc4\x88\x01\x00\x00\xc3", 400, 0);		       /* add $392,%rsp; ret */
+	POPS("\x48\x8d\x64\x24\x18\xc3", 32, 0);		       /* lea 24(%rsp),%rsp; ret */
+	POPS("\x59\x48\x89\xc7\xc3", 16, 0);			       /* pop %rcx; mov %rax,%rdi; ret */
+	POPS("\x48\x83\xc4\x10\x5d\xc3", 32, -16);		       /* add $16,%rsp; pop %rbp; ret */
+	POPS("\x5b\x5d\x41\x5c\xc3", 32, -24);			       /* pop %rbx; pop %rbp; pop %r12; ret */
+	POPS("\x48\x8b\x6c\x24\x10\x48\x83\xc4\x18\xc3", 32, -16); /* mov 16(%rsp),%rbp; add $24,%rsp; ret */
+	POPS("\x48\x83\xec\x10\xff\xd0\x48\x83\xc4\x18\xc3", 16, 0);     /* sub $16,%rsp; call *%rax; … */
+	POPS("\x48\x89\xc5\x5d\xc3", 16, -16);			       /* rbp is used for something meanwhile */
+	POPS("\x49\x3b\x67\x50\x48\x83\xc4\x08\xc3", 16, 0);	       /* cmp 80(%r15),%rsp */
+}
+
+static void stack_that_is_not_known_is_not_guessed(void **state)
+{
+	(void)state;
+	UNKNOWN("\xc3");				     /* of another function: this one was called, so it took 8 bytes */
+	UNKNOWN("\x48\x83\xc4\x10\xc3");		     /* not aligned */
+	UNKNOWN("\x48\x83\xc4\x08\xc2\x08\x00");	     /* ret $8 */
+	UNKNOWN("\x48\x01\xc4\x58\xc3");		     /* add %rax,%rsp */
+	UNKNOWN("\x48\x89\xdc\x58\xc3");		     /* mov %rbx,%rsp */
+	UNKNOWN("\x48\x8b\x23\x58\xc3");		     /* mov (%rbx),%rsp */
+	UNKNOWN("\x48\x83\xe4\xf0\x58\xc3");		     /* and $-16,%rsp */
+	UNKNOWN("\x48\x94\x58\xc3");			     /* xchg %rax,%rsp */
+	UNKNOWN("\x5c\x58\xc3");			     /* pop %rsp */
+	UNKNOWN("\x48\x89\xc5\x58\xc3");		     /* mov %rax,%rbp: and the caller's is gone */
+	UNKNOWN("\x48\x83\xec\x08\xc3");		     /* less than nothing */
+	UNKNOWN("\x48\x83\xc4\x07\x48\xff\xc4\xc3");	     /* inc %rsp */
+}
+
 static void jumps_are_followed(void **state)
 {
 	(void)state;
@@ -76,15 +124,15 @@ static void code_is_read_to_its_end_only(void **state)
 {
 	(void)state;
 	memset(page, 0x90, 4096);
-	assert_false(ms_epilogue_restores_sp((uintptr_t)page + 1000));
+	assert_false(has_frame((uintptr_t)page + 1000));
 	page[4095] = 0xc9;
-	assert_true(ms_epilogue_restores_sp((uintptr_t)page + 1000));
-	assert_true(ms_epilogue_restores_sp((uintptr_t)page + 4095));
+	assert_true(has_frame((uintptr_t)page + 1000));
+	assert_true(has_frame((uintptr_t)page + 4095));
 	page[4095] = 0xe9; /* the distance is on the next page */
-	assert_false(ms_epilogue_restores_sp((uintptr_t)page + 4000));
-	assert_false(ms_epilogue_restores_sp((uintptr_t)page + 4096));
-	assert_false(ms_epilogue_restores_sp(UINTPTR_MAX - 3));
-	assert_false(ms_epilogue_restores_sp(8));
+	assert_false(has_frame((uintptr_t)page + 4000));
+	assert_false(has_frame((uintptr_t)page + 4096));
+	assert_false(has_frame(UINTPTR_MAX - 3));
+	assert_false(has_frame(8));
 }
 
 /* Whatever the bytes: an answer, and an instruction that ends within them. */
@@ -100,7 +148,7 @@ static void any_bytes_are_survived(void **state)
 			seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
 			page[i] = (unsigned char)(round % 2 ? seed : seed % 3 == 0 ? seed >> 8 : 0x74);
 		}
-		(void)ms_epilogue_restores_sp((uintptr_t)page + round % 4096);
+		(void)has_frame((uintptr_t)page + round % 4096);
 		for (unsigned n = 0; n <= MS_INSN_MAX; n++)
 			assert_true(ms_insn_size(page + 4096 - n, n, &opcode) <= n);
 	}
@@ -118,6 +166,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(function_that_restores_sp_from_bp_has_a_frame),
 		cmocka_unit_test(function_that_does_not_has_none),
+		cmocka_unit_test(function_that_gives_back_what_it_took_has_a_rule),
+		cmocka_unit_test(stack_that_is_not_known_is_not_guessed),
 		cmocka_unit_test(jumps_are_followed),
 		cmocka_unit_test(way_that_is_found_first_decides),
 		cmocka_unit_test(code_is_read_to_its_end_only),

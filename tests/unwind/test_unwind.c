@@ -1054,8 +1054,8 @@ static NOINLINE void call_code(void *code)
 
 static void generated_code_without_a_frame_cuts_the_stack(void **state)
 {
-	/* sub $8,%rsp; call *%rdi; add $8,%rsp; ret */
-	static const unsigned char bytes[] = {0x48, 0x83, 0xec, 8, 0xff, 0xd7, 0x48, 0x83, 0xc4, 8, 0xc3};
+	/* sub $8,%rsp; call *%rdi; add $8,%rsp; pop %rcx; jmp *%rcx */
+	static const unsigned char bytes[] = {0x48, 0x83, 0xec, 8, 0xff, 0xd7, 0x48, 0x83, 0xc4, 8, 0x59, 0xff, 0xe1};
 	void *code = make_code(bytes, sizeof(bytes));
 
 	(void)state;
@@ -1072,9 +1072,9 @@ static void generated_code_without_a_frame_cuts_the_stack(void **state)
 
 /* Functions that call one another and, at last, event(). Each pushes rbp and makes it its frame pointer, or leaves it alone;
  * has room for four words, which it fills with JUNK; calls, with the same distance from its start; and returns
- * by leave, or in a way that does not tell whether it has a frame pointer. */
+ * plainly, or in an odd way that does not tell whether it has a frame pointer. */
 struct made {
-	bool has_frame, leaves;
+	bool has_frame, is_plain;
 	uintptr_t junk;
 };
 
@@ -1098,12 +1098,14 @@ static void make_function(unsigned char *at, const struct made *made, uintptr_t 
 	n_nops = (size_t)(at + MADE_CALL - 2 - p);
 	memset(p, 0x90, n_nops), p += n_nops;
 	PUT("\xff\xd0"); /* call *%rax */
-	if (!made->has_frame)
-		PUT("\x48\x83\xc4\x28\xc3"); /* add $40,%rsp; ret */
-	else if (made->leaves)
+	if (made->has_frame && made->is_plain)
 		PUT("\xc9\xc3");
+	else if (made->has_frame)
+		PUT("\x48\x83\xc4\x20\x5d\x59\xff\xe1"); /* add $32,%rsp; pop %rbp; pop %rcx; jmp *%rcx */
+	else if (made->is_plain)
+		PUT("\x48\x83\xc4\x28\xc3"); /* add $40,%rsp; ret */
 	else
-		PUT("\x48\x83\xc4\x20\x5d\xc3"); /* add $32,%rsp; pop %rbp; ret */
+		PUT("\x48\x83\xc4\x28\x59\xff\xe1"); /* add $40,%rsp; pop %rcx; jmp *%rcx */
 #undef PUT
 }
 
@@ -1130,11 +1132,12 @@ static void assert_made(unsigned char *code, unsigned n, unsigned n_seen, unsign
 	assert_int_equal(probe->counts[REF_DISAGREE], 0);
 }
 
-static const struct made framed = {true, true, 0}, plain_framed = {true, false, 0}, frameless = {false, false, 0};
+static const struct made framed = {true, true, 0}, odd_framed = {true, false, 0}, frameless = {false, true, 0},
+			 odd_frameless = {false, false, 0};
 
 static void generated_code_with_frame_pointers_is_passed(void **state)
 {
-	const struct made made[] = {framed, plain_framed, plain_framed, framed};
+	const struct made made[] = {framed, odd_framed, odd_framed, framed};
 	unsigned char *code = map_or_die(4096);
 	uint32_t depth;
 
@@ -1152,9 +1155,28 @@ static void generated_code_with_frame_pointers_is_passed(void **state)
 	unmap_code(code);
 }
 
+/* Their epilogues tell, whatever lies on the stack. */
+static void generated_code_without_frame_pointers_is_passed(void **state)
+{
+	unsigned char *code = map_or_die(4096);
+	const uintptr_t in_code = (uintptr_t)code + MADE_CALL;
+	const struct made made[] = {frameless, framed, {false, true, in_code}, {true, true, in_code}, frameless};
+
+	(void)state;
+	make_functions(code, made, 5, (uintptr_t)event);
+	for (int i = 0; i < 3; i++) {
+		call_code(code);
+		assert_made(code, 5, 5, 0);
+	}
+	event();
+	call_code(code + 2 * MADE_SIZE);
+	assert_made(code, 5, 3, 0);
+	unmap_code(code);
+}
+
 static void generated_code_without_a_frame_pointer_is_not_passed_over(void **state)
 {
-	const struct made made[] = {framed, frameless, plain_framed}, learnt[] = {framed, plain_framed};
+	const struct made made[] = {framed, odd_frameless, odd_framed}, learnt[] = {framed, odd_framed};
 	unsigned char *code = map_or_die(4096), *more = map_or_die(4096);
 
 	(void)state;
@@ -1176,7 +1198,7 @@ static void generated_code_without_a_frame_pointer_is_not_passed_over(void **sta
 
 static void where_code_cannot_be_looked_at_only_compiled_callers_are_believed(void **state)
 {
-	const struct made made[] = {framed, frameless}, chain[] = {framed, framed};
+	const struct made made[] = {framed, odd_frameless}, chain[] = {framed, framed};
 	unsigned char *code = map_or_die(4096), *more = map_or_die(4096);
 
 	(void)state;
@@ -1212,12 +1234,12 @@ static void return_address_in_the_way_cuts_the_stack_unless_the_epilogue_tells(v
 		ms_unwind_unmapped((uintptr_t)code, 4096);
 		call_code(code);
 		assert_made(code, 2, 1, MS_UNWIND_CUT);
-		made[1].leaves = true;
+		made[1].is_plain = true;
 		make_functions(code, made, 2, (uintptr_t)event);
 		ms_unwind_unmapped((uintptr_t)code, 4096);
 		call_code(code);
 		assert_made(code, 2, 2, 0);
-		made[1].leaves = false; /* what has been learnt of the place stays */
+		made[1].is_plain = false; /* what has been learnt of the place stays */
 		make_functions(code, made, 2, (uintptr_t)event);
 		call_code(code);
 		assert_made(code, 2, 2, 0);
@@ -1235,7 +1257,7 @@ static NOINLINE void note_stack_used(void)
 
 static void guess_needs_little_stack(void **state)
 {
-	const struct made made[] = {framed, plain_framed, framed};
+	const struct made made[] = {framed, odd_framed, framed};
 	unsigned char *code = map_or_die(4096);
 
 	(void)state;
@@ -1248,7 +1270,7 @@ static void guess_needs_little_stack(void **state)
 
 static void code_that_took_the_place_of_other_code_is_judged_anew(void **state)
 {
-	const struct made before[] = {framed, framed}, after[] = {framed, frameless};
+	const struct made before[] = {framed, framed}, after[] = {framed, odd_frameless};
 	unsigned char *code = map_or_die(4096);
 
 	(void)state;
@@ -1679,6 +1701,7 @@ int main(int argc, char **argv)
 		CASE(agrees_through_lazy_binding),
 		CASE(generated_code_without_a_frame_cuts_the_stack),
 		CASE(generated_code_with_frame_pointers_is_passed),
+		CASE(generated_code_without_frame_pointers_is_passed),
 		CASE(generated_code_without_a_frame_pointer_is_not_passed_over),
 		CASE(return_address_in_the_way_cuts_the_stack_unless_the_epilogue_tells),
 		CASE(guess_needs_little_stack),
