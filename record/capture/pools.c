@@ -14,7 +14,7 @@
 #define HIDDEN __attribute__((visibility("hidden")))
 #define NAKED __attribute__((naked))
 
-enum { STACK_WORDS = 8, MS_PAGE_BYTES = 4096 };
+enum { STACK_WORDS = 8 };
 
 /* The frame of a wrapped call, from its lowest address on; the assembler below knows it. */
 struct pool_frame {
@@ -275,7 +275,7 @@ static enum ms_need need_of(const struct ms_wrapped *w, uint64_t block)
 static void copy_stack(struct pool_frame *f)
 {
 	uintptr_t from = f->frame + 2 * sizeof(uint64_t);
-	size_t left = MS_PAGE_BYTES - from % MS_PAGE_BYTES;
+	size_t left = MS_PAGE - from % MS_PAGE;
 	if (left < sizeof(f->stack))
 		ms_thread_copy_stack(from, f->stack, STACK_WORDS);
 	else
