@@ -20,6 +20,7 @@ struct ms_process *ms_process_new(struct ms_arrival *arrival)
 	if (!proc || !modules || ms_stacktree_init(&proc->tree)) {
 		free(proc);
 		ms_modmap_free(modules);
+		ms_share_detach(&arrival->share);
 		ms_arrival_free(arrival);
 		return NULL;
 	}

@@ -78,7 +78,7 @@ struct ms_process {
 /* Remembers one. Without memory, or when there are too many, it stays without a name. */
 void ms_process_add_stray(struct ms_process *proc, uint64_t ip, uint32_t code);
 
-/* Takes the arrival (frees it also on failure). NULL without memory. */
+/* Takes the arrival. NULL without memory: then it is freed, and its program told to go on unrecorded. */
 struct ms_process *ms_process_new(struct ms_arrival *arrival);
 /* Gives everything but the record back. No tenant may be in a merge. */
 void ms_process_close(struct ms_process *proc, struct ms_pool *pool);

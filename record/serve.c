@@ -493,11 +493,15 @@ int ms_server_start(struct ms_server *s, pid_t first_pid)
 struct ms_arrival *ms_server_take(struct ms_server *s)
 {
 	pthread_mutex_lock(&s->mutex);
-	struct ms_arrival *all = s->arrivals;
-	s->arrivals = NULL;
-	s->last = &s->arrivals;
+	struct ms_arrival *a = s->arrivals;
+	if (a) {
+		s->arrivals = a->next;
+		a->next = NULL;
+	}
+	if (!s->arrivals)
+		s->last = &s->arrivals;
 	pthread_mutex_unlock(&s->mutex);
-	return all;
+	return a;
 }
 
 void ms_server_refusals(struct ms_server *s, struct ms_refusals *out)
@@ -541,10 +545,8 @@ void ms_server_close(struct ms_server *s)
 	if (!s)
 		return;
 	ms_server_stop(s);
-	for (struct ms_arrival *a = s->arrivals, *next; a; a = next) {
-		next = a->next;
+	for (struct ms_arrival *a; (a = ms_server_take(s));)
 		ms_arrival_free(a);
-	}
 	if (s->stop >= 0)
 		close(s->stop);
 	unlink_socket(s);

@@ -60,7 +60,7 @@ bool ms_server_is_referred_to(const struct ms_server *s);
 const char *ms_server_directory(const struct ms_server *s);
 /* Starts answering; first_pid is the command, which is followed in any case. 0 or a negative errno. */
 int ms_server_start(struct ms_server *s, pid_t first_pid);
-/* All arrivals since the last call, oldest first, or NULL. They are the caller's. */
+/* The oldest arrival that has not been taken yet, or NULL. It is the caller's. */
 struct ms_arrival *ms_server_take(struct ms_server *s);
 /* Who came and could not be recorded. */
 struct ms_refusals {

@@ -150,29 +150,35 @@ static void end_predecessor(struct ms_session *s, const struct ms_process *proc)
 			ms_process_die(s->live[i], MST_FATE_EXEC, 0, proc->start_stamp - 1);
 }
 
+/* Whoever cannot be taken in is sent on unrecorded; those behind it are left to detach_all. */
+static int take_arrival(struct ms_session *s, struct ms_arrival *a)
+{
+	struct ms_process *proc = ms_process_new(a);
+	if (!proc)
+		return MST_ENOMEM;
+	proc->next = s->translator.processes;
+	s->translator.processes = proc;
+	s->n_processes++;
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = proc};
+	if (epoll_ctl(s->poller, EPOLL_CTL_ADD, a->pidfd, &event) || add_live(s, proc)) {
+		ms_share_detach(&a->share);
+		return MST_ENOMEM;
+	}
+	end_predecessor(s, proc);
+	sample(s, proc);
+	return 0;
+}
+
 static int take_arrivals(struct ms_session *s)
 {
-	for (struct ms_arrival *a = ms_server_take(s->options.server), *next; a; a = next) {
-		next = a->next;
-		if (a->hello.image == MS_IMAGE_UNFOLLOWED) {
+	int rc = 0;
+	for (struct ms_arrival *a; rc >= 0 && (a = ms_server_take(s->options.server));) {
+		if (a->hello.image == MS_IMAGE_UNFOLLOWED)
 			ms_absences_take(&s->absences, a);
-			continue;
-		}
-		struct ms_process *proc = ms_process_new(a);
-		if (!proc)
-			return MST_ENOMEM;
-		proc->next = s->translator.processes;
-		s->translator.processes = proc;
-		s->n_processes++;
-		struct epoll_event event = {.events = EPOLLIN, .data.ptr = proc};
-		if (epoll_ctl(s->poller, EPOLL_CTL_ADD, a->pidfd, &event))
-			return MST_ENOMEM;
-		end_predecessor(s, proc);
-		if (add_live(s, proc))
-			return MST_ENOMEM;
-		sample(s, proc);
+		else
+			rc = take_arrival(s, a);
 	}
-	return 0;
+	return rc;
 }
 
 static void die_by_status(struct ms_session *s, struct ms_process *proc, int wait_status)
@@ -670,8 +676,7 @@ static bool is_finished(struct ms_session *s)
 /* Sends everyone on their way unrecorded. */
 static void detach_all(struct ms_session *s)
 {
-	for (struct ms_arrival *a = ms_server_take(s->options.server), *next; a; a = next) {
-		next = a->next;
+	for (struct ms_arrival *a; (a = ms_server_take(s->options.server));) {
 		ms_share_detach(&a->share);
 		ms_arrival_free(a);
 	}

@@ -15,7 +15,8 @@
  *
  * A hook that finds it set is one of three things. (a) A call of the allocator's own (reallocarray calling
  * realloc): the outer hook tells of it, so it goes through unseen. (b) A signal handler's: recorded, at rest
- * as usual, else into the side buffer, which the interrupted hook empties. A signal frame on the stack
+ * as usual, else into the side buffer, which the interrupted hook empties, or, while that waits for room, a handler
+ * for which it is full. A signal frame on the stack
  * between the two hooks, or an alternate stack, tells (b) from (a). (c) A leftover: the hook was left by
  * longjmp or by cancellation. Then the new frame is further out than the old one and not on an alternate
  * stack, or the unwinder finds no hook on the way out.

@@ -128,6 +128,28 @@ static void image_gets_a_sealed_segment_filled_in(void **state)
 	ms_server_close(s);
 }
 
+/* Who takes one and fails at it leaves the others to whoever sends them away, and the server to free. */
+static void arrivals_are_taken_one_at_a_time(void **state)
+{
+	struct ms_server *s = open_server(MS_FOLLOW_ALL, getpid());
+	struct ms_hello hello = good_hello(MS_IMAGE_NEW);
+	int fd;
+	(void)state;
+	for (uint64_t i = 1; i <= 4; i++) {
+		hello.fork_id = i;
+		assert_int_equal(ask(s, &hello, &fd), MS_WELCOME);
+		close(fd);
+	}
+	for (uint64_t i = 1; i <= 2; i++) {
+		struct ms_arrival *a = ms_server_take(s);
+		assert_non_null(a);
+		assert_null(a->next);
+		assert_int_equal(a->hello.fork_id, i);
+		ms_arrival_free(a);
+	}
+	ms_server_close(s);
+}
+
 static void hello_of_another_build_is_refused_and_counted(void **state)
 {
 	struct ms_server *s = open_server(MS_FOLLOW_ALL, getpid());
@@ -267,6 +289,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(image_gets_a_sealed_segment_filled_in),
+		cmocka_unit_test(arrivals_are_taken_one_at_a_time),
 		cmocka_unit_test(hello_of_another_build_is_refused_and_counted),
 		cmocka_unit_test(who_is_followed_is_as_the_user_said),
 		cmocka_unit_test(command_itself_is_followed_once_in_any_case),
