@@ -349,6 +349,16 @@ static inline int ms_cursor_next(const struct ms_segment *seg, struct ms_cursor 
 	return -1;
 }
 
+/* The chunk behind the one being read, if its writer has left it, too; else NULL. To be fetched, not to be believed. */
+static inline const unsigned char *ms_cursor_ahead(
+	const struct ms_segment *seg, const struct ms_cursor *c, uint64_t committed)
+{
+	uint32_t next = atomic_load_explicit(&seg->headers[c->chunk].next, memory_order_relaxed);
+	return next < seg->n_chunks && next != MS_COMMITTED_CHUNK(committed) && c->chunk != MS_COMMITTED_CHUNK(committed)
+		       ? ms_chunk_bytes(seg, next)
+		       : NULL;
+}
+
 /* Gives a slot back once its thread is gone and ms_cursor_next has returned 0 (or -1: then the chunks that
  * can not be found stay lost). Also frees a slot whose claimer died before it was LIVE. */
 static inline void ms_slot_release(const struct ms_segment *seg, struct ms_cursor *c)

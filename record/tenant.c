@@ -109,7 +109,8 @@ static inline uint32_t follow_plainly(const struct ms_tenant *t, struct ms_stack
 /* Takes what most units are, as long as they are: calls with nothing rare about them, in the order of their stamps, for which
  * there is room in the queue's last block. Returns the words taken; what follows is for take_call and its like. The two
  * agree; this is what an event costs, so what changes stands in locals, which no store to an item can change. */
-static size_t take_plain_calls(struct ms_tenant *t, struct ms_stacktree *tree, const uint64_t *words, size_t n)
+static size_t take_plain_calls(
+	struct ms_tenant *t, struct ms_stacktree *tree, const uint64_t *words, size_t n, uintptr_t ahead)
 {
 	const unsigned rare = MS_UF_CUT | MS_UF_FAILED | MS_UF_BIG_SIZE | MS_UF_ALIGN;
 	struct ms_queue *q = &t->queue;
@@ -124,6 +125,7 @@ static size_t take_plain_calls(struct ms_tenant *t, struct ms_stacktree *tree, c
 		unsigned has_old = flags / MS_UF_OLD & 1;
 		uint64_t stamp = MS_UNIT_STAMP(w[0]), size = 0, old_addr = 0;
 		size_t used = 2;
+		__builtin_prefetch((const void *)((uintptr_t)w + ahead), 0, 2);
 		if (!is_call(kind) || flags & rare || stamp < last_stamp || stamp > t->horizon || n_push == 255 ||
 			left < 3 + has_old + n_push)
 			break;
@@ -266,10 +268,10 @@ static ptrdiff_t take_note(struct ms_tenant *t, struct ms_pool *pool, const uint
 }
 
 int ms_tenant_decode(
-	struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words, size_t n)
+	struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words, size_t n, uintptr_t ahead)
 {
 	for (size_t i = 0; i < n;) {
-		i += take_plain_calls(t, tree, words + i, n - i);
+		i += take_plain_calls(t, tree, words + i, n - i, ahead);
 		if (i == n)
 			break;
 		unsigned kind = MS_UNIT_KIND(words[i]);
@@ -322,8 +324,10 @@ int ms_tenant_drain(struct ms_tenant *t, struct ms_segment *seg, struct ms_stack
 	}
 	while (t->queue.n < max_items &&
 		(rc = ms_cursor_next(seg, &t->cursor, look.committed, &bytes, &len)) > 0) {
+		const unsigned char *ahead = ms_cursor_ahead(seg, &t->cursor, look.committed);
 		memcpy(drain->staging, bytes, len);
-		rc = ms_tenant_decode(t, tree, &drain->pool, drain->staging, len / 8);
+		rc = ms_tenant_decode(t, tree, &drain->pool, drain->staging, len / 8,
+			ahead ? (uintptr_t)ahead - (uintptr_t)drain->staging : 0);
 		if (rc < 0)
 			return -1;
 		if (rc == 0) {

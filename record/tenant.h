@@ -82,9 +82,10 @@ int ms_tenant_drain(struct ms_tenant *t, struct ms_segment *seg, struct ms_stack
 	struct ms_drain *drain, struct ms_look look, uint64_t max_items);
 
 /* Decodes n words that stand in private memory. What ms_tenant_drain does with each run. 1 all, 0 malformed
- * (what stood before is in the queue), -1 no memory. */
+ * (what stood before is in the queue), -1 no memory. Meanwhile memory that lies `ahead` bytes behind these words is fetched;
+ * 0: none. */
 int ms_tenant_decode(struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool,
-	const uint64_t *words, size_t n);
+	const uint64_t *words, size_t n, uintptr_t ahead);
 
 /* Gives the slot and every chunk of it back; the tenant is over. */
 void ms_tenant_leave(struct ms_tenant *t, struct ms_segment *seg);

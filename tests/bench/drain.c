@@ -246,7 +246,7 @@ static void drain_tenant(struct recorder *r, uint32_t t, size_t pass)
 	size_t begin = pass ? s->pass[pass - 1] : 0, end = s->pass[pass];
 	if (begin == end)
 		return;
-	must(ms_tenant_decode(tenant, &tenant->process->tree, &r->drain.pool, s->words + begin, end - begin) > 0 ? 0
+	must(ms_tenant_decode(tenant, &tenant->process->tree, &r->drain.pool, s->words + begin, end - begin, 0) > 0 ? 0
 														 : MST_EDAMAGED,
 		"decoding");
 	must(ms_merge_update(&r->merge, &tenant->queue), "merging");
