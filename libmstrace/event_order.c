@@ -68,11 +68,7 @@ static void put_runs(struct mst_event_frame *f)
 
 static bool is_one_thread(const struct mst_events *ev)
 {
-	uint32_t other = 0;
-
-	for (uint32_t i = 0; i < ev->n; i++)
-		other |= ev->thread[i] ^ ev->thread[0];
-	return other == 0;
+	return memcmp(ev->thread, ev->thread + 1, (ev->n - 1) * sizeof(ev->thread[0])) == 0; /* each is as the one before */
 }
 
 /* Fills slot and slot_thread. */

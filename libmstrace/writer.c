@@ -1,6 +1,7 @@
 /* writer.c - events and dictionary entries in, file out.
  *
- *     mst_writer_event, mst_writer_calls -> batch (arrays) --some events later--> live map: what did this release end?
+ *     mst_writer_event --> batch (arrays) --some events later--> live map: what did this release end?
+ *     mst_writer_calls --> both, a run at a time                                  |
  *     mst_writer_string, ... -> ledger                                            |
  *                                     batch full | one second | flush             v
  *     ledger's new entries + arrays --> output: columns, zstd, hashes, write(2)      (perhaps in a second thread)
@@ -9,12 +10,13 @@
  * ledger, the images and the totals; the other side owns the output; a batch belongs to one of them at a time, and the
  * hand-over under the mutex is all they share. Failures of the output latch there and surface at the next hand-over.
  *
- * An event is looked up in the live map at least LAG events after it came in: its cache lines were prefetched when it
+ * A single event is looked up in the live map at least LAG events after it came in: its cache lines were prefetched when it
  * came, so the lookup does not wait for memory. Ordinals need no lookup (they count successful acquisitions), so
  * they are given out at once.
  *
- * Runs of ordinary calls (store_calls) are most of what is recorded, and there the instructions count: the arrays and
- * counters stand in locals, since a store to the array of op bytes might, for all C knows, change any of the structs. */
+ * Runs of ordinary calls (store_calls) are most of what is recorded, and there the instructions count: for a run the cache lines
+ * are prefetched first, then each call is stored and looked up in one go, and what it changes stands in a local struct, since
+ * a store to the array of op bytes might, for all C knows, change any of the others. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -43,8 +45,17 @@
 #define TAIL_BYTES 4096u    /* header again, empty frames, END */
 #define COPY_DIVISOR 100u /* tables said again at the close cost at most this part of the file */
 
+/* A frame's events. One struct, so that the loops that fill it need one address. */
+struct arrays {
+	uint64_t time[MST_FRAME_EVENTS_MAX], size[MST_FRAME_EVENTS_MAX], freed[MST_FRAME_EVENTS_MAX],
+		addr[MST_FRAME_EVENTS_MAX], freed_addr[MST_FRAME_EVENTS_MAX];
+	uint32_t thread[MST_FRAME_EVENTS_MAX], stack[MST_FRAME_EVENTS_MAX];
+	uint8_t op[MST_FRAME_EVENTS_MAX];
+};
+
 struct batch {
-	struct mst_events ev;
+	struct arrays *arrays;
+	struct mst_events ev; /* points into them */
 	struct mst_evt evt;
 	struct mst_pages pages;
 	uint32_t flags;
@@ -114,32 +125,23 @@ struct mst_writer {
 
 static void batch_release(struct batch *b)
 {
-	free(b->ev.op);
-	free(b->ev.thread);
-	free(b->ev.time);
-	free(b->ev.stack);
-	free(b->ev.size);
-	free(b->ev.freed);
-	free(b->ev.addr);
-	free(b->ev.freed_addr);
+	free(b->arrays);
 	free(b->ev.extra);
 	mst_buffer_release(&b->maps);
 	mst_buffer_release(&b->pools);
 	mst_pages_release(&b->pages);
 }
 
-static int batch_init(struct batch *b, uint32_t n)
+static int batch_init(struct batch *b)
 {
-	b->ev.op = malloc(n * sizeof(*b->ev.op));
-	b->ev.thread = malloc(n * sizeof(*b->ev.thread));
-	b->ev.time = malloc(n * sizeof(*b->ev.time));
-	b->ev.stack = malloc(n * sizeof(*b->ev.stack));
-	b->ev.size = malloc(n * sizeof(*b->ev.size));
-	b->ev.freed = malloc(n * sizeof(*b->ev.freed));
-	b->ev.addr = malloc(n * sizeof(*b->ev.addr));
-	b->ev.freed_addr = malloc(n * sizeof(*b->ev.freed_addr));
-	return b->ev.op && b->ev.thread && b->ev.time && b->ev.stack && b->ev.size && b->ev.freed && b->ev.addr &&
-		b->ev.freed_addr ? 0 : MST_ENOMEM;
+	struct arrays *a = malloc(sizeof(*a)); /* touched as far as frames are long */
+
+	if (!a)
+		return MST_ENOMEM;
+	b->arrays = a;
+	b->ev = (struct mst_events){.op = a->op, .thread = a->thread, .time = a->time, .stack = a->stack,
+		.size = a->size, .freed = a->freed, .addr = a->addr, .freed_addr = a->freed_addr};
+	return 0;
 }
 
 static void batch_clear(struct batch *b)
@@ -302,112 +304,144 @@ static int fail(struct mst_writer *w, int rc, const char *what)
 
 /* ---- the live map ----------------------------------------------------------------------------------------- */
 
-/* An acquisition: event i gets the next ordinal and lives at its address. */
-static inline int resolve_acquire(struct mst_writer *w, const struct mst_events *ev, uint32_t i, struct mst_image *image)
-{
-	uint64_t ordinal = w->resolve_ordinal++, size = ev->size[i];
-	struct mst_live old;
-	int rc;
+/* Some calls of one thread on their way through the live map of its process: what they change, added to the writer's
+ * numbers when they are through. */
+struct run {
+	struct mst_image *image;
+	struct mst_addrmap *map; /* the image's; NULL = it has ended */
+	uint64_t ordinal;        /* of the next acquisition */
+	uint64_t first_own;
+	uint64_t acquired_bytes, ended_bytes;
+	uint64_t now_bytes, peak_bytes;
+	uint32_t n_released, n_unknown, n_inherited, n_ended; /* n_released is the sum of the others */
+	uint32_t n_overlaps;
+};
 
-	w->totals.live_blocks++;
-	w->totals.live_bytes += size;
-	w->totals.allocated_bytes += size;
-	w->fill->evt.alloc_bytes += size;
-	if (image->has_ended)
-		return 0;
-	image->live_bytes += size;
-	w->now_bytes += size;
-	if (w->now_bytes > w->totals.peak_bytes)
-		w->totals.peak_bytes = w->now_bytes;
-	if (ev->addr[i] == 0)
-		return 0;
-	if (!image->map && !(image->map = mst_addrmap_new()))
+static int run_begin(struct mst_writer *w, uint32_t thread, struct run *r)
+{
+	struct mst_image *image = mst_images_get(&w->images, w->threads[thread].process);
+
+	if (!image->map && !image->has_ended && !(image->map = mst_addrmap_new()))
 		return MST_ENOMEM;
-	rc = mst_addrmap_insert(image->map, ev->addr[i], ordinal, size, &old);
-	w->totals.overlaps += rc > 0;
-	return rc < 0 ? rc : 0;
-}
-
-/* A release that says how large it takes the block to be: kept where it is not. */
-static int compare_size(struct batch *b, uint32_t i, const struct mst_live *block)
-{
-	uint64_t said = b->ev.size[i];
-
-	b->ev.size[i] = 0;
-	return block && said != block->size ? batch_add_extra(b, i, MST_EXTRA_SAID_SIZE, said) : 0;
-}
-
-/* A release: event i learns which block it ended. */
-static inline int resolve_release(struct mst_writer *w, const struct mst_events *ev, uint32_t i, struct mst_image *image)
-{
-	struct batch *b = w->fill;
-	struct mst_live block;
-	int rc = image->map ? mst_addrmap_remove(image->map, ev->freed_addr[i], &block) : 0;
-
-	b->evt.n_free++;
-	w->totals.frees++;
-	if (w->traits[ev->op[i]] & IS_SIZED && compare_size(b, i, rc > 0 ? &block : NULL) < 0)
-		return MST_ENOMEM;
-	if (rc <= 0) {
-		b->evt.n_unowned++;
-		w->totals.unknown_frees += !w->has_paused;
-		return rc;
-	}
-	ev->freed[i] = block.ordinal;
-	if (block.ordinal < image->first_own) {
-		b->evt.n_unowned++;
-		return 0;
-	}
-	w->totals.live_blocks--;
-	w->totals.live_bytes -= block.size;
-	image->live_bytes -= block.size;
-	w->now_bytes -= block.size;
-	b->evt.freed_bytes += block.size;
+	*r = (struct run){
+		.image = image,
+		.map = image->map,
+		.ordinal = w->resolve_ordinal,
+		.first_own = image->first_own,
+		.now_bytes = w->now_bytes,
+		.peak_bytes = w->totals.peak_bytes,
+	};
 	return 0;
 }
 
-/* What is neither: both, or one of the two, or nothing. */
-static __attribute__((noinline)) int resolve_other(struct mst_writer *w, uint32_t i, struct mst_image *image)
+static void run_end(struct mst_writer *w, const struct run *r)
 {
-	const struct mst_events *ev = &w->fill->ev;
-	struct thread_state *t = &w->threads[ev->thread[i]];
-	unsigned trait = w->traits[ev->op[i]], op = ev->op[i] & MST_OP_MAX;
-	int rc = 0;
+	struct mst_evt *evt = &w->fill->evt;
 
-	if (trait & FAILED)
+	w->totals.live_blocks += r->ordinal - w->resolve_ordinal - r->n_ended;
+	w->totals.live_bytes += r->acquired_bytes - r->ended_bytes;
+	w->totals.allocated_bytes += r->acquired_bytes;
+	w->totals.frees += r->n_released;
+	w->totals.unknown_frees += w->has_paused ? 0 : r->n_unknown;
+	w->totals.overlaps += r->n_overlaps;
+	w->totals.peak_bytes = r->peak_bytes;
+	r->image->live_bytes += r->now_bytes - w->now_bytes;
+	w->now_bytes = r->now_bytes;
+	w->resolve_ordinal = r->ordinal;
+	evt->alloc_bytes += r->acquired_bytes;
+	evt->freed_bytes += r->ended_bytes;
+	evt->n_free += r->n_released;
+	evt->n_unowned += r->n_unknown + r->n_inherited;
+}
+
+/* The next ordinal lives at addr. */
+static inline int acquire(struct run *r, uint64_t addr, uint64_t size)
+{
+	uint64_t ordinal = r->ordinal++;
+	struct mst_live old;
+	int rc;
+
+	r->acquired_bytes += size;
+	if (!r->map)
 		return 0;
-	if (trait & IS_SIZED) /* of no block: a release has no size in the file */
-		return compare_size(w->fill, i, NULL);
-	if (op == MST_OP_REALLOC_END) {
-		ev->freed[i] = t->begun;
-		t->begun = 0;
-	} else if (trait & RELEASES && ev->freed_addr[i] != 0) {
-		rc = resolve_release(w, ev, i, image);
+	r->now_bytes += size;
+	if (r->now_bytes > r->peak_bytes)
+		r->peak_bytes = r->now_bytes;
+	rc = addr != 0 ? mst_addrmap_insert(r->map, addr, ordinal, size, &old) : 0;
+	r->n_overlaps += rc > 0;
+	return rc < 0 ? rc : 0;
+}
+
+/* What lived at addr ends. 1 and *block; 0 if it is not known; MST_ENOMEM. */
+static inline int release(struct run *r, uint64_t addr, struct mst_live *block)
+{
+	int rc = r->map ? mst_addrmap_remove(r->map, addr, block) : 0;
+
+	r->n_released++;
+	if (rc <= 0) {
+		r->n_unknown++;
+	} else if (block->ordinal < r->first_own) {
+		r->n_inherited++;
+	} else {
+		r->n_ended++;
+		r->ended_bytes += block->size;
+		r->now_bytes -= block->size;
 	}
-	if (op == MST_OP_REALLOC_BEGIN && ev->freed_addr[i] != 0)
-		t->begun = ev->freed[i];
-	if (rc == 0 && trait & ACQUIRES)
-		rc = resolve_acquire(w, ev, i, image);
 	return rc;
 }
 
-/* Those of `thread` from event i on: returns the first that is none, or `end`. */
-static uint32_t resolve_run(struct mst_writer *w, uint32_t thread, uint32_t i, uint32_t end, int *rc)
+/* Event i of the batch releases a block and says how large it takes it to be. */
+static int resolve_release(struct mst_writer *w, struct run *r, uint32_t i)
 {
-	struct mst_image *image = mst_images_get(&w->images, w->threads[thread].process);
-	const struct mst_events ev = w->fill->ev;
+	struct arrays *a = w->fill->arrays;
+	uint64_t said = a->size[i];
+	bool is_sized = w->traits[a->op[i]] & IS_SIZED;
+	struct mst_live block;
+	int rc = release(r, a->freed_addr[i], &block);
 
-	for (; i < end && ev.thread[i] == thread && *rc == 0; i++) {
-		unsigned trait = w->traits[ev.op[i]];
+	if (is_sized)
+		a->size[i] = 0;
+	if (rc <= 0)
+		return rc;
+	a->freed[i] = block.ordinal;
+	return is_sized && said != block.size ? batch_add_extra(w->fill, i, MST_EXTRA_SAID_SIZE, said) : 0;
+}
 
-		ev.freed[i] = 0;
-		if (trait == ACQUIRES)
-			*rc = resolve_acquire(w, &ev, i, image);
-		else if ((trait | IS_SIZED) == (RELEASES | IS_SIZED) && ev.freed_addr[i] != 0)
-			*rc = resolve_release(w, &ev, i, image);
-		else
-			*rc = resolve_other(w, i, image);
+static int resolve(struct mst_writer *w, struct run *r, uint32_t i)
+{
+	struct arrays *a = w->fill->arrays;
+	struct thread_state *t = &w->threads[a->thread[i]];
+	unsigned trait = w->traits[a->op[i]], op = a->op[i] & MST_OP_MAX;
+	int rc = 0;
+
+	a->freed[i] = 0;
+	if (trait & FAILED)
+		return 0;
+	if (op == MST_OP_REALLOC_END) {
+		a->freed[i] = t->begun;
+		t->begun = 0;
+	} else if (trait & RELEASES && a->freed_addr[i] != 0) {
+		rc = resolve_release(w, r, i);
+	} else if (trait & IS_SIZED) {
+		a->size[i] = 0; /* of no block: a release has no size in the file */
 	}
+	if (op == MST_OP_REALLOC_BEGIN && a->freed_addr[i] != 0)
+		t->begun = a->freed[i];
+	return rc == 0 && trait & ACQUIRES ? acquire(r, a->addr[i], a->size[i]) : rc;
+}
+
+/* Those of the thread of event i: returns the first that is none, or `end`. */
+static uint32_t resolve_run(struct mst_writer *w, uint32_t i, uint32_t end, int *rc)
+{
+	const uint32_t *threads = w->fill->arrays->thread, thread = threads[i];
+	struct run run;
+
+	*rc = run_begin(w, thread, &run);
+	if (*rc < 0)
+		return i;
+	for (; i < end && threads[i] == thread && *rc == 0; i++)
+		*rc = resolve(w, &run, i);
+	run_end(w, &run);
 	return i;
 }
 
@@ -416,7 +450,7 @@ static int resolve_upto(struct mst_writer *w, uint32_t end)
 	int rc = 0;
 
 	while (w->resolved < end && rc == 0)
-		w->resolved = resolve_run(w, w->fill->ev.thread[w->resolved], w->resolved, end, &rc);
+		w->resolved = resolve_run(w, w->resolved, end, &rc);
 	return rc < 0 ? fail(w, rc, "") : 0;
 }
 
@@ -681,65 +715,101 @@ int mst_writer_event(struct mst_writer *w, struct mst_event *ev)
 	return b->ev.n - w->resolved > LAG ? resolve_upto(w, b->ev.n - LAG) : 0;
 }
 
-/* How many of the n calls are stored: those before the first that wants a closer look. *acquired counts acquisitions. */
-static uint32_t store_calls(struct mst_writer *w, uint32_t thread, const struct mst_call *calls, uint32_t n,
-	uint32_t *acquired)
+/* Event i of the batch becomes *c, an ordinary call at `units`, and goes through the live map at once. */
+static inline int store_call(struct batch *b, struct run *r, uint32_t i, uint32_t thread, const struct mst_call *c,
+	unsigned trait, uint64_t units)
+{
+	struct arrays *a = b->arrays;
+	bool acquires = trait & ACQUIRES;
+	uint64_t released = !(trait & RELEASES) ? 0 : acquires ? c->old_addr : c->addr;
+	struct mst_live block = {0};
+	int rc = released != 0 ? release(r, released, &block) : 0;
+
+	a->op[i] = (uint8_t)c->op;
+	a->thread[i] = thread;
+	a->time[i] = units;
+	a->stack[i] = c->stack;
+	a->freed[i] = rc > 0 ? block.ordinal : 0;
+	a->freed_addr[i] = released;
+	a->size[i] = acquires ? c->size : 0;
+	a->addr[i] = acquires ? c->addr : 0;
+	if (trait & IS_SIZED && rc > 0 && c->size != block.size)
+		rc = batch_add_extra(b, i, MST_EXTRA_SAID_SIZE, c->size);
+	return rc < 0 ? rc : acquires ? acquire(r, c->addr, c->size) : 0;
+}
+
+/* How many of the n calls are stored: those before the first that wants a closer look. */
+static uint32_t store_calls(struct mst_writer *w, struct run *r, uint32_t thread, const struct mst_call *calls, uint32_t n,
+	int *status)
 {
 	struct batch *b = w->fill;
-	const struct mst_events ev = b->ev;
 	const uint64_t end = frame_end(w, b);
-	const uint8_t *traits = w->traits;
 	const unsigned shift = w->header.time_shift;
 	const uint32_t n_stacks = w->n_stacks;
-	uint64_t units = w->clock_units, touched[2 * RUN_MAX];
-	uint32_t k = 0, n_acquired = 0, n_touched = 0, i = ev.n;
+	struct run run = *r; /* whose address nobody has */
+	uint64_t units = w->clock_units;
+	uint32_t k = 0;
+	int rc = 0;
 
-	for (; k < n; k++, i++) {
+	for (; k < n && rc == 0; k++) {
 		const struct mst_call *c = &calls[k];
 		uint64_t now = c->time_ns >> shift;
-		unsigned trait = c->op <= MST_OP_MAX ? traits[c->op] : 0;
-		bool acquires = trait & ACQUIRES, releases = trait & RELEASES;
+		unsigned trait = c->op <= MST_OP_MAX ? w->traits[c->op] : 0;
 
-		if (now < units || now >= end || c->time_ns > MST_NUMBER_MAX || c->size > MST_NUMBER_MAX ||
-			c->stack > n_stacks || !(trait & (ACQUIRES | RELEASES)) || trait & SPLIT)
+		if (now - units >= end - units || (c->time_ns | c->size) > MST_NUMBER_MAX || c->stack > n_stacks ||
+			c->addr == 0 || !(trait & (ACQUIRES | RELEASES)) || trait & SPLIT)
 			break;
 		units = now;
-		n_acquired += acquires;
-		ev.thread[i] = thread;
-		ev.time[i] = units;
-		ev.stack[i] = c->stack;
-		ev.size[i] = acquires || trait & IS_SIZED ? c->size : 0;
-		ev.addr[i] = acquires ? c->addr : 0;
-		ev.freed_addr[i] = !releases ? 0 : acquires ? c->old_addr : c->addr;
-		ev.op[i] = (uint8_t)c->op;
-		touched[n_touched++] = c->addr;
-		touched[n_touched] = c->old_addr;
-		n_touched += acquires && releases;
+		rc = store_call(b, &run, b->ev.n + k, thread, c, trait, units);
 	}
 	w->clock_units = units;
 	if (units > w->max_units)
 		w->max_units = units;
-	*acquired = n_acquired;
-	const struct mst_image *image = mst_images_get(&w->images, w->threads[thread].process);
-	if (image->map)
-		mst_addrmap_prefetch(image->map, touched, n_touched);
+	*r = run;
+	*status = rc;
 	return k;
 }
 
+static void prefetch_calls(const struct mst_addrmap *map, const struct mst_call *calls, uint32_t n)
+{
+	uint64_t touched[2 * RUN_MAX];
+	uint32_t n_touched = 0;
+
+	for (uint32_t k = 0; k < n; k++) {
+		touched[n_touched++] = calls[k].addr;
+		touched[n_touched] = calls[k].old_addr;
+		n_touched += calls[k].old_addr != 0;
+	}
+	mst_addrmap_prefetch(map, touched, n_touched);
+}
+
 /* Takes what it can of a run of calls into the frame that is open; returns how many. */
-static uint32_t take_calls(struct mst_writer *w, uint32_t thread, const struct mst_call *calls, size_t n)
+static uint32_t take_calls(struct mst_writer *w, uint32_t thread, const struct mst_call *calls, size_t n, int *rc)
 {
 	struct batch *b = w->fill;
-	uint32_t room = w->frame_events - b->ev.n, n_stored, n_acquired;
+	uint32_t room = w->frame_events - b->ev.n, n_stored;
+	uint64_t n_acquired;
+	struct run run;
 
 	if (b->ev.n == 0 || !b->has_order_time || w->frame_events <= b->ev.n || thread == 0 || thread > w->n_threads ||
 		w->threads[thread].frame != w->frame || w->next_ordinal > MST_ORDINAL_MAX - RUN_MAX)
 		return 0; /* mst_writer_event sees to it */
+	*rc = resolve_upto(w, b->ev.n);
+	if (*rc == 0)
+		*rc = run_begin(w, thread, &run);
+	if (*rc < 0 || !run.map)
+		return 0;
 	if (room > RUN_MAX)
 		room = RUN_MAX;
-	n_stored = store_calls(w, thread, calls, n < room ? (uint32_t)n : room, &n_acquired);
+	if (room > n)
+		room = (uint32_t)n;
+	prefetch_calls(run.map, calls, room);
+	n_stored = store_calls(w, &run, thread, calls, room, rc);
+	n_acquired = run.ordinal - w->resolve_ordinal;
+	run_end(w, &run);
 	b->ev.n += n_stored;
-	b->ev.n_alloc += n_acquired;
+	b->ev.n_alloc += (uint32_t)n_acquired;
+	w->resolved = b->ev.n;
 	w->next_ordinal += n_acquired;
 	w->totals.events += n_stored;
 	w->totals.allocs += n_acquired;
@@ -751,8 +821,10 @@ int mst_writer_calls(struct mst_writer *w, uint32_t thread, const struct mst_cal
 	int rc = w->rc;
 
 	for (size_t done = 0; done < n && rc == 0;) {
-		uint32_t n_taken = take_calls(w, thread, calls + done, n - done);
+		uint32_t n_taken = take_calls(w, thread, calls + done, n - done, &rc);
 
+		if (rc < 0)
+			return fail(w, rc, "");
 		if (n_taken == 0) {
 			const struct mst_call *c = &calls[done];
 			struct mst_event ev = {.thread = thread, .op = (uint8_t)c->op, .time_ns = c->time_ns, .size = c->size,
@@ -760,8 +832,6 @@ int mst_writer_calls(struct mst_writer *w, uint32_t thread, const struct mst_cal
 
 			rc = c->op <= MST_OP_MAX ? mst_writer_event(w, &ev) : fail(w, MST_EARG, "an event's op is out of range");
 			n_taken = 1;
-		} else if (w->fill->ev.n - w->resolved > LAG) {
-			rc = resolve_upto(w, w->fill->ev.n - LAG);
 		}
 		done += n_taken;
 	}
@@ -1205,7 +1275,7 @@ int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_wri
 	if (rc == 0 && (opt->keep.bytes || opt->keep.time_ns))
 		rc = mst_keeper_new(&opt->keep, &w->output.keeper);
 	for (unsigned i = 0; i < 2 && rc == 0; i++)
-		rc = batch_init(&w->batches[i], w->frame_events);
+		rc = batch_init(&w->batches[i]);
 	if (rc == 0)
 		rc = mst_output_header(&w->output, &w->header, 0);
 	if (rc == 0)
