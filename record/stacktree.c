@@ -127,9 +127,9 @@ static uint32_t walk_and_remember(struct ms_stacktree *t, uint32_t *path, const 
 	uint32_t end = walk(t, path, ips, n);
 	if (end == MS_NODE_NONE)
 		return end;
-	struct ms_run *run = ms_run_of(t, path[0], ips, n);
-	run->start = path[0];
-	run->n = n;
+	uint64_t key = ms_run_key(path[0], n);
+	struct ms_run *run = ms_run_of(t, key, ips, n);
+	run->key = key;
 	memcpy(run->ips, ips, n * sizeof *ips);
 	memcpy(run->nodes, path + 1, n * sizeof *path);
 	return end;
@@ -141,7 +141,7 @@ uint32_t ms_stacktree_go(struct ms_stacktree *t, uint32_t *path, const uint64_t 
 		return walk(t, path, ips, n);
 	while (n) {
 		uint32_t part = n < MS_RUN_MAX ? n : MS_RUN_MAX;
-		if (!ms_run_is(ms_run_of(t, path[0], ips, part), path, ips, part) &&
+		if (ms_run_follow(t, path, ips, part) == MS_NODE_NONE &&
 			walk_and_remember(t, path, ips, part) == MS_NODE_NONE)
 			return MS_NODE_NONE;
 		path += part;

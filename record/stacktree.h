@@ -28,8 +28,7 @@ struct ms_node {
  * two neighbouring cache lines for what would be two or three of the tree for each address. */
 #define MS_RUN_MAX 10u
 struct ms_run {
-	uint32_t start;
-	uint32_t n; /* 0 = empty */
+	uint64_t key; /* ms_run_key; 0 = empty */
 	uint64_t ips[MS_RUN_MAX];
 	uint32_t nodes[MS_RUN_MAX];
 };
@@ -48,24 +47,32 @@ struct ms_stacktree {
 int ms_stacktree_init(struct ms_stacktree *t);
 void ms_stacktree_release(struct ms_stacktree *t);
 
-/* Where a way of n > 0 addresses is remembered. */
-static inline struct ms_run *ms_run_of(const struct ms_stacktree *t, uint32_t start, const uint64_t *ips, uint32_t n)
+static inline uint64_t ms_run_key(uint32_t start, uint32_t n)
 {
-	uint64_t h = (ips[n - 1] ^ ips[n / 2] << 20 ^ ips[0] << 40 ^ start ^ (uint64_t)n << 32) * 0x9e3779b97f4a7c15u;
+	return (uint64_t)n << 32 | start;
+}
+
+/* Where a way of n > 0 addresses is remembered. */
+static inline struct ms_run *ms_run_of(const struct ms_stacktree *t, uint64_t key, const uint64_t *ips, uint32_t n)
+{
+	uint64_t h = (ips[n - 1] ^ ips[n / 2] << 20 ^ ips[0] << 40 ^ key) * 0x9e3779b97f4a7c15u;
 	return &t->runs[h >> 40 & t->runs_mask];
 }
 
-/* Is it that way? Then fills in path. */
-static inline bool ms_run_is(const struct ms_run *run, uint32_t *path, const uint64_t *ips, uint32_t n)
+/* The node at the end of a way, n > 0, if it is remembered: then path is filled in. Else MS_NODE_NONE. */
+static inline uint32_t ms_run_follow(const struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
 {
-	if (run->start != path[0] || run->n != n)
-		return false;
+	uint64_t key = ms_run_key(path[0], n);
+	const struct ms_run *run = ms_run_of(t, key, ips, n);
+	uint32_t node = MS_NODE_NONE;
+	if (run->key != key)
+		return MS_NODE_NONE;
 	for (uint32_t i = 0; i < n; i++) {
 		if (run->ips[i] != ips[i])
-			return false;
-		path[i + 1] = run->nodes[i];
+			return MS_NODE_NONE;
+		path[i + 1] = node = run->nodes[i];
 	}
-	return true;
+	return node;
 }
 
 /* ms_stacktree_follow, if it is no single way gone before. */
@@ -75,10 +82,11 @@ uint32_t ms_stacktree_go(struct ms_stacktree *t, uint32_t *path, const uint64_t 
  * path[i] becomes the node of the first i. The last one, or MS_NODE_NONE without memory (also if n is 0 and path[0] is that). */
 static inline uint32_t ms_stacktree_follow(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
 {
-	if (n < 2 || n > MS_RUN_MAX || !ms_run_is(ms_run_of(t, path[0], ips, n), path, ips, n))
+	uint32_t node = n - 2 < MS_RUN_MAX - 1 ? ms_run_follow(t, path, ips, n) : MS_NODE_NONE;
+	if (node == MS_NODE_NONE)
 		return ms_stacktree_go(t, path, ips, n);
-	__builtin_prefetch(&t->nodes[path[n]]); /* the translator will want it */
-	return path[n];
+	__builtin_prefetch(&t->nodes[node]); /* the translator will want it */
+	return node;
 }
 
 #endif

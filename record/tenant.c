@@ -66,27 +66,40 @@ static inline int follow_stack(
 	return 1;
 }
 
-/* The calls a capture library tells of, of the heap (all but the half of a realloc that is made here) and of pools. */
-static inline bool is_call(unsigned kind)
-{
-	const uint64_t calls = ((UINT64_C(2) << MST_OP_REALLOC_BEGIN) - (UINT64_C(1) << MST_OP_MALLOC)) |
-			       ((UINT64_C(2) << MST_OP_DELETE_ARRAY_SIZED) - (UINT64_C(1) << MST_OP_NEW)) |
-			       ((UINT64_C(2) << MS_POOL_REALLOC_BEGIN) - (UINT64_C(1) << MST_OP_POOL_ALLOC));
-	return kind < 64 && calls >> kind & 1;
-}
+enum kind_trait { CALLS = 1, ACQUIRES = 2 };
 
-static inline bool acquires(unsigned kind)
-{
-	/* Of enum mst_op, these release at their place in the order; so does what is no call. */
-	const uint64_t releases = 1ull << MST_OP_FREE | 1ull << MST_OP_FREE_SIZED |
-				  1ull << MST_OP_FREE_ALIGNED_SIZED | 1ull << MST_OP_CFREE |
-				  1ull << MST_OP_REALLOC_FREE | 1ull << MST_OP_REALLOC_BEGIN |
-				  1ull << MST_OP_DELETE | 1ull << MST_OP_DELETE_ARRAY |
-				  1ull << MST_OP_DELETE_SIZED | 1ull << MST_OP_DELETE_ARRAY_SIZED |
-				  1ull << MST_OP_POOL_FREE | 1ull << MST_OP_POOL_REALLOC_FREE |
-				  1ull << MS_POOL_REALLOC_BEGIN;
-	return !(releases >> kind & 1);
-}
+/* The calls a capture library tells of, of the heap (all but the half of a realloc that is made here) and of pools. Those
+ * that do not acquire release at their place in the order; so does what is no call. */
+static const uint8_t kind_traits[256] = {
+	[MST_OP_MALLOC] = CALLS | ACQUIRES,
+	[MST_OP_CALLOC] = CALLS | ACQUIRES,
+	[MST_OP_REALLOC] = CALLS | ACQUIRES,
+	[MST_OP_REALLOCARRAY] = CALLS | ACQUIRES,
+	[MST_OP_POSIX_MEMALIGN] = CALLS | ACQUIRES,
+	[MST_OP_ALIGNED_ALLOC] = CALLS | ACQUIRES,
+	[MST_OP_MEMALIGN] = CALLS | ACQUIRES,
+	[MST_OP_VALLOC] = CALLS | ACQUIRES,
+	[MST_OP_PVALLOC] = CALLS | ACQUIRES,
+	[MST_OP_FREE] = CALLS,
+	[MST_OP_FREE_SIZED] = CALLS,
+	[MST_OP_FREE_ALIGNED_SIZED] = CALLS,
+	[MST_OP_CFREE] = CALLS,
+	[MST_OP_REALLOC_FREE] = CALLS,
+	[MST_OP_REALLOC_BEGIN] = CALLS,
+	[MST_OP_NEW] = CALLS | ACQUIRES,
+	[MST_OP_NEW_ARRAY] = CALLS | ACQUIRES,
+	[MST_OP_NEW_NOTHROW] = CALLS | ACQUIRES,
+	[MST_OP_NEW_ARRAY_NOTHROW] = CALLS | ACQUIRES,
+	[MST_OP_DELETE] = CALLS,
+	[MST_OP_DELETE_ARRAY] = CALLS,
+	[MST_OP_DELETE_SIZED] = CALLS,
+	[MST_OP_DELETE_ARRAY_SIZED] = CALLS,
+	[MST_OP_POOL_ALLOC] = CALLS | ACQUIRES,
+	[MST_OP_POOL_FREE] = CALLS,
+	[MST_OP_POOL_REALLOC] = CALLS | ACQUIRES,
+	[MST_OP_POOL_REALLOC_FREE] = CALLS,
+	[MS_POOL_REALLOC_BEGIN] = CALLS,
+};
 
 static inline void settle(struct ms_tenant *t, uint64_t stamp)
 {
@@ -119,46 +132,48 @@ static size_t take_plain_calls(
 	struct ms_item *item = q->tail->items + q->end, *const full = q->tail->items + MS_BLOCK_ITEMS;
 	uint64_t last_stamp = t->last_stamp;
 	uint32_t depth = t->is_stack_known ? t->depth : 0, node = depth ? t->path[depth] : MS_NODE_NONE;
-	const uint64_t *w = words;
-	for (size_t left = n; left >= 3 && item < full; item++) {
-		unsigned kind = MS_UNIT_KIND(w[0]), flags = w[1] >> 48 & 0xff, n_push = (unsigned)(w[1] >> 56);
-		unsigned has_old = flags / MS_UF_OLD & 1;
-		uint64_t stamp = MS_UNIT_STAMP(w[0]), size = 0, old_addr = 0;
-		size_t used = 2;
+	const uint64_t *w = words, *const end = words + n;
+	for (; end - w >= 3 && item < full; item++) {
+		unsigned trait = kind_traits[MS_UNIT_KIND(w[0])], flags = w[1] >> 48 & 0xff, n_push = (unsigned)(w[1] >> 56);
+		uint64_t stamp = MS_UNIT_STAMP(w[0]), addr = w[1] & MS_ADDR_MASK, size = 0, old_addr = 0;
+		uint8_t kind = (uint8_t)w[0];
+		bool has_stack = !(flags & (MS_UF_SAME | MS_UF_NO_STACK));
 		__builtin_prefetch((const void *)((uintptr_t)w + ahead), 0, 2);
-		if (!is_call(kind) || flags & rare || stamp < last_stamp || stamp > t->horizon || n_push == 255 ||
-			left < 3 + has_old + n_push)
+		if (!trait || flags & rare || stamp < last_stamp || stamp > t->horizon || n_push == 255)
 			break;
-		if (!(flags & MS_UF_SHORT)) {
-			size = w[2] & MS_ADDR_MASK;
-			used = 3 + has_old + n_push;
-			old_addr = has_old ? w[3] : 0;
-		} else if (has_old || !(flags & (MS_UF_SAME | MS_UF_NO_STACK))) {
-			break;
-		}
-		if (flags & (MS_UF_SAME | MS_UF_NO_STACK)) {
-			if (n_push)
+		if (flags & MS_UF_SHORT) {
+			if (flags & MS_UF_OLD || n_push || has_stack)
 				break;
+			w += 2;
 		} else {
-			uint32_t keep = (uint32_t)(w[2] >> 48);
-			uint32_t end = follow_plainly(t, tree, depth, keep, w + used - n_push, n_push);
-			if (end == MS_NODE_NONE)
+			unsigned fixed = 3 + (flags / MS_UF_OLD & 1);
+			const uint64_t *ips = w + fixed;
+			if (end - w < fixed + n_push)
 				break;
-			node = end;
-			depth = keep + n_push;
+			size = w[2] & MS_ADDR_MASK;
+			old_addr = flags & MS_UF_OLD ? w[3] : 0;
+			if (has_stack) {
+				uint32_t keep = (uint32_t)(w[2] >> 48);
+				uint32_t to = follow_plainly(t, tree, depth, keep, ips, n_push);
+				if (to == MS_NODE_NONE)
+					break;
+				node = to;
+				depth = keep + n_push;
+			} else if (n_push) {
+				break;
+			}
+			w = ips + n_push;
 		}
 		*item = (struct ms_item){
-			.key = MS_ITEM_KEY(stamp, acquires(kind)),
-			.addr = w[1] & MS_ADDR_MASK,
+			.key = MS_ITEM_KEY(stamp, trait & ACQUIRES),
+			.addr = addr,
 			.size = size,
 			.old_addr = old_addr,
 			.node = flags & MS_UF_NO_STACK ? MS_NODE_NONE : node,
-			.kind = (uint8_t)kind,
+			.kind = kind,
 			.flags = (uint8_t)flags,
 		};
 		last_stamp = stamp;
-		w += used;
-		left -= used;
 	}
 	if (t->is_stack_known)
 		t->depth = depth;
@@ -184,7 +199,7 @@ static ptrdiff_t take_call(
 	if (!item)
 		return -1;
 	bool is_failed = u.flags & MS_UF_FAILED;
-	item->key = MS_ITEM_KEY(u.stamp, acquires(u.kind));
+	item->key = MS_ITEM_KEY(u.stamp, kind_traits[u.kind] & ACQUIRES);
 	item->addr = is_failed ? 0 : u.addr;
 	item->size = u.size;
 	item->old_addr = u.old_addr;
@@ -275,7 +290,7 @@ int ms_tenant_decode(
 		if (i == n)
 			break;
 		unsigned kind = MS_UNIT_KIND(words[i]);
-		ptrdiff_t used = is_call(kind)	     ? take_call(t, tree, pool, words + i, n - i)
+		ptrdiff_t used = kind_traits[kind]   ? take_call(t, tree, pool, words + i, n - i)
 				 : mst_op_maps(kind) ? take_mapping(t, tree, pool, words + i, n - i)
 						     : take_note(t, pool, words + i, n - i);
 		if (used <= 0)
