@@ -29,6 +29,36 @@ bool ms_has_debug_info(Elf *elf)
 	return false;
 }
 
+/* Sections that say nothing of functions and lines. */
+static bool is_beside_the_point(const char *name)
+{
+	static const char *const names[] = {".debug_loclists", ".debug_loc", ".debug_aranges", ".debug_frame",
+		".debug_macro", ".debug_macinfo", ".debug_pubnames"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+void ms_debug_sections_trim(Elf *elf)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr head;
+	size_t names;
+
+	if (elf_getshdrstrndx(elf, &names) < 0)
+		return;
+	while ((scn = elf_nextscn(elf, scn)) != NULL) {
+		const char *name = gelf_getshdr(scn, &head) ? elf_strptr(elf, names, head.sh_name) : NULL;
+
+		if (!name || !(head.sh_flags & SHF_COMPRESSED) || !is_beside_the_point(name))
+			continue;
+		head.sh_type = SHT_NOBITS;
+		(void)gelf_update_shdr(scn, &head);
+	}
+}
+
 /* The CRC of .gnu_debuglink: CRC-32 as in zlib, over the whole file. */
 static uint32_t crc32_of(const uint8_t *bytes, size_t len)
 {
@@ -75,7 +105,7 @@ static bool try_path(struct ms_debug_file *out, const char *path, const struct c
 
 	if (fd < 0)
 		return false;
-	out->elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	out->elf = elf_begin(fd, ELF_C_READ_MMAP_PRIVATE, NULL);
 	out->fd = fd;
 	is_ours = out->elf && elf_kind(out->elf) == ELF_K_ELF && belongs(out->elf, claim);
 	if (is_ours && ms_has_debug_info(out->elf))

@@ -17,7 +17,7 @@
 typedef int ms_open_function(const char *path);
 
 struct ms_debug_file {
-	Elf *elf; /* NULL = there is no separate file */
+	Elf *elf; /* ELF_C_READ_MMAP_PRIVATE; NULL = there is no separate file */
 	int fd;	  /* -1 */
 	bool was_rejected; /* a file was there, but belongs to another build */
 };
@@ -31,6 +31,10 @@ bool ms_debug_file_place(const uint8_t *build_id, size_t len, const char *debug_
 
 /* Whether elf has DWARF of its own (.debug_info, plain or compressed). */
 bool ms_has_debug_info(Elf *elf);
+
+/* Makes libdw pass over compressed sections that names and lines do not need: it would decompress them all, and that is most
+ * of what a debug file costs. Only in memory, for an Elf that was opened with ELF_C_READ_MMAP_PRIVATE. */
+void ms_debug_sections_trim(Elf *elf);
 
 /* Looks for the separate file of elf, which was opened from path. Nothing found is no failure: out->elf is NULL. */
 void ms_debug_file_find(struct ms_debug_file *out, Elf *elf, const char *path, const char *debug_dir,

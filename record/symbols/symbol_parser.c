@@ -95,6 +95,7 @@ static int read_debug_info(struct parser *p)
 	if (!p->job->uses_debug_info)
 		return 0;
 	source = p->debug.elf ? p->debug.elf : p->elf;
+	ms_debug_sections_trim(source);
 	p->dwarf = ms_has_debug_info(source) ? dwarf_begin_elf(source, DWARF_C_READ, NULL) : NULL;
 	if (p->dwarf) {
 		dwarf_new_oom_handler(p->dwarf, exit_without_memory);
@@ -215,7 +216,7 @@ int ms_symbol_parse(const struct ms_parser_job *job, struct ms_reply *reply)
 	int rc = -ENOEXEC;
 
 	elf_version(EV_CURRENT);
-	p.elf = elf_begin(job->fd, ELF_C_READ_MMAP, NULL);
+	p.elf = elf_begin(job->fd, ELF_C_READ_MMAP_PRIVATE, NULL);
 	if (!p.elf || elf_kind(p.elf) != ELF_K_ELF)
 		goto out;
 	p.name = malloc(MS_NAME_MAX);
