@@ -282,22 +282,37 @@ static void refresh_names(struct ms_process *proc, uint64_t now_ns)
 	}
 }
 
-void ms_process_reap(struct ms_process *proc, uint64_t now_ns)
+/* May the thread end before the image? Its first one stays in the list of its threads as long as there are others. */
+static bool may_end(const struct ms_process *proc, const struct ms_tenant *t)
 {
-	if (proc->is_dead || now_ns < proc->next_reap_ns)
-		return;
+	return t && !t->is_gone && t->tid != proc->own_pid;
+}
+
+static void look_for_ended(struct ms_process *proc)
+{
 	uint32_t *alive = NULL;
 	size_t cap = 0;
 	ssize_t n = ms_procfs_threads((pid_t)proc->pid, &alive, &cap);
 	for (uint32_t i = 0; n > 0 && i < proc->n_tenants; i++) {
 		struct ms_tenant *t = proc->tenants[i];
-		if (!t || t->is_gone)
+		if (!may_end(proc, t))
 			continue;
 		find_outer_tid(proc, t);
 		t->is_gone = t->outer_tid && !is_among(alive, (size_t)n, t->outer_tid) &&
 			     !ms_procfs_has_thread((pid_t)proc->pid, (pid_t)t->outer_tid);
 	}
 	free(alive);
+}
+
+void ms_process_reap(struct ms_process *proc, uint64_t now_ns)
+{
+	bool wants_look = false;
+	if (proc->is_dead || now_ns < proc->next_reap_ns)
+		return;
+	for (uint32_t i = 0; i < proc->n_tenants; i++)
+		wants_look |= may_end(proc, proc->tenants[i]);
+	if (wants_look)
+		look_for_ended(proc);
 	refresh_names(proc, now_ns);
 	uint64_t cost_ns = ms_monotonic_ns() - now_ns;
 	proc->next_reap_ns = now_ns + REAP_NS + cost_ns * REAP_SHARE;

@@ -31,6 +31,7 @@
 #define LOOK_NS (20u * MS)
 #define LOOK_AGAIN_NS (4u * MS)
 #define WITHDRAWAL_NS (100u * MS) /* who told of an exec tells of its failure sooner than this */
+#define GUESTS_NS (10u * MS) /* to ask for one costs more than a pass of a quiet program */
 #define EXE_CHECK_NS (1000u * MS)
 #define ITEMS_WAITING 1000000u /* of all threads together, about: 48 MB */
 #define ITEMS_PER_THREAD 4096u /* at least */
@@ -349,8 +350,11 @@ static int see_to_wishes(struct ms_session *s)
 	struct ms_remote_request rq;
 	int rc = 0;
 	uint64_t now = now_ns(s);
-	while (rc >= 0 && s->options.remote && ms_remote_next(s->options.remote, &rq))
-		rc = obey(s, &rq);
+	if (s->options.remote && now >= s->next_guests_ns) {
+		s->next_guests_ns = now + GUESTS_NS;
+		while (rc >= 0 && ms_remote_next(s->options.remote, &rq))
+			rc = obey(s, &rq);
+	}
 	if (rc >= 0 && ms_signals_take_reserved() % 2)
 		rc = pause_all(s, !s->is_paused);
 	if (rc >= 0 && s->options.delay_ns && now >= s->options.delay_ns) {

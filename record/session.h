@@ -61,6 +61,7 @@ struct ms_session {
 	uint64_t arena_peak; /* bytes of chunks in use, of all images together */
 	uint64_t image_arena_peak; /* of the one that used most */
 	uint64_t child_ended_ns; /* 0: it has not */
+	uint64_t next_guests_ns; /* when to ask for other msrecords' requests; time of the trace */
 	uint64_t next_look_ns;	 /* for processes that have not arrived yet */
 	uint32_t n_looks_at_nobody; /* in a row */
 	bool has_notified;
