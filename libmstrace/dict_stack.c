@@ -9,31 +9,62 @@
 #include <string.h>
 
 #define FRAME_ENTRIES 65536u
+#define NUMBER_MAX 5u /* bytes of a varint here: ids, and zigzagged differences of ids, have 33 bits at most */
 
 static uint64_t parent_token(uint32_t id, uint32_t parent)
 {
 	return parent < MST_STACK_FIRST ? parent : (uint64_t)id - parent + 1;
 }
 
+/* Of the entries from id on, n at most, how many stand side by side. */
+static const struct mst_stack *run_of(const struct mst_dict *d, uint32_t id, uint32_t *n)
+{
+	uint32_t most = *n;
+	const struct mst_stack *s = mst_table_run(&d->stacks, id, n);
+
+	if (*n > most)
+		*n = most;
+	return s;
+}
+
+static uint8_t *put_parents(const struct mst_dict *d, uint32_t id, uint32_t end, uint8_t *p)
+{
+	for (uint32_t n; id < end; id += n) {
+		const struct mst_stack *s = run_of(d, id, (n = end - id, &n));
+
+		for (uint32_t i = 0; i < n; i++)
+			p = mst_put_varint(p, parent_token(id + i, s[i].parent));
+	}
+	return p;
+}
+
+static uint8_t *put_codes(const struct mst_dict *d, uint32_t id, uint32_t end, uint32_t next, uint8_t *p)
+{
+	for (uint32_t n; id < end; id += n) {
+		const struct mst_stack *s = run_of(d, id, (n = end - id, &n));
+
+		for (uint32_t i = 0; i < n; i++) {
+			p = mst_put_varint(p, mst_zigzag((int64_t)s[i].code - next));
+			if (s[i].code >= next)
+				next = s[i].code + 1;
+		}
+	}
+	return p;
+}
+
 uint32_t mst_stacks_encode(const struct mst_dict *d, uint32_t first, uint32_t last, struct mst_buffer *out)
 {
 	uint32_t n = last - first < FRAME_ENTRIES ? last - first + 1 : FRAME_ENTRIES;
 	uint32_t next = ((const struct mst_stack *)mst_table_get(&d->stacks, first))->code;
+	uint8_t *p;
 
-	mst_buffer_put_varint(out, first);
-	mst_buffer_put_varint(out, next);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct mst_stack *s = mst_table_get(&d->stacks, first + i);
-
-		mst_buffer_put_varint(out, parent_token(first + i, s->parent));
-	}
-	for (uint32_t i = 0; i < n; i++) {
-		const struct mst_stack *s = mst_table_get(&d->stacks, first + i);
-
-		mst_buffer_put_varint(out, mst_zigzag((int64_t)s->code - next));
-		if (s->code >= next)
-			next = s->code + 1;
-	}
+	if (!mst_buffer_reserve(out, (2 * (size_t)n + 2) * NUMBER_MAX))
+		return n;
+	p = mst_put_varint(out->bytes + out->len, first);
+	p = mst_put_varint(p, next);
+	p = put_parents(d, first, first + n, p);
+	p = put_codes(d, first, first + n, next, p);
+	out->len = (size_t)(p - out->bytes);
 	return n;
 }
 

@@ -47,6 +47,16 @@ void *mst_table_get(const struct mst_table *t, uint32_t id)
 	return id - p->first < p->n ? p->entries + (size_t)(id - p->first) * t->entry_size : NULL;
 }
 
+const void *mst_table_run(const struct mst_table *t, uint32_t id, uint32_t *n)
+{
+	size_t i = pieces_upto(t, id);
+	const struct mst_piece *p = i ? &t->pieces[i - 1] : NULL;
+	uint32_t at = p ? id - p->first : 0;
+
+	*n = p && at < p->n ? p->n - at : 0;
+	return *n ? p->entries + (size_t)at * t->entry_size : NULL;
+}
+
 /* An empty piece at place i, starting with id. */
 static struct mst_piece *insert_piece(struct mst_table *t, size_t i, uint32_t id)
 {
@@ -108,11 +118,4 @@ void *mst_table_add(struct mst_table *t, uint32_t id, bool *is_new)
 	p->n++;
 	*is_new = true;
 	return entry;
-}
-
-uint32_t mst_table_last(const struct mst_table *t)
-{
-	const struct mst_piece *p = t->n_pieces ? &t->pieces[t->n_pieces - 1] : NULL;
-
-	return p ? p->first + p->n - 1 : 0;
 }

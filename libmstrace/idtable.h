@@ -32,5 +32,21 @@ void *mst_table_get(const struct mst_table *t, uint32_t id);
 void *mst_table_add(struct mst_table *t, uint32_t id, bool *is_new);
 
 /* Greatest id in use, 0 if there is none. */
-uint32_t mst_table_last(const struct mst_table *t);
+static inline uint32_t mst_table_last(const struct mst_table *t)
+{
+	const struct mst_piece *p = t->n_pieces ? &t->pieces[t->n_pieces - 1] : NULL;
+
+	return p ? p->first + p->n - 1 : 0;
+}
+
+/* The entry behind the last one, of any content, if there is room for it already; else NULL, and mst_table_add makes some. */
+static inline void *mst_table_append(struct mst_table *t)
+{
+	struct mst_piece *p = t->n_pieces ? &t->pieces[t->n_pieces - 1] : NULL;
+
+	return p && p->n < p->cap ? p->entries + (size_t)p->n++ * t->entry_size : NULL;
+}
+
+/* The entries from id on that stand side by side: the first, NULL if there is none, and *n, how many. */
+const void *mst_table_run(const struct mst_table *t, uint32_t id, uint32_t *n);
 #endif

@@ -179,7 +179,7 @@ int mst_ledger_stack(struct mst_ledger *l, uint32_t parent, uint32_t code, uint3
 {
 	struct mst_pair *p = mst_pairset_at(&l->stacks, parent, code);
 	uint32_t last = mst_table_last(&l->dict.stacks);
-	struct mst_stack s = {parent, code};
+	struct mst_stack s = {parent, code}, *place;
 	const char *why;
 
 	if (!p)
@@ -188,7 +188,12 @@ int mst_ledger_stack(struct mst_ledger *l, uint32_t parent, uint32_t code, uint3
 		last = last ? last : MST_STACK_FIRST - 1;
 		if (code == 0 || code > mst_table_last(&l->dict.codes) || parent > last)
 			return MST_EARG;
-		if (last == MST_IDS_MAX || mst_dict_put(&l->dict.stacks, last + 1, &s, &why) < 0)
+		if (last == MST_IDS_MAX)
+			return MST_ENOMEM;
+		place = mst_table_append(&l->dict.stacks);
+		if (place)
+			*place = s;
+		else if (mst_dict_put(&l->dict.stacks, last + 1, &s, &why) < 0)
 			return MST_ENOMEM;
 		p->id = last + 1;
 		mst_pairset_added(&l->stacks);

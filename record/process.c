@@ -29,6 +29,7 @@ struct ms_process *ms_process_new(struct ms_arrival *arrival)
 	proc->own_pid = arrival->hello.pid;
 	proc->start_stamp = arrival->stamp;
 	proc->modules = modules;
+	proc->known_codes = calloc((size_t)1 << MS_KNOWN_CODES_BITS, sizeof *proc->known_codes);
 	proc->era = 1;
 	return proc;
 }
@@ -45,6 +46,8 @@ void ms_process_close(struct ms_process *proc, struct ms_pool *pool)
 	ms_stacktree_release(&proc->tree);
 	ms_modmap_free(proc->modules);
 	proc->modules = NULL;
+	free(proc->known_codes);
+	proc->known_codes = NULL;
 	free(proc->strays);
 	proc->strays = NULL;
 	proc->n_strays = proc->cap_strays = 0;

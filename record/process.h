@@ -33,6 +33,14 @@ struct ms_stray {
 	uint32_t code;
 };
 
+/* What an address was in the trace, while the era lasts. */
+struct ms_known_code {
+	uint64_t ip;
+	uint32_t code;
+	uint32_t era; /* 0 = empty */
+};
+#define MS_KNOWN_CODES_BITS 13u
+
 struct ms_process {
 	struct ms_process *next; /* of all images, newest first; ended ones stay as a record of who was who */
 	struct ms_arrival *arrival; /* who it is; its segment; NULL once closed */
@@ -52,6 +60,7 @@ struct ms_process {
 	uint32_t era;		   /* raised when a resolved node may have become wrong */
 	struct ms_stray *strays;   /* grows by doubling; MS_STRAYS_MAX at most */
 	size_t n_strays, cap_strays;
+	struct ms_known_code *known_codes; /* 2^MS_KNOWN_CODES_BITS, the latest of those that hash to the same place; NULL without memory */
 	bool has_unknown;	   /* some node was resolved to no module in this era */
 
 	/* at the present place of the order: stamps of the latest pause, and of its end unless it lasts */
