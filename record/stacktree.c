@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define FIRST_NODES 256u
+#define FIRST_INDEX_SHIFT 23u
+_Static_assert((UINT32_MAX >> FIRST_INDEX_SHIFT) + 1 == 2 * FIRST_NODES, "half full at most");
 #define FIRST_RUNS 64u
 #define NODES_PER_RUN 4u /* of room in the tree */
 #define RUNS_MAX (1u << 13)
@@ -35,7 +37,7 @@ int ms_stacktree_init(struct ms_stacktree *t)
 	}
 	t->n = MS_NODE_CUT + 1;
 	t->cap = FIRST_NODES;
-	t->index_mask = FIRST_NODES * 2 - 1;
+	t->index_shift = FIRST_INDEX_SHIFT;
 	return 0;
 }
 
@@ -53,12 +55,31 @@ static uint32_t hash(uint32_t parent, uint64_t ip)
 	return (uint32_t)(h >> 32);
 }
 
-static void index_put(struct ms_stacktree *t, uint32_t node)
+static inline uint32_t index_after(const struct ms_stacktree *t, uint32_t at)
 {
-	uint32_t i = hash(t->nodes[node].parent, t->nodes[node].ip) & t->index_mask;
-	while (t->index[i])
-		i = (i + 1) & t->index_mask;
-	t->index[i] = node;
+	return (at + 1) & (UINT32_MAX >> t->index_shift);
+}
+
+/* Twice the slots. By the high bits of their hashes nodes keep their order, so both tables are gone through from start to end. */
+static int grow_index(struct ms_stacktree *t)
+{
+	size_t n = (size_t)(UINT32_MAX >> t->index_shift) + 1;
+	struct ms_node_slot *before = t->index, *index = calloc(2 * n, sizeof *index);
+	if (!index)
+		return -1;
+	mst_huge_wish(index, 2 * n * sizeof *index);
+	t->index = index;
+	t->index_shift--;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t at = before[i].hash >> t->index_shift;
+		if (!before[i].node)
+			continue;
+		while (index[at].node)
+			at = index_after(t, at);
+		index[at] = before[i];
+	}
+	free(before);
+	return 0;
 }
 
 static int grow(struct ms_stacktree *t)
@@ -70,50 +91,51 @@ static int grow(struct ms_stacktree *t)
 		return -1;
 	t->nodes = nodes;
 	mst_huge_wish(nodes, (size_t)t->cap * 2 * sizeof *nodes);
-	uint32_t *index = calloc((size_t)t->cap * 4, sizeof *index);
-	if (!index)
+	if (grow_index(t))
 		return -1;
-	free(t->index);
-	t->index = index;
-	mst_huge_wish(index, (size_t)t->cap * 4 * sizeof *index);
-	t->index_mask = t->cap * 4 - 1;
 	t->cap *= 2;
-	for (uint32_t i = MS_NODE_CUT + 1; i < t->n; i++)
-		index_put(t, i);
 	if (t->runs_mask + 1 < RUNS_MAX && t->cap / NODES_PER_RUN > t->runs_mask + 1)
 		clear_runs(t, t->cap / NODES_PER_RUN); /* a want: with few the tree is but slower */
 	return 0;
 }
 
-/* A new node. MS_NODE_NONE without memory. */
-static __attribute__((noinline)) uint32_t add(struct ms_stacktree *t, uint32_t parent, uint64_t ip)
+/* The slot of that node, or the empty one where it would go. */
+static inline struct ms_node_slot *find(const struct ms_stacktree *t, uint32_t parent, uint64_t ip, uint32_t h)
 {
-	if (t->n == t->cap && grow(t))
-		return MS_NODE_NONE;
+	const struct ms_node *nodes = t->nodes;
+	uint32_t at = h >> t->index_shift;
+	for (struct ms_node_slot *slot; (slot = &t->index[at])->node; at = index_after(t, at))
+		if (slot->hash == h && nodes[slot->node].ip == ip && nodes[slot->node].parent == parent)
+			break;
+	return &t->index[at];
+}
+
+/* The node, a new one if need be. MS_NODE_NONE without memory. */
+static inline uint32_t find_or_add(struct ms_stacktree *t, uint32_t parent, uint64_t ip)
+{
+	uint32_t h = hash(parent, ip);
+	struct ms_node_slot *slot = find(t, parent, ip, h);
+	if (slot->node)
+		return slot->node;
+	if (t->n == t->cap) {
+		if (grow(t))
+			return MS_NODE_NONE;
+		slot = find(t, parent, ip, h);
+	}
 	t->nodes[t->n] = (struct ms_node){.ip = ip, .parent = parent};
-	index_put(t, t->n);
+	*slot = (struct ms_node_slot){.node = t->n, .hash = h};
 	return t->n++;
 }
 
-/* The node that the hash table has, or 0. */
-static inline uint32_t look_up(const struct ms_stacktree *t, uint32_t parent, uint64_t ip)
-{
-	const struct ms_node *nodes = t->nodes;
-	uint32_t i = hash(parent, ip) & t->index_mask, node;
-	while ((node = t->index[i]) != 0 && (nodes[node].ip != ip || nodes[node].parent != parent))
-		i = (i + 1) & t->index_mask;
-	return node;
-}
-
-/* Goes the way node by node. Behind a new node all are new: nothing is looked up that cannot be there. */
+/* Goes the way node by node. */
 static uint32_t walk(struct ms_stacktree *t, uint32_t *path, const uint64_t *ips, uint32_t n)
 {
-	uint32_t at = path[0], first_new = t->n;
+	uint32_t at = path[0];
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t child = t->nodes[at].latest;
 		if (t->nodes[child].ip != ips[i] || child <= MS_NODE_CUT) {
-			child = at < first_new ? look_up(t, at, ips[i]) : MS_NODE_NONE;
-			if (!child && !(child = add(t, at, ips[i])))
+			child = find_or_add(t, at, ips[i]);
+			if (!child)
 				return MS_NODE_NONE;
 			t->nodes[at].latest = child;
 		}

@@ -24,6 +24,13 @@ struct ms_node {
 	uint32_t era;	 /* 0 = never resolved */
 };
 
+/* Where a node is found by its parent and address. The hash stands here too: what another node's is, most times, tells without a
+ * look at the node, which is in no cache. */
+struct ms_node_slot {
+	uint32_t node; /* 0 = empty */
+	uint32_t hash;
+};
+
 /* A way gone before: from node `start` by n addresses, over these nodes. Programs go few ways again and again, and this is
  * two neighbouring cache lines for what would be two or three of the tree for each address. */
 #define MS_RUN_MAX 10u
@@ -37,8 +44,8 @@ _Static_assert(sizeof(struct ms_run) == 128, "a run fills its cache lines");
 struct ms_stacktree {
 	struct ms_node *nodes;
 	uint32_t n, cap; /* n counts nodes 0 and 1; cap doubles */
-	uint32_t *index; /* open addressing, node numbers, 0 = empty; at most half full */
-	uint32_t index_mask;
+	struct ms_node_slot *index; /* open addressing; at most half full */
+	unsigned index_shift;	    /* of a hash, to become the number of a slot */
 	struct ms_run *runs; /* the latest of those that hash to the same place; grows with the tree, up to a limit */
 	uint32_t runs_mask;
 };
