@@ -299,6 +299,16 @@ static bool is_connected(int fd)
 	return poll(&p, 1, 0) == 0 || !(p.revents & (POLLHUP | POLLERR));
 }
 
+/* The guest has hung up. If it is not about to end, it has waited for us too long, as when we were stopped, and goes on
+ * unrecorded. */
+static void note_hangup(struct ms_server *s, int pidfd)
+{
+	enum { DYING_MS = 200 };
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+	if (poll(&p, 1, DYING_MS) == 0)
+		note_failure(s, ETIMEDOUT);
+}
+
 static void enqueue(struct ms_server *s, struct ms_arrival *a)
 {
 	pthread_mutex_lock(&s->mutex);
@@ -328,7 +338,9 @@ static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid
 	if (a->pidfd < 0 && error != ESRCH)
 		goto fail; /* its end would go unnoticed */
 	describe(a);
-	if (a->pidfd < 0 || !is_connected(fd)) { /* died waiting */
+	if (a->pidfd < 0 || !is_connected(fd)) { /* died waiting, most likely */
+		if (a->pidfd >= 0)
+			note_hangup(s, a->pidfd);
 		close(memfd);
 		ms_arrival_free(a);
 		return;

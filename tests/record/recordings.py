@@ -664,6 +664,23 @@ def recorder_stopped_for_twenty_seconds_loses_nothing_that_had_room():
     equal((f["processes"][0]["fate"], f["processes"][0]["status"]), (EXITED, 5), "fate and status")
 
 
+def who_came_in_vain_while_the_recorder_was_stopped_is_told_of():
+    p = subprocess.Popen([MSRECORD, "-f", "-q", "--no-symbols", "-o", "t.mst", "--", "sh", "-c",
+                          'echo ready; read x; exec "$0" told 1', target("counter")],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    equal(p.stdout.readline(), b"ready\n", "output")
+    _stop(p)
+    p.stdin.write(b"\n")
+    p.stdin.flush()
+    wait_until(lambda: _told_so_far() > 0, "the program has waited for some seconds, and runs")
+    p.send_signal(signal.SIGCONT)
+    time.sleep(5) # msrecord takes 200 ms to see that it lives
+    _tell_to_stop()
+    equal(p.wait(timeout=HANG_S), 5, "status")
+    message = p.stderr.read()
+    check(b"went unrecorded: Connection timed out" in message, message)
+
+
 def program_that_scribbles_over_the_segment_is_survived():
     for seed in range(1, 4):
         r = record([target("scribbler"), str(seed)], "--no-symbols")
