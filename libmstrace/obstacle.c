@@ -17,6 +17,7 @@ const char *mst_obstacle_text(unsigned obstacle)
 		[MST_OBSTACLE_CLOCK] = "forbidden to read the time stamp counter (PR_SET_TSC)",
 		[MST_OBSTACLE_SANDBOX] = "begun in a sandbox (seccomp)",
 		[MST_OBSTACLE_REACH] = "begun as another user, or below another root, where the recorder is out of reach",
+		[MST_OBSTACLE_SILENCE] = "the recorder did not answer it in time (was it stopped?)",
 	};
 
 	return obstacle < MST_OBSTACLES ? texts[obstacle] : NULL;

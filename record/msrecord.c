@@ -695,8 +695,12 @@ static void look_ahead(void *ctx, uint64_t elapsed_ns)
 static bool was_anyone_refused(const struct recording *r)
 {
 	struct ms_refusals refused;
+	const struct ms_absences *x = &r->session.absences;
 	ms_server_refusals(r->server, &refused);
-	return refused.failed || refused.wrong_abi;
+	bool is_any = refused.failed || refused.wrong_abi;
+	for (size_t i = 0; i < x->n_programs; i++)
+		is_any |= x->programs[i].why == MST_OBSTACLE_SILENCE;
+	return is_any;
 }
 
 /* The command runs. Returns what to exit with. */

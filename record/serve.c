@@ -299,16 +299,6 @@ static bool is_connected(int fd)
 	return poll(&p, 1, 0) == 0 || !(p.revents & (POLLHUP | POLLERR));
 }
 
-/* The guest has hung up. If it is not about to end, it has waited for us too long, as when we were stopped, and goes on
- * unrecorded. */
-static void note_hangup(struct ms_server *s, int pidfd)
-{
-	enum { DYING_MS = 200 };
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
-	if (poll(&p, 1, DYING_MS) == 0)
-		note_failure(s, ETIMEDOUT);
-}
-
 static void enqueue(struct ms_server *s, struct ms_arrival *a)
 {
 	pthread_mutex_lock(&s->mutex);
@@ -318,6 +308,58 @@ static void enqueue(struct ms_server *s, struct ms_arrival *a)
 	s->last = &a->next;
 	pthread_mutex_unlock(&s->mutex);
 	s->options.wake(s->options.ctx);
+}
+
+/* A program that cannot be followed. */
+static void note_absence(struct ms_server *s, const struct ms_notice *n, pid_t sender)
+{
+	size_t text_len = (size_t)n->path_len + n->cmdline_len;
+	struct ms_arrival *a = calloc(1, sizeof *a);
+	if (!a) {
+		note_failure(s, ENOMEM);
+		return;
+	}
+	a->pidfd = a->proc_dir = a->tmp_dir = -1;
+	a->hello = n->hello;
+	a->obstacle = (enum ms_obstacle)n->obstacle;
+	/* Another pid namespace's numbers mean nothing here, except the sender's own. */
+	if (n->hello.pid == n->own_pid)
+		a->pid = sender;
+	else
+		a->pid = n->own_pid == (uint32_t)sender ? (pid_t)n->hello.pid : 0;
+	a->stamp = ms_ticks_now(s->options.clock);
+	if (text_len <= sizeof n->text) {
+		a->exe = copy_of(n->text, n->path_len, &a->exe_len);
+		a->cmdline = copy_of(n->text + n->path_len, n->cmdline_len, &a->cmdline_len);
+	}
+	enqueue(s, a);
+}
+
+/* Is it one, of n bytes, that was sent by our build? */
+static bool is_notice(const struct ms_notice *notice, ssize_t n)
+{
+	const struct ms_hello *hello = &notice->hello;
+	return n == (ssize_t)sizeof *notice && hello->magic == MS_WIRE_MAGIC && hello->abi == MS_WIRE_ABI &&
+	       hello->image == MS_IMAGE_UNFOLLOWED;
+}
+
+static ssize_t read_message(int fd, struct ms_notice *message)
+{
+	ssize_t n;
+	do
+		n = recv(fd, message, sizeof *message, MSG_DONTWAIT | MSG_TRUNC);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* The guest has hung up. It has died, most likely; or it has waited for us too long, as when we were stopped: then it has
+ * left word. */
+static void note_hangup(struct ms_server *s, int fd, pid_t pid)
+{
+	struct ms_notice word;
+	ssize_t n = read_message(fd, &word);
+	if (is_notice(&word, n) && word.obstacle == MS_OBSTACLE_SILENCE)
+		note_absence(s, &word, pid);
 }
 
 static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid_t pid)
@@ -338,9 +380,8 @@ static void admit(struct ms_server *s, int fd, const struct ms_hello *hello, pid
 	if (a->pidfd < 0 && error != ESRCH)
 		goto fail; /* its end would go unnoticed */
 	describe(a);
-	if (a->pidfd < 0 || !is_connected(fd)) { /* died waiting, most likely */
-		if (a->pidfd >= 0)
-			note_hangup(s, a->pidfd);
+	if (a->pidfd < 0 || !is_connected(fd)) {
+		note_hangup(s, fd, pid);
 		close(memfd);
 		ms_arrival_free(a);
 		return;
@@ -361,33 +402,6 @@ fail:
 	ms_arrival_free(a);
 }
 
-/* A program that cannot be followed. */
-static void note_absence(struct ms_server *s, int fd, const struct ms_notice *n, pid_t sender)
-{
-	bool is_wanted = s->options.follow == MS_FOLLOW_EXEC || s->options.follow == MS_FOLLOW_ALL;
-	size_t text_len = (size_t)n->path_len + n->cmdline_len;
-	struct ms_arrival *a = is_wanted ? calloc(1, sizeof *a) : NULL;
-	if (a) {
-		a->pidfd = -1;
-		a->hello = n->hello;
-		a->obstacle = (enum ms_obstacle)n->obstacle;
-		/* Another pid namespace's numbers mean nothing here, except the sender's own. */
-		if (n->hello.pid == n->own_pid)
-			a->pid = sender;
-		else
-			a->pid = n->own_pid == (uint32_t)sender ? (pid_t)n->hello.pid : 0;
-		a->stamp = ms_ticks_now(s->options.clock);
-		if (text_len <= sizeof n->text) {
-			a->exe = copy_of(n->text, n->path_len, &a->exe_len);
-			a->cmdline = copy_of(n->text + n->path_len, n->cmdline_len, &a->cmdline_len);
-		}
-		enqueue(s, a);
-	} else if (is_wanted) {
-		note_failure(s, ENOMEM);
-	}
-	answer(fd, MS_NOT_FOLLOWED, -1);
-}
-
 /* Reads the hello, or a notice, which begins like one, and answers it. */
 static void receive(struct ms_server *s, int fd)
 {
@@ -395,10 +409,7 @@ static void receive(struct ms_server *s, int fd)
 	struct ms_hello hello;
 	struct ucred peer;
 	socklen_t peer_len = sizeof peer;
-	ssize_t n;
-	do
-		n = recv(fd, &message, sizeof message, MSG_DONTWAIT | MSG_TRUNC);
-	while (n < 0 && errno == EINTR);
+	ssize_t n = read_message(fd, &message);
 	if (n < 0 || (n > 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len))) {
 		if (!is_hangup(errno))
 			note_failure(s, errno);
@@ -407,9 +418,10 @@ static void receive(struct ms_server *s, int fd)
 	if (n == 0)
 		return; /* it has changed its mind */
 	hello = message.hello;
-	if ((size_t)n == sizeof message && hello.magic == MS_WIRE_MAGIC && hello.abi == MS_WIRE_ABI &&
-		hello.image == MS_IMAGE_UNFOLLOWED && message.obstacle <= MS_OBSTACLE_ALLOCATOR) {
-		note_absence(s, fd, &message, peer.pid);
+	if (is_notice(&message, n) && message.obstacle <= MS_OBSTACLE_ALLOCATOR) {
+		if (s->options.follow == MS_FOLLOW_EXEC || s->options.follow == MS_FOLLOW_ALL)
+			note_absence(s, &message, peer.pid);
+		answer(fd, MS_NOT_FOLLOWED, -1);
 	} else if ((size_t)n != sizeof hello || hello.magic != MS_WIRE_MAGIC || hello.abi != MS_WIRE_ABI ||
 		   (hello.image != MS_IMAGE_NEW && hello.image != MS_IMAGE_FORKED)) {
 		note_wrong_abi(s);

@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #define MS_WIRE_MAGIC 0x31455249574d534dull /* "MSMWIRE1" */
-#define MS_WIRE_ABI 4u                      /* raise with every change of this file */
+#define MS_WIRE_ABI 5u                      /* raise with every change of this file */
 
 #define MS_PAGE 4096u
 #define MS_MAX_SLOTS 8192u      /* threads alive at once */
@@ -230,7 +230,8 @@ struct ms_wrapped {
 
 /* The environment names a SOCK_SEQPACKET socket in a directory only its owner may enter. A process image
  * connects at its first heap call, sends a hello, and gets a welcome with the segment's descriptor
- * (SCM_RIGHTS) or a refusal. It maps the segment and closes both descriptors. */
+ * (SCM_RIGHTS) or a refusal. It maps the segment and closes both descriptors. If no answer comes in 5 s, since the recorder
+ * is stopped, it goes on unrecorded, and leaves a notice that says so to be found. */
 #define MS_ENV_SOCKET "MSTRACE_SOCKET"
 
 enum ms_image { MS_IMAGE_NEW = 1, MS_IMAGE_FORKED = 2, MS_IMAGE_UNFOLLOWED = 3 };
@@ -262,6 +263,8 @@ enum ms_obstacle {                /* numbered as enum mst_obstacle */
 	/* never in a notice either: who knows of it cannot send one, see MS_U_UNFOLLOWED */
 	MS_OBSTACLE_SANDBOX = 10, /* forked under a seccomp filter */
 	MS_OBSTACLE_REACH = 11,   /* begun where the recorder's socket can not be reached: as another user, below another root */
+	/* in a notice that follows a hello on the same connection, when no answer has come */
+	MS_OBSTACLE_SILENCE = 12,
 };
 #define MS_NOTICE_TEXT 2000u
 struct ms_notice {

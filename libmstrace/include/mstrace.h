@@ -231,6 +231,7 @@ enum mst_obstacle { /* why a process that a recorded one has started, or become,
 	MST_OBSTACLE_CLOCK = 9,       /* it may not read the time stamp counter */
 	MST_OBSTACLE_SANDBOX = 10,    /* forked by a process that had confined itself (seccomp) */
 	MST_OBSTACLE_REACH = 11,      /* begun where the recorder is out of reach: as another user, below another root */
+	MST_OBSTACLE_SILENCE = 12,    /* the recorder did not answer in time, as when it was stopped */
 	MST_OBSTACLES,
 };
 /* In words, "statically linked"; NULL for a number without. Static storage. */

@@ -449,13 +449,7 @@ static void tell_of_other_malloc(void)
 		first.dlfo_link_map == us.dlfo_link_map || !is_in_executable((void *)(uintptr_t)malloc) ||
 		!ms_recorder_path())
 		return;
-	memset(&n, 0, sizeof(n));
-	n.hello = (struct ms_hello){.magic = MS_WIRE_MAGIC, .abi = MS_WIRE_ABI, .image = MS_IMAGE_UNFOLLOWED};
-	n.hello.pid = n.own_pid = (uint32_t)ms_rawcall(SYS_getpid, 0, 0, 0, 0, 0, 0);
-	n.hello.ppid = (uint32_t)ms_rawcall(SYS_getppid, 0, 0, 0, 0, 0, 0);
-	n.obstacle = MS_OBSTACLE_ALLOCATOR;
-	long len = ms_rawcall(SYS_readlink, (long)"/proc/self/exe", (long)n.text, sizeof(n.text), 0, 0, 0);
-	n.path_len = len > 0 ? (uint16_t)len : 0;
+	ms_notice_of_self(&n, MS_OBSTACLE_ALLOCATOR);
 	ms_session_notify(socket_path, &n);
 }
 

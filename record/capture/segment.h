@@ -28,6 +28,9 @@ extern struct ms_session ms_session;
  * session is as before; the program goes on untraced. Raw system calls only; takes 10 s at the very most. */
 bool ms_session_open(const char *socket_path, enum ms_image image, uint64_t fork_id);
 
+/* A notice that this process is not recorded. Raw system calls only. */
+void ms_notice_of_self(struct ms_notice *n, enum ms_obstacle why);
+
 /* Tells the recorder of a program that will not be recorded. Raw system calls only; takes 10 s at the very most. */
 void ms_session_notify(const char *socket_path, const struct ms_notice *notice);
 

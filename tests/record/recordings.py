@@ -8,7 +8,7 @@ import glob, json, os, random, shutil, signal, stat, struct, subprocess, sys, ti
 
 BIN, PROGRAMS, SHIM, WORK = (os.path.abspath(p) for p in sys.argv[1:5])
 MSRECORD = os.path.join(BIN, "msrecord")
-EXITED, KILLED, EXEC = 1, 2, 3
+EXITED, KILLED, EXEC, UNRECORDED = 1, 2, 3, 6
 START, FORK, BY_EXEC = 1, 2, 3
 HANG_S = 600 # what takes that long will never come: the tests wait for events, not for times
 
@@ -664,21 +664,43 @@ def recorder_stopped_for_twenty_seconds_loses_nothing_that_had_room():
     equal((f["processes"][0]["fate"], f["processes"][0]["status"]), (EXITED, 5), "fate and status")
 
 
-def who_came_in_vain_while_the_recorder_was_stopped_is_told_of():
+def _start_while_the_recorder_is_stopped(*command):
+    """msrecord, stopped, when the command, a child of sh, has waited for it in vain."""
     p = subprocess.Popen([MSRECORD, "-f", "-q", "--no-symbols", "-o", "t.mst", "--", "sh", "-c",
-                          'echo ready; read x; exec "$0" told 1', target("counter")],
+                          'echo ready; read x; "$@"; echo done; read x', "sh", *command],
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     equal(p.stdout.readline(), b"ready\n", "output")
     _stop(p)
     p.stdin.write(b"\n")
     p.stdin.flush()
+    return p
+
+
+def _is_told_of_as_unanswered(p, name):
+    equal(p.wait(timeout=HANG_S), 125, "status")
+    message = p.stderr.read()
+    check(("%s' was not recorded: the recorder did not answer it in time" % name).encode() in message, message)
+    equal([(os.path.basename(q["exe"]), q["status"]) for q in facts()["processes"] if q["fate"] == UNRECORDED],
+          [(name, 12)], "told of in the trace")
+
+
+def who_came_in_vain_while_the_recorder_was_stopped_is_told_of():
+    p = _start_while_the_recorder_is_stopped(target("counter"), "told", "1")
     wait_until(lambda: _told_so_far() > 0, "the program has waited for some seconds, and runs")
     p.send_signal(signal.SIGCONT)
-    time.sleep(5) # msrecord takes 200 ms to see that it lives
     _tell_to_stop()
-    equal(p.wait(timeout=HANG_S), 5, "status")
-    message = p.stderr.read()
-    check(b"went unrecorded: Connection timed out" in message, message)
+    p.stdin.write(b"\n")
+    p.stdin.close()
+    _is_told_of_as_unanswered(p, "target_counter")
+
+
+def who_came_in_vain_and_has_ended_since_is_told_of():
+    p = _start_while_the_recorder_is_stopped(target("calls"))
+    equal(p.stdout.readline(), b"done\n", "output: it has ended")
+    p.send_signal(signal.SIGCONT)
+    p.stdin.write(b"\n")
+    p.stdin.close()
+    _is_told_of_as_unanswered(p, "target_calls")
 
 
 def program_that_scribbles_over_the_segment_is_survived():
