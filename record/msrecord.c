@@ -37,6 +37,7 @@ struct options {
 	const char *output, *resolved;
 	bool is_forced;
 	int follow, on_full;
+	struct ms_string_list only;
 	uint64_t stack_depth;
 	bool has_no_free_stacks, has_no_symbols, is_quiet, stops_with_command;
 	uint64_t level, time_shift, sample_ns;
@@ -79,6 +80,10 @@ static const struct ms_opt option_table[] = {
 	MS_OPT_ENUM(0, "follow", struct options, follow, follow_names,
 		"processes besides the command's first program: none, those it forks, those started by exec, "
 		"or all (default {})"),
+	MS_OPT_STRINGS(0, "only", struct options, only, "PATTERN",
+		"record only programs, of these and the first one, whose name matches the shell pattern (with a / in it: the "
+		"whole path), be it their file's or the one they are called by; the others run unrecorded, but what they start is "
+		"looked at; may be given several times"),
 	MS_OPT_FLAG(0, "no-wait", struct options, stops_with_command,
 		"end the recording with the command, though processes it has started still run"),
 	MS_OPT_COUNT(0, "stack-depth", struct options, stack_depth, "N",
@@ -128,6 +133,7 @@ static const struct ms_opt option_table[] = {
 static const struct ms_example examples[] = {
 	{"msrecord -- ./app --its-own options", "record ./app into app.PID.mst"},
 	{"msrecord -o build.mst make -j4", "record make and all it starts"},
+	{"msrecord --only='cc1*' -o cc.mst make", "the compiler proper, wherever make starts it"},
 	{"msrecord -q -o - ./app | msanalyze leaks -", "analyse without a file"},
 	{"msrecord --keep-last=30s ./server", "what came last before a crash, for days if need be"},
 	{"msrecord --paused -o srv.mst ./server", "start it with the recording paused ..."},
@@ -237,6 +243,13 @@ static void check_options(const struct options *o)
 		ms_die("--stack-depth must be between 0 and %u", MS_MAX_STACK_DEPTH);
 }
 
+static void check_patterns(const struct ms_string_list *only)
+{
+	for (size_t i = 0; i < only->n; i++)
+		if (!*only->items[i])
+			ms_die("--only needs a pattern, such as cc1plus or '/opt/app/*'");
+}
+
 static void take_wraps(struct options *o, struct ms_wraps *wraps)
 {
 	char why[512];
@@ -292,6 +305,7 @@ static int open_server(struct recording *r)
 				.backlog = (uint32_t)(o->buffer / MS_CHUNK_SIZE),
 			},
 		.follow = (enum ms_follow)o->follow,
+		.selection = {o->only.items, o->only.n},
 		.clock = &r->session.clock,
 		.wake = ms_session_wake,
 		.ctx = &r->session,
@@ -511,6 +525,9 @@ static void say_why_nothing_came(const struct recording *r)
 		ms_warn("nothing was recorded: the command could not be given its shared segment: %s (see "
 			"ulimit -v, ulimit -f and ulimit -n, and the limits of the container)",
 			strerror(refused.error));
+	else if (r->options->only.n)
+		ms_warn("nothing was recorded: no program of those that --only names has called malloc through the dynamic "
+			"linker (patterns match the whole name; with a / in it, the whole path)");
 	else
 		ms_warn("nothing was recorded: the command never called malloc through the dynamic linker; it "
 			"may be static, set-uid, use an allocator of its own, begin in a sandbox, or clear its environment "
@@ -556,7 +573,8 @@ static void say_what_was_not_seen(const struct recording *r, const struct mst_to
 	struct ms_out o;
 	uint64_t rss = r->child.max_rss_bytes, ours = r->session.image_arena_peak;
 	rss -= ours < rss ? ours : rss;
-	if (rss < NO_GROWTH || (rss - NO_GROWTH) / TIMES < totals->peak_bytes)
+	if (r->options->only.n || /* it may be another process that has grown */
+		rss < NO_GROWTH || (rss - NO_GROWTH) / TIMES < totals->peak_bytes)
 		return;
 	ms_out_init_memory(&o);
 	ms_out_str(&o, "the command's memory grew to ");
@@ -858,6 +876,7 @@ int main(int argc, char **argv)
 		return status;
 	ms_report_quiet(options.is_quiet);
 	check_options(&options);
+	check_patterns(&options.only);
 	check_bounds(&options, &recording.bounds);
 	take_wraps(&options, &recording.wraps);
 	options.starts_paused |= options.delay_ns > 0;
@@ -874,5 +893,7 @@ int main(int argc, char **argv)
 	recording.options = &options;
 	recording.command = parsed.operands;
 	recording.file.fd = -1;
-	return run(&recording);
+	status = run(&recording);
+	free(options.only.items);
+	return status;
 }

@@ -230,6 +230,8 @@ static void describe(struct ms_arrival *a)
 static bool is_followed(const struct ms_server *s, const struct ms_hello *hello, pid_t pid)
 {
 	bool is_forked = hello->image == MS_IMAGE_FORKED;
+	if (!ms_selection_has_process(&s->options.selection, pid))
+		return false;
 	if (pid == s->first_pid && !s->first_seen)
 		return true;
 	switch (s->options.follow) {
@@ -313,7 +315,6 @@ static void enqueue(struct ms_server *s, struct ms_arrival *a)
 /* A program that cannot be followed. */
 static void note_absence(struct ms_server *s, const struct ms_notice *n, pid_t sender)
 {
-	size_t text_len = (size_t)n->path_len + n->cmdline_len;
 	struct ms_arrival *a = calloc(1, sizeof *a);
 	if (!a) {
 		note_failure(s, ENOMEM);
@@ -328,11 +329,19 @@ static void note_absence(struct ms_server *s, const struct ms_notice *n, pid_t s
 	else
 		a->pid = n->own_pid == (uint32_t)sender ? (pid_t)n->hello.pid : 0;
 	a->stamp = ms_ticks_now(s->options.clock);
-	if (text_len <= sizeof n->text) {
+	if ((size_t)n->path_len + n->cmdline_len <= sizeof n->text) {
 		a->exe = copy_of(n->text, n->path_len, &a->exe_len);
 		a->cmdline = copy_of(n->text + n->path_len, n->cmdline_len, &a->cmdline_len);
 	}
 	enqueue(s, a);
+}
+
+/* Would it be recorded if it could be? */
+static bool is_missed(const struct ms_server *s, const struct ms_notice *n)
+{
+	bool is_whole = (size_t)n->path_len + n->cmdline_len <= sizeof n->text;
+	return (s->options.follow == MS_FOLLOW_EXEC || s->options.follow == MS_FOLLOW_ALL) && is_whole &&
+	       ms_selection_has(&s->options.selection, n->text, n->path_len, n->text + n->path_len, n->cmdline_len);
 }
 
 /* Is it one, of n bytes, that was sent by our build? */
@@ -419,7 +428,7 @@ static void receive(struct ms_server *s, int fd)
 		return; /* it has changed its mind */
 	hello = message.hello;
 	if (is_notice(&message, n) && message.obstacle <= MS_OBSTACLE_ALLOCATOR) {
-		if (s->options.follow == MS_FOLLOW_EXEC || s->options.follow == MS_FOLLOW_ALL)
+		if (is_missed(s, &message))
 			note_absence(s, &message, peer.pid);
 		answer(fd, MS_NOT_FOLLOWED, -1);
 	} else if ((size_t)n != sizeof hello || hello.magic != MS_WIRE_MAGIC || hello.abi != MS_WIRE_ABI ||

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "selection.h"
 #include "share.h"
 #include "timebase.h"
 #include "wire.h"
@@ -45,6 +46,7 @@ struct ms_server;
 struct ms_server_options {
 	struct ms_share_config segments;
 	enum ms_follow follow;
+	struct ms_selection selection;
 	const struct ms_clock_map *clock; /* for stamps; only its constant parts are read */
 	void (*wake)(void *ctx);	  /* called by the server's thread after each arrival */
 	void *ctx;
@@ -58,7 +60,7 @@ const char *ms_server_variable(const struct ms_server *s);
 bool ms_server_is_referred_to(const struct ms_server *s);
 /* The directory, for other things that must vanish with the recording. */
 const char *ms_server_directory(const struct ms_server *s);
-/* Starts answering; first_pid is the command, which is followed in any case. 0 or a negative errno. */
+/* Starts answering; first_pid is the command, which is followed in any case, if it is selected. 0 or a negative errno. */
 int ms_server_start(struct ms_server *s, pid_t first_pid);
 /* The oldest arrival that has not been taken yet, or NULL. It is the caller's. */
 struct ms_arrival *ms_server_take(struct ms_server *s);

@@ -251,7 +251,7 @@ static int introduce_process(struct ms_translator *tr, struct ms_process *proc)
 	else if (parent)
 		p.origin = MST_ORIGIN_EXEC;
 	else
-		p.origin = proc->pid == tr->first_pid ? MST_ORIGIN_START : MST_ORIGIN_ATTACH;
+		p.origin = proc->pid == tr->first_pid ? MST_ORIGIN_START : MST_ORIGIN_EXEC;
 	bool is_paused = a->hello.image == MS_IMAGE_FORKED && parent ? parent->is_paused : tr->is_paused;
 	rc = mst_writer_process(tr->writer, &p, &proc->id);
 	if (rc >= 0)

@@ -248,6 +248,44 @@ def follow_decides_who_is_recorded():
         family(how, n, "--follow=" + follow)
 
 
+def _recorded_with_only(*patterns, command='cp "$0" copy; ./copy; "$0"; cat /dev/null; :'):
+    """The recorded processes' programs, in the order in which they began, and what msrecord said."""
+    r = record(["sh", "-c", command, target("calls")], "--no-symbols", *("--only=" + p for p in patterns))
+    equal(r.returncode, 0, "status: %r" % r.stderr)
+    f = facts()
+    sound(f)
+    return [os.path.basename(p["exe"]) for p in f["processes"]], r.stderr
+
+
+def only_names_the_programs_that_are_recorded():
+    shell = os.path.basename(os.path.realpath("/bin/sh"))
+    for patterns, names in ((["*"], [shell, "cp", "copy", "target_calls", "cat"]), (["target_calls"], ["target_calls"]),
+                            (["sh"], [shell]), (["c?", "target_*"], ["cp", "target_calls"]), (["c?*"], ["cp", "copy", "cat"]),
+                            ([target("calls")], ["target_calls"]), ([os.path.dirname(target("calls")) + "/*"], ["target_calls"])):
+        equal(_recorded_with_only(*patterns)[0], names, "recorded with --only %r" % patterns)
+
+
+def only_goes_by_what_a_program_was_called_too():
+    names, _ = _recorded_with_only("nickname", command='bash -c \'exec -a nickname "$0"\' "$0"; "$0"')
+    equal(names, ["target_calls"], "recorded")
+
+
+def only_takes_forks_with_their_program():
+    r = record(["sh", "-c", '"$@"; :', "sh", target("family"), "fork"], "--no-symbols", "--only=*family")
+    equal(r.returncode, 0, "status: %r" % r.stderr)
+    f = facts()
+    equal([p["origin"] for p in f["processes"]], [BY_EXEC, FORK], "origins")
+    equal(f["processes"][1]["parent"], f["processes"][0]["id"], "the child's parent")
+
+
+def only_says_so_when_nothing_was_named():
+    names, said = _recorded_with_only("target")
+    equal(names, [], "recorded")
+    check(b"no program of those that --only names" in said, said)
+    r = record(["true"], "--only=")
+    check(r.returncode == 125 and b"--only needs a pattern" in r.stderr, r.stderr)
+
+
 def fork_storm_loses_no_child():
     n = 2000
     equal(record([target("family"), "storm", str(n)], "--no-symbols").returncode, 0, "status")
