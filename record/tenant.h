@@ -31,7 +31,7 @@ struct ms_tenant {
 	uint32_t tid;	    /* as the program sees it */
 	uint32_t outer_tid; /* as we see it; 0 = not found out yet */
 	uint32_t thread;    /* id in the trace; 0 = not told yet */
-	uint64_t start_stamp;
+	uint64_t start_stamp, start_ns; /* ns from when it is introduced on */
 	uint64_t last_stamp;   /* greatest one drained */
 	uint64_t horizon;      /* no honest stamp is beyond it now; set by the scan */
 	uint64_t bound;	       /* what may still come is not before it */

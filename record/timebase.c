@@ -95,7 +95,7 @@ void ms_clock_start(struct ms_clock_map *c, enum ms_clock kind)
 	else
 		c->base = c->monotonic_ns = ms_monotonic_ns();
 	c->realtime_ns = clock_now(CLOCK_REALTIME);
-	c->n = 1;
+	c->n = c->stride = 1;
 	c->segments[0].rate = 1ull << 32; /* a guess of 1 GHz, replaced by the first sample */
 }
 
@@ -107,6 +107,24 @@ static void measure(struct ms_clock_map *c, uint64_t ticks, uint64_t ns)
 	c->rate += c->rate == 0;
 	if (c->n == 1)
 		c->segments[0].rate = c->rate; /* in place of the guess */
+}
+
+/* The oldest segment makes way for a new one. Where it began stays known, as far as there is room. */
+static void set_milestone(struct ms_clock_map *c)
+{
+	unsigned number = c->n - MS_CLOCK_SEGMENTS;
+	const struct ms_clock_segment *s = &c->segments[number % MS_CLOCK_SEGMENTS];
+	if (number % c->stride)
+		return;
+	if (c->n_milestones == MS_CLOCK_MILESTONES) {
+		c->n_milestones /= 2;
+		c->stride *= 2;
+		for (unsigned i = 1; i < c->n_milestones; i++)
+			c->milestones[i] = c->milestones[2 * i];
+		if (number % c->stride)
+			return;
+	}
+	c->milestones[c->n_milestones++] = (struct ms_clock_milestone){s->ticks, s->ns};
 }
 
 void ms_clock_sample_at(struct ms_clock_map *c, uint64_t ticks, uint64_t ns)
@@ -135,6 +153,8 @@ void ms_clock_sample_at(struct ms_clock_map *c, uint64_t ticks, uint64_t ns)
 		(unsigned __int128)c->rate * (here > ns ? STEER_NS - error : STEER_NS + error);
 	next.rate = (uint64_t)(bent / STEER_NS);
 	next.rate += next.rate == 0;
+	if (c->n >= MS_CLOCK_SEGMENTS)
+		set_milestone(c);
 	c->segments[c->n++ % MS_CLOCK_SEGMENTS] = next;
 	c->until = 0;
 	c->sampled_ns = ns;
@@ -160,11 +180,27 @@ uint64_t ms_clock_ticks(const struct ms_clock_map *c, uint64_t ns)
 	return (uint64_t)(((unsigned __int128)ns << 32) / rate);
 }
 
+/* Before the oldest segment there is. */
+static uint64_t long_ago(const struct ms_clock_map *c, uint64_t ticks, const struct ms_clock_segment *oldest)
+{
+	struct ms_clock_milestone to = {oldest->ticks, oldest->ns};
+	for (unsigned i = c->n_milestones; i-- > 0;) {
+		struct ms_clock_milestone from = c->milestones[i];
+		if (from.ticks <= ticks)
+			return from.ns + (uint64_t)((unsigned __int128)(to.ns - from.ns) * (ticks - from.ticks) /
+						    (to.ticks - from.ticks));
+		to = from;
+	}
+	return 0;
+}
+
 uint64_t ms_clock_ns_elsewhere(struct ms_clock_map *c, uint64_t ticks)
 {
 	if (c->kind != MS_CLOCK_TSC)
 		return ticks;
 	unsigned oldest = c->n > MS_CLOCK_SEGMENTS ? c->n - MS_CLOCK_SEGMENTS : 0;
+	if (ticks < c->segments[oldest % MS_CLOCK_SEGMENTS].ticks)
+		return long_ago(c, ticks, &c->segments[oldest % MS_CLOCK_SEGMENTS]);
 	unsigned at = c->at < oldest ? oldest : c->at;
 	while (at + 1 < c->n && ticks >= c->segments[(at + 1) % MS_CLOCK_SEGMENTS].ticks)
 		at++;
@@ -173,5 +209,5 @@ uint64_t ms_clock_ns_elsewhere(struct ms_clock_map *c, uint64_t ticks)
 	c->at = at;
 	c->here = c->segments[at % MS_CLOCK_SEGMENTS];
 	c->until = at + 1 < c->n ? c->segments[(at + 1) % MS_CLOCK_SEGMENTS].ticks : UINT64_MAX;
-	return ticks < c->here.ticks ? c->here.ns : along(&c->here, ticks);
+	return along(&c->here, ticks);
 }

@@ -17,10 +17,16 @@
 #include "wire.h"
 
 #define MS_CLOCK_SEGMENTS 16u
+#define MS_CLOCK_MILESTONES 128u
 
 struct ms_clock_segment {
 	uint64_t ticks, ns; /* where it starts */
 	uint64_t rate;	    /* ns per tick, 32.32 fixed point, > 0 */
+};
+
+/* A place that the time has passed. What lies before the segments is converted along straight lines between these. */
+struct ms_clock_milestone {
+	uint64_t ticks, ns;
 };
 
 struct ms_clock_map {
@@ -37,6 +43,8 @@ struct ms_clock_map {
 	struct ms_clock_segment here; /* ... a copy of it ... */
 	uint64_t until;		      /* ... and where the next one begins; 0 = not looked up */
 	struct ms_clock_segment segments[MS_CLOCK_SEGMENTS];
+	unsigned n_milestones, stride; /* one for so many segments that are no more: doubled whenever there is no room */
+	struct ms_clock_milestone milestones[MS_CLOCK_MILESTONES];
 };
 
 /* The best clock of this machine. */
@@ -57,7 +65,8 @@ uint64_t ms_ticks_now(const struct ms_clock_map *c);
 uint64_t ms_clock_ticks(const struct ms_clock_map *c, uint64_t ns);
 /* ms_clock_ns for ticks outside the segment of the last conversion. */
 uint64_t ms_clock_ns_elsewhere(struct ms_clock_map *c, uint64_t ticks);
-/* Nanoseconds since the start. Never decreases along increasing ticks. */
+/* Nanoseconds since the start. Never decreases along increasing ticks, between two samples. The same ticks may be some
+ * microseconds earlier or later when seconds have passed: a time that is to be told twice is to be kept. */
 static inline uint64_t ms_clock_ns(struct ms_clock_map *c, uint64_t ticks)
 {
 	if (ticks < c->here.ticks || ticks >= c->until)

@@ -259,12 +259,12 @@ static int introduce_process(struct ms_translator *tr, struct ms_process *proc)
 	return rc < 0 ? rc : tell_regions(tr, proc);
 }
 
-static void fill_thread(struct ms_translator *tr, const struct ms_tenant *t, struct mst_thread *thread)
+static void fill_thread(const struct ms_tenant *t, struct mst_thread *thread)
 {
 	*thread = (struct mst_thread){
 		.process = t->process->id,
 		.tid = t->tid,
-		.start_ns = ms_clock_ns(tr->clock, t->start_stamp),
+		.start_ns = t->start_ns,
 		.end_ns = UINT64_MAX,
 		.lost_events = t->told_loss,
 	};
@@ -273,7 +273,8 @@ static void fill_thread(struct ms_translator *tr, const struct ms_tenant *t, str
 static int introduce_thread(struct ms_translator *tr, struct ms_tenant *t)
 {
 	struct mst_thread thread;
-	fill_thread(tr, t, &thread);
+	t->start_ns = ms_clock_ns(tr->clock, t->start_stamp);
+	fill_thread(t, &thread);
 	int rc = intern(tr, t->name, strnlen(t->name, sizeof t->name), &thread.name);
 	return rc < 0 ? rc : mst_writer_thread(tr->writer, &thread, &t->thread);
 }
@@ -287,7 +288,7 @@ static int introduce(struct ms_translator *tr, struct ms_tenant *t)
 static int update_thread(struct ms_translator *tr, const struct ms_tenant *t, uint64_t end_ns)
 {
 	struct mst_thread thread;
-	fill_thread(tr, t, &thread);
+	fill_thread(t, &thread);
 	thread.end_ns = end_ns;
 	int rc = intern(tr, t->name, strnlen(t->name, sizeof t->name), &thread.name);
 	return rc < 0 ? rc : mst_writer_thread_update(tr->writer, t->thread, &thread);

@@ -118,6 +118,16 @@ def threads_handing_blocks_to_each_other_are_in_a_possible_order():
     check(all(t["has_ended"] for t in f["threads"]), "threads end")
 
 
+def threads_keep_the_time_at_which_they_began():
+    """A thread is told of when it begins, and again at its end, seconds later."""
+    equal(record(["sh", "-c", "sleep 3; :"], "--no-symbols").returncode, 0, "status")
+    f = facts()
+    sh = next(t for t in f["threads"] if t["name"] == "sh")
+    check(sh["end_ns"] - sh["start_ns"] >= 3e9, "it lived for three seconds: %r" % sh)
+    first = json.loads(run([os.path.join(BIN, "msdump"), "--limit=1", "t.mst"]).stdout)
+    check(sh["tid"] == first["tid"] and sh["start_ns"] < first["time_ns"] + 256, "it began before its first call: %r" % sh)
+
+
 def threads_that_seldom_get_to_run_are_in_order_and_lose_nothing():
     """Of hundreds on one processor some are kept from it for a second in the middle of a unit, or while they wait for room."""
     if not shutil.which("taskset"):

@@ -93,6 +93,28 @@ static void ticks_before_the_newest_segments_convert_by_the_older_ones(void **st
 	assert_true(difference(early, 9000000000) < 1000);
 }
 
+static void ticks_of_long_ago_convert_as_they_did(void **state)
+{
+	enum { MARKS = 500 };
+	struct ms_clock_map c;
+	uint64_t said[MARKS], last = 0;
+	(void)state;
+	ms_clock_start(&c, MS_CLOCK_TSC);
+	srand(2);
+	for (uint64_t i = 1; i < MARKS * 10; i++) { /* the rate wanders by some millionths */
+		ms_clock_sample_at(&c, i * 200000000, i * 100000000 + i * i / 100 + (uint64_t)rand() % 2000);
+		if (i % 10 == 0)
+			said[i / 10] = ms_clock_ns(&c, i * 200000000 + 77);
+	}
+	for (uint64_t i = 1; i < MARKS; i++) {
+		uint64_t now = ms_clock_ns(&c, i * 10 * 200000000 + 77);
+		assert_true(now >= last && difference(now, said[i]) < 100000);
+		last = now;
+	}
+	assert_int_equal(ms_clock_ns(&c, 0), 0);
+	assert_true(difference(ms_clock_ns(&c, 4999ull * 200000000), 499900000000) < 1000000); /* the newest, as ever */
+}
+
 static void monotonic_ticks_are_nanoseconds(void **state)
 {
 	struct ms_clock_map c;
@@ -125,6 +147,7 @@ int main(void)
 		cmocka_unit_test(jump_ahead_is_followed_and_keeps_the_order),
 		cmocka_unit_test(jump_back_never_turns_time_around),
 		cmocka_unit_test(ticks_before_the_newest_segments_convert_by_the_older_ones),
+		cmocka_unit_test(ticks_of_long_ago_convert_as_they_did),
 		cmocka_unit_test(monotonic_ticks_are_nanoseconds),
 		cmocka_unit_test(real_clock_agrees_with_monotonic),
 	};

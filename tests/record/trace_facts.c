@@ -70,10 +70,10 @@ static void print_tables(const struct mst_reader *r, struct mst_replay *replay)
 	printf("\n ],\n \"threads\": [");
 	for (uint32_t id = 1; id <= mst_reader_n_threads(r); id++) {
 		const struct mst_thread *t = mst_reader_thread(r, id);
-		printf("%s{\"process\": %u, \"tid\": %u, \"has_ended\": %s, \"lost\": %" PRIu64
-		       ", \"name\": ",
+		printf("%s{\"process\": %u, \"tid\": %u, \"has_ended\": %s, \"start_ns\": %" PRIu64 ", \"end_ns\": %" PRIu64
+		       ", \"lost\": %" PRIu64 ", \"name\": ",
 			id > 1 ? ", " : "", t->process, t->tid, t->end_ns == UINT64_MAX ? "false" : "true",
-			t->lost_events);
+			t->start_ns, t->end_ns, t->lost_events);
 		print_string(r, t->name);
 		putchar('}');
 	}
