@@ -68,6 +68,6 @@ struct analysis {
 };
 
 extern const struct analysis analysis_summary, analysis_leaks, analysis_peak, analysis_top, analysis_mismatches,
-	analysis_memory, analysis_maps, analysis_modules;
+	analysis_memory, analysis_maps, analysis_modules, analysis_processes, analysis_threads;
 
 #endif

@@ -18,6 +18,8 @@ static const struct analysis *const analyses[] = {
 	&analysis_mismatches,
 	&analysis_maps,
 	&analysis_modules,
+	&analysis_processes,
+	&analysis_threads,
 };
 
 enum { N_ANALYSES = sizeof(analyses) / sizeof(*analyses) };
@@ -38,6 +40,7 @@ static const struct ms_example examples[] = {
 	{"msanalyze top --sort calls -n 5 app.mst", "the five busiest call stacks"},
 	{"msanalyze mismatches --fail app.mst", "new and free, delete of new[], wrong sized deletes"},
 	{"msanalyze memory --points=20 app.mst", "how resident memory grew, beside the heap"},
+	{"msanalyze processes --top=0 build.mst", "what became of every process, and what it left"},
 	{"msanalyze maps --sort=live app.mst", "what the program mapped and has not unmapped"},
 	{"msanalyze leaks --pool=pool_alloc app.mst", "the same of a pool that msrecord --wrap recorded"},
 	{"msanalyze peak --format=json app.mst | jq .bytes", "the exact peak, in bytes"},

@@ -253,6 +253,32 @@ static void small(void)
 	process_end(p, MST_FATE_EXITED, 3);
 }
 
+/* Every way to begin and to end; the threads of one have done different things. */
+static void family(void)
+{
+	uint32_t shell = process(100, 0, MST_ORIGIN_START, "/bin/sh"), t1 = thread(shell, 100, "sh");
+	uint32_t child = process(200, shell, MST_ORIGIN_FORK, "/bin/sh"), t2 = thread(child, 200, "sh");
+
+	acquire(t1, MST_OP_MALLOC, 0x1000, 100, MST_STACK_NONE);
+	acquire(t2, MST_OP_MALLOC, 0x2000, 40, MST_STACK_NONE);
+	process_end(child, MST_FATE_EXEC, 0);
+
+	uint32_t app = process(200, child, MST_ORIGIN_EXEC, "/usr/bin/app"), main_ = thread(app, 200, "app");
+	uint32_t worker = thread(app, 201, "worker"), daemon = process(300, 0, MST_ORIGIN_ATTACH, "/usr/sbin/daemon");
+
+	acquire(main_, MST_OP_MALLOC, 0x3000, 1000, MST_STACK_NONE);
+	acquire(worker, MST_OP_CALLOC, 0x4000, 24, MST_STACK_NONE);
+	release(worker, 0x3000);
+	event((struct mst_event){.thread = main_, .op = MST_OP_REALLOC_BEGIN, .addr = 0x4000});
+	acquire(worker, MST_OP_MALLOC, 0x4000, 16, MST_STACK_NONE);
+	event((struct mst_event){.thread = main_, .op = MST_OP_REALLOC_END, .old_addr = 0x4000, .addr = 0x5000, .size = 48});
+	acquire(thread(daemon, 300, "daemon"), MST_OP_MALLOC, 0x6000, 7, MST_STACK_NONE);
+	process_end(app, MST_FATE_KILLED, 9);
+	process_end(daemon, MST_FATE_UNFINISHED, 0);
+	process_end(process(0, shell, MST_ORIGIN_FORK, "/sbin/ldconfig"), MST_FATE_UNRECORDED, MST_OBSTACLE_STATIC);
+	process_end(shell, MST_FATE_EXITED, 3);
+}
+
 static void forks(void)
 {
 	static const char *const main_[] = {"main", NULL}, *const work[] = {"work", NULL};
@@ -598,6 +624,8 @@ int main(int argc, char **argv)
 		small();
 	else if (strcmp(kind, "forks") == 0)
 		forks();
+	else if (strcmp(kind, "family") == 0)
+		family();
 	else if (strcmp(kind, "hostile") == 0)
 		hostile();
 	else if (strcmp(kind, "lost") == 0)

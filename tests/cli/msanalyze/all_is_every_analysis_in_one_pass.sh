@@ -1,7 +1,7 @@
 make_cli_trace small t.mst && msanalyze all --top 1 t.mst
 # the same answers as one by one
 msanalyze all --format=json t.mst >all.json
-for name in summary leaks peak top mismatches memory maps modules; do msanalyze $name --format=json t.mst >$name.json; done
+for name in summary leaks peak top mismatches memory maps modules processes threads; do msanalyze $name --format=json t.mst >$name.json; done
 python3 -c '
 import json
 all = json.load(open("all.json"))
