@@ -38,8 +38,11 @@ int ms_library_find(struct ms_library *lib, const char *directory, const char **
 {
 	memset(lib, 0, sizeof *lib);
 	if (!find_file(lib)) {
-		*why = "not found beside this program, nor where it is installed; "
-		       "MSTRACE_CAPTURE_LIB may name it";
+		*why = access("/proc/self/exe", F_OK)
+			       ? "not found where it is installed, and where this program is cannot be told without /proc; "
+				 "MSTRACE_CAPTURE_LIB may name it"
+			       : "not found beside this program, nor where it is installed; "
+				 "MSTRACE_CAPTURE_LIB may name it";
 		return -1;
 	}
 	if (!strpbrk(lib->path, " :\t\n")) {
