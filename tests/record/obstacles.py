@@ -80,6 +80,10 @@ def children_of_other_sanitizer_runtimes_run_as_natively():
     if not shutil.which("clang"):
         raise Skip("no clang")
     open("prints.c", "w").write(PRINTS)
+    libraries = run(["clang", "-print-resource-dir"]).stdout.decode().strip() + "/lib/linux"
+    shared = ["-fsanitize=address", "-shared-libsan", "-Wl,-rpath," + libraries]
+    if run(["clang", *shared, "-o", "shared", "prints.c"]).returncode == 0:
+        runs_natively_and_is_named([target("launcher"), "execv", "./shared", "x"], "./shared", SANITIZER, "built with a sanitizer")
     for kind in ("address", "thread", "memory", "leak", "undefined"):
         if run(["clang", "-fsanitize=" + kind, "-o", kind, "prints.c"]).returncode:
             continue
@@ -316,12 +320,17 @@ def programs_in_other_namespaces_are_recorded():
         sound(f)
         equal(f["ops"].get("aligned_alloc"), 1, "calls of the program in %r" % options)
         equal(len({p["pid"] for p in f["processes"]}), 2 if "f" in options[0] else 1, "pids, as the recorder sees them: %r" % f["processes"])
+        if "p" in options[0]: # threads are told from those that have ended by the numbers outside
+            equal(record(["unshare", *options, target("threads"), "4", "100000"], "--quiet", "--no-symbols").returncode, 0, "threads in %r" % options)
+            f = facts()
+            sound(f)
+            check(400000 <= f["ops"]["malloc"] < 401000, "calls of its threads in %r: %r" % (options, f["ops"]))
     if not possible:
         raise Skip("no namespaces here")
 
 
 def read_only_root_without_shared_memory_is_enough():
-    script = "mount -o remount,ro,bind / 2>/dev/null || mount --bind / / && mount -o remount,ro,bind /; umount -l /dev/shm 2>/dev/null; exec %s" % target("calls")
+    script = "mount -o remount,ro,bind / 2>/dev/null || mount --bind / / && mount -o remount,ro,bind /; mount -t tmpfs -o ro none /dev/shm && exec %s" % target("calls")
     if run(["unshare", "-m", "sh", "-c", script]).returncode:
         raise Skip("no mount namespaces here")
     r = record(["unshare", "-m", "sh", "-c", script], "--quiet")

@@ -129,19 +129,40 @@ def threads_keep_the_time_at_which_they_began():
 
 
 def threads_that_seldom_get_to_run_are_in_order_and_lose_nothing():
-    """Of hundreds on one processor some are kept from it for a second in the middle of a unit, or while they wait for room."""
+    """Of hundreds on one processor some are kept from it for a second in the middle of a unit, or while they wait for room.
+    msrecord waits 4 s for a unit, and a thread 5 s for room. Where others leave the processor so seldom that this is not
+    enough, what is lost is still counted."""
     if not shutil.which("taskset"):
         raise Skip("no taskset")
-    threads, blocks = 500, 5000
+    threads, blocks, patience_ms = 500, 5000, 4000
+    reallocs = threads * ((blocks + 15) // 16)
+    calls = 2 * threads * blocks + reallocs
     cpu = str(min(os.sched_getaffinity(0)))
-    equal(record(["taskset", "-c", cpu, target("threads"), str(threads), str(blocks)], "--no-symbols").returncode, 0, "status")
+    r = record(["taskset", "-c", cpu, target("threads"), str(threads), str(blocks), "longest"], "--no-symbols")
+    equal(r.returncode, 0, "status")
+    f = facts()
+    lost = sum(t["lost"] for t in f["threads"])
+    equal(f["end"]["lost"], lost, "lost events, of all threads")
+    # a realloc that is lost is two, its begin and its end; libc and taskset call, too
+    check(calls <= f["events"] + lost <= calls + (lost and reallocs) + 4 * threads, "%d recorded, %d lost, %d made" % (f["events"], lost, calls))
+    equal((f["damaged"], f["truncated"], f["end"]["clean"], f["backwards"]), (0, False, True, 0), "damage, the end, steps back in time")
+    if int(r.stdout) < patience_ms:
+        sound(f)
+        equal(f["late"], 0, "late events")
+        equal(f["processes"][-1]["foreign"], 0, "frees of unknown blocks")
+
+
+def a_unit_whose_thread_is_kept_from_the_processor_is_waited_for():
+    r = record([target("preempted")], "--no-symbols")
+    if r.returncode == 77:
+        raise Skip("no thread can be held between its stamp and its publication here")
+    equal(r.returncode, 0, "status: %r" % r.stderr)
     f = facts()
     sound(f)
-    equal(f["late"], 0, "late events")
-    p = f["processes"][-1]
-    equal(p["foreign"], 0, "frees of unknown blocks")
-    equal(sum(t["lost"] for t in f["threads"]), 0, "lost")
-    check(f["ops"]["malloc"] >= threads * blocks, "mallocs: %r" % f["ops"])
+    held_ms = int(r.stdout)
+    check(held_ms >= 900, "it was held for %d ms: the test is too weak" % held_ms)
+    if held_ms < 3500: # more than 4 s are too long, and the machine that busy
+        equal(f["late"], 0, "late events")
 
 
 def ten_thousand_short_threads_pass_through():
@@ -712,6 +733,36 @@ def recorder_stopped_for_twenty_seconds_loses_nothing_that_had_room():
     equal((f["processes"][0]["fate"], f["processes"][0]["status"]), (EXITED, 5), "fate and status")
 
 
+FORKS_AND_ENDS = r"""
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(void) {
+    free(malloc(10));
+    if (fork())
+        _exit(5);
+    alarm(100); /* in vain */
+    while (access("looked", F_OK))
+        usleep(1000);
+    for (int i = 0; i < 1000; i++)
+        free(malloc(20));
+    close(open("called", O_CREAT | O_WRONLY, 0600));
+    return 0;
+}
+"""
+
+
+def who_is_missed_by_one_look_through_proc_is_waited_for():
+    """The shim makes that look, and the child calls the heap for the first time while it lasts."""
+    compile_c(FORKS_AND_ENDS, "daemon", "-fno-builtin")
+    r = record(["./daemon"], "--no-symbols", env=dict(os.environ, LD_PRELOAD=os.path.join(os.path.dirname(SHIM), "libstale_proc.so")))
+    equal(r.returncode, 5, "status: %r" % r.stderr)
+    check(os.path.exists("nobody"), "nobody looked through /proc: the test is too weak")
+    f = facts()
+    sound(f)
+    equal((len(f["processes"]), f["ops"]["malloc"]), (2, 1001), "processes and calls")
+
+
 def _start_while_the_recorder_is_stopped(*command):
     """msrecord, stopped, when the command, a child of sh, has waited for it in vain."""
     p = subprocess.Popen([MSRECORD, "-f", "-q", "--no-symbols", "-o", "t.mst", "--", "sh", "-c",
@@ -917,7 +968,9 @@ def sanitized_program_is_refused():
 
 
 def program_for_another_abi_is_refused():
-    compile_c(MALLOCS, "narrow", "-m32")
+    open("narrow.s", "w").write(".globl _start\n_start: hlt\n") # without a libc, of which there may be none
+    if run(["gcc", "-m32", "-nostdlib", "-static", "-o", "narrow", "narrow.s"]).returncode:
+        raise Skip("no 32-bit programs are made here")
     refused("./narrow", "another machine or ABI")
 
 
