@@ -74,7 +74,10 @@ static const struct ms_tool tool = {
 		"maps knows what the program mapped by calls of its own, and what was mapped when its recording "
 		"began. What libc and the loader map later (malloc's memory, the stacks of threads, modules) is "
 		"not among it. A region that a forked child inherits stays its parent's. In a trace of msrecord "
-		"--keep-last, regions that the dropped events had unmapped are not among it; what was still mapped is.",
+		"--keep-last, regions that the dropped events had unmapped are not among it; what was still mapped is.\n\n"
+		"processes has a row for every image of a process, for an exec begins another one, and for every program that "
+		"could not be recorded, with the reason. threads has one for every thread that called the heap, under its last "
+		"name; what it released it need not have acquired itself.",
 	.options = shared_options,
 	.examples = examples,
 	.exit_codes = exit_codes,
