@@ -6,9 +6,8 @@
  *                                     batch full | one second | flush             v
  *     ledger's new entries + arrays --> output: columns, zstd, hashes, write(2)      (perhaps in a second thread)
  *
- * Two batches: with `threaded`, one is filled while the other is encoded and written. The caller's side owns the
- * ledger, the images and the totals; the other side owns the output; a batch belongs to one of them at a time, and the
- * hand-over under the mutex is all they share. Failures of the output latch there and surface at the next hand-over.
+ * Two batches: with `threaded`, one is filled while the other is encoded and written (handover.h). Failures of the output
+ * latch there and surface at the next hand-over.
  *
  * A single event is looked up in the live map at least LAG events after it came in: its cache lines were prefetched when it
  * came, so the lookup does not wait for memory. Ordinals need no lookup (they count successful acquisitions), so
@@ -18,15 +17,15 @@
  * are prefetched first, then each call is stored and looked up in one go, and what it changes stands in a local struct, since
  * a store to the array of op bytes might, for all C knows, change any of the others. */
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "event.h"
+#include "handover.h"
 #include "images.h"
 #include "keeper.h"
 #include "ledger.h"
@@ -44,28 +43,6 @@
 #define FRAME_BYTES 16u     /* a frame's entry in the index */
 #define TAIL_BYTES 4096u    /* header again, empty frames, END */
 #define COPY_DIVISOR 100u /* tables said again at the close cost at most this part of the file */
-
-/* A frame's events. One struct, so that the loops that fill it need one address. */
-struct arrays {
-	uint64_t time[MST_FRAME_EVENTS_MAX], size[MST_FRAME_EVENTS_MAX], freed[MST_FRAME_EVENTS_MAX],
-		addr[MST_FRAME_EVENTS_MAX], freed_addr[MST_FRAME_EVENTS_MAX];
-	uint32_t thread[MST_FRAME_EVENTS_MAX], stack[MST_FRAME_EVENTS_MAX];
-	uint8_t op[MST_FRAME_EVENTS_MAX];
-};
-
-struct batch {
-	struct arrays *arrays;
-	struct mst_events ev; /* points into them */
-	struct mst_evt evt;
-	struct mst_pages pages;
-	uint32_t flags;
-	uint32_t cap_extra;
-	struct mst_buffer maps; /* what ev.maps will point to */
-	uint64_t last_map_addr;
-	struct mst_buffer pools; /* the same for ev.pools */
-	struct mst_pool_row last_pool_row;
-	bool has_order_time; /* an event that is not LATE has set evt.time_first */
-};
 
 enum trait { ACQUIRES = 1u << 0, RELEASES = 1u << 1, MAPS = 1u << 2, IS_SIZED = 1u << 3, POOLS = 1u << 4,
 	SPLIT = 1u << 5, /* REALLOC_BEGIN, REALLOC_END */
@@ -100,8 +77,8 @@ struct mst_writer {
 	struct mst_samples samples; /* not yet in a frame; fewer than MST_SAMPLES_MAX */
 	uint64_t sampled_ns;        /* time of the last one */
 
-	struct batch batches[2];
-	struct batch *fill;      /* the one being filled */
+	struct mst_batch batches[2];
+	struct mst_batch *fill;      /* the one being filled */
 	uint32_t resolved;       /* events of it that went through the live map */
 	uint64_t resolve_ordinal;
 	uint32_t frame;          /* counts batches with events */
@@ -113,115 +90,15 @@ struct mst_writer {
 	struct mst_problem problem;
 
 	struct mst_output output;
-	bool threaded;
-	pthread_t thread;
-	pthread_mutex_t mutex;
-	pthread_cond_t cond;     /* job or quit changed */
-	struct batch *job;       /* handed over, not yet written */
-	bool quit;
+	struct mst_handover handover;
 };
 
 /* ---- batches ---------------------------------------------------------------------------------------------- */
 
-static void batch_release(struct batch *b)
-{
-	free(b->arrays);
-	free(b->ev.extra);
-	mst_buffer_release(&b->maps);
-	mst_buffer_release(&b->pools);
-	mst_pages_release(&b->pages);
-}
-
-static int batch_init(struct batch *b)
-{
-	struct arrays *a = malloc(sizeof(*a)); /* touched as far as frames are long */
-
-	if (!a)
-		return MST_ENOMEM;
-	b->arrays = a;
-	b->ev = (struct mst_events){.op = a->op, .thread = a->thread, .time = a->time, .stack = a->stack,
-		.size = a->size, .freed = a->freed, .addr = a->addr, .freed_addr = a->freed_addr};
-	return 0;
-}
-
-static void batch_clear(struct batch *b)
-{
-	b->ev.n = b->ev.n_alloc = b->ev.n_extra = 0;
-	b->flags = 0;
-	mst_buffer_clear(&b->maps);
-	b->last_map_addr = 0;
-	mst_buffer_clear(&b->pools);
-	b->last_pool_row = (struct mst_pool_row){0};
-	mst_pages_clear(&b->pages);
-}
-
-/* An extra fact of event i, after those it has. */
-static int batch_add_extra(struct batch *b, uint32_t i, enum mst_extra_kind kind, uint64_t value)
-{
-	struct mst_events *ev = &b->ev;
-	uint32_t at = ev->n_extra;
-
-	if (ev->n_extra == b->cap_extra) {
-		uint32_t cap = b->cap_extra ? 2 * b->cap_extra : 64;
-		struct mst_extra *grown = realloc(ev->extra, cap * sizeof(*grown));
-
-		if (!grown)
-			return MST_ENOMEM;
-		ev->extra = grown;
-		b->cap_extra = cap;
-	}
-	for (; at > 0 && ev->extra[at - 1].index > i; at--) /* events that were stored since i */
-		ev->extra[at] = ev->extra[at - 1];
-	ev->extra[at] = (struct mst_extra){.index = i, .kind = kind, .value = value};
-	ev->n_extra++;
-	return 0;
-}
-
-/* Encodes and writes a batch: the output's side. */
-static int batch_write(struct mst_output *o, struct batch *b)
-{
-	mst_output_pages(o, &b->pages, 0);
-	if (b->ev.n != 0)
-		mst_output_events(o, &b->ev, &b->evt, b->flags);
-	mst_output_write(o);
-	return o->keeper ? mst_keeper_turn(o->keeper, o) : o->rc;
-}
-
-/* ---- the second thread ------------------------------------------------------------------------------------ */
-
-static void *write_batches(void *arg)
-{
-	struct mst_writer *w = arg;
-
-	pthread_mutex_lock(&w->mutex);
-	for (;;) {
-		struct batch *b = w->job;
-
-		if (b) {
-			pthread_mutex_unlock(&w->mutex);
-			batch_write(&w->output, b);
-			pthread_mutex_lock(&w->mutex);
-			w->job = NULL;
-			pthread_cond_broadcast(&w->cond);
-		} else if (w->quit) {
-			break;
-		} else {
-			pthread_cond_wait(&w->cond, &w->mutex);
-		}
-	}
-	pthread_mutex_unlock(&w->mutex);
-	return NULL;
-}
-
 /* Waits until the output is idle; it is then safe to look at. Its failure becomes the writer's. */
 static int wait_for_output(struct mst_writer *w)
 {
-	if (w->threaded) {
-		pthread_mutex_lock(&w->mutex);
-		while (w->job)
-			pthread_cond_wait(&w->cond, &w->mutex);
-		pthread_mutex_unlock(&w->mutex);
-	}
+	mst_handover_wait(&w->handover);
 	if (w->rc == 0 && w->output.rc < 0) {
 		w->rc = w->output.rc;
 		w->problem = w->output.problem;
@@ -231,7 +108,7 @@ static int wait_for_output(struct mst_writer *w)
 
 /* With the output idle: would another batch, and what must come behind the last one, be more than is allowed? Then
  * there is no frame that could take an event. */
-static void check_length(struct mst_writer *w, const struct batch *b)
+static void check_length(struct mst_writer *w, const struct mst_batch *b)
 {
 	uint64_t batches = EVENT_BYTES * (b->ev.n + (uint64_t)w->frame_events) + 2 * (uint64_t)b->pages.raw.len;
 	uint64_t tail = CODE_BYTES * (uint64_t)mst_table_last(&w->ledger.dict.codes) +
@@ -244,50 +121,17 @@ static void check_length(struct mst_writer *w, const struct batch *b)
 
 static int hand_over(struct mst_writer *w)
 {
-	struct batch *b = w->fill;
+	struct mst_batch *b = w->fill;
 
 	if (wait_for_output(w) < 0)
 		return w->rc;
 	if (w->max_bytes != 0)
 		check_length(w, b);
 	w->fill = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
-	batch_clear(w->fill);
+	mst_batch_clear(w->fill);
 	w->resolved = 0;
-	if (!w->threaded) {
-		batch_write(&w->output, b);
-		return wait_for_output(w);
-	}
-	pthread_mutex_lock(&w->mutex);
-	w->job = b;
-	pthread_cond_broadcast(&w->cond);
-	pthread_mutex_unlock(&w->mutex);
-	return 0;
-}
-
-static int start_thread(struct mst_writer *w)
-{
-	sigset_t all, before;
-	int rc;
-
-	/* Signals belong to the caller's threads. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&w->thread, NULL, write_batches, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	w->threaded = rc == 0;
-	return rc == 0 ? 0 : MST_ENOMEM;
-}
-
-static void stop_thread(struct mst_writer *w)
-{
-	if (!w->threaded)
-		return;
-	pthread_mutex_lock(&w->mutex);
-	w->quit = true;
-	pthread_cond_broadcast(&w->cond);
-	pthread_mutex_unlock(&w->mutex);
-	pthread_join(w->thread, NULL);
-	w->threaded = false;
+	mst_handover_give(&w->handover, b);
+	return w->handover.threaded ? 0 : wait_for_output(w);
 }
 
 /* ---- failures --------------------------------------------------------------------------------------------- */
@@ -393,7 +237,7 @@ static inline int release(struct run *r, uint64_t addr, struct mst_live *block)
 /* Event i of the batch releases a block and says how large it takes it to be. */
 static int resolve_release(struct mst_writer *w, struct run *r, uint32_t i)
 {
-	struct arrays *a = w->fill->arrays;
+	struct mst_batch_arrays *a = w->fill->arrays;
 	uint64_t said = a->size[i];
 	bool is_sized = w->traits[a->op[i]] & IS_SIZED;
 	struct mst_live block;
@@ -404,12 +248,12 @@ static int resolve_release(struct mst_writer *w, struct run *r, uint32_t i)
 	if (rc <= 0)
 		return rc;
 	a->freed[i] = block.ordinal;
-	return is_sized && said != block.size ? batch_add_extra(w->fill, i, MST_EXTRA_SAID_SIZE, said) : 0;
+	return is_sized && said != block.size ? mst_batch_add_extra(w->fill, i, MST_EXTRA_SAID_SIZE, said) : 0;
 }
 
 static int resolve(struct mst_writer *w, struct run *r, uint32_t i)
 {
-	struct arrays *a = w->fill->arrays;
+	struct mst_batch_arrays *a = w->fill->arrays;
 	struct thread_state *t = &w->threads[a->thread[i]];
 	unsigned trait = w->traits[a->op[i]], op = a->op[i] & MST_OP_MAX;
 	int rc = 0;
@@ -487,7 +331,7 @@ static int add_samples_page(struct mst_writer *w, struct mst_pages *pages)
 /* Gives the batch out, with whatever dictionary entries and samples are new. */
 static int close_batch(struct mst_writer *w)
 {
-	struct batch *b = w->fill;
+	struct mst_batch *b = w->fill;
 	int rc = settle(w);
 
 	if (rc < 0)
@@ -510,7 +354,7 @@ static int close_batch(struct mst_writer *w)
 }
 
 /* The first event of a batch: what the frame's header says of its start. */
-static void open_frame(struct mst_writer *w, struct batch *b, uint64_t units)
+static void open_frame(struct mst_writer *w, struct mst_batch *b, uint64_t units)
 {
 	w->frame++;
 	b->has_order_time = false;
@@ -545,7 +389,7 @@ static const char *event_fault(const struct mst_writer *w, const struct mst_even
 }
 
 /* The row of an event of the mapping layer; without its facts, one that says nothing. */
-static int store_map_call(struct mst_writer *w, struct batch *b, const struct mst_event *ev)
+static int store_map_call(struct mst_writer *w, struct mst_batch *b, const struct mst_event *ev)
 {
 	static const struct mst_map_call unknown;
 	const struct mst_map_call *call = w->map_call ? w->map_call : &unknown;
@@ -591,7 +435,7 @@ static void hide_pool_addresses(struct mst_pool_call *call)
 }
 
 /* The row of an event of the pool layer; without its facts, one that says nothing. */
-static int store_pool_call(struct mst_writer *w, struct batch *b, const struct mst_event *ev)
+static int store_pool_call(struct mst_writer *w, struct mst_batch *b, const struct mst_event *ev)
 {
 	static const struct mst_pool_call unknown;
 	const struct mst_pool_call *call = w->pool_call ? w->pool_call : &unknown;
@@ -607,7 +451,7 @@ static int store_pool_call(struct mst_writer *w, struct batch *b, const struct m
 }
 
 /* Stores the facts of *ev at place n of the batch. */
-static int store_event(struct mst_writer *w, struct batch *b, const struct mst_event *ev, uint64_t units)
+static int store_event(struct mst_writer *w, struct mst_batch *b, const struct mst_event *ev, uint64_t units)
 {
 	uint32_t i = b->ev.n;
 	bool failed = ev->flags & MST_EV_FAILED;
@@ -615,13 +459,13 @@ static int store_event(struct mst_writer *w, struct batch *b, const struct mst_e
 	bool acquires = w->traits[ev->op] & ACQUIRES, releases = w->traits[ev->op] & RELEASES;
 	struct thread_state *t = &w->threads[ev->thread];
 
-	if (ev->align != 0 && batch_add_extra(b, i, MST_EXTRA_ALIGN, ev->align) < 0)
+	if (ev->align != 0 && mst_batch_add_extra(b, i, MST_EXTRA_ALIGN, ev->align) < 0)
 		return MST_ENOMEM;
 	if (w->traits[ev->op] & MAPS && store_map_call(w, b, ev) < 0)
 		return MST_ENOMEM;
 	if (w->traits[ev->op] & POOLS && store_pool_call(w, b, ev) < 0)
 		return MST_ENOMEM;
-	if (failed && ev->err != 0 && batch_add_extra(b, i, MST_EXTRA_ERRNO, ev->err) < 0)
+	if (failed && ev->err != 0 && mst_batch_add_extra(b, i, MST_EXTRA_ERRNO, ev->err) < 0)
 		return MST_ENOMEM;
 	b->ev.op[i] = (uint8_t)(ev->op | (failed ? MST_OPBIT_FAILED : 0u) | (late ? MST_OPBIT_LATE : 0u));
 	b->ev.thread[i] = ev->thread;
@@ -645,7 +489,7 @@ static int store_event(struct mst_writer *w, struct batch *b, const struct mst_e
 	return 0;
 }
 
-static void prefetch(const struct mst_writer *w, const struct batch *b, uint32_t i)
+static void prefetch(const struct mst_writer *w, const struct mst_batch *b, uint32_t i)
 {
 	const struct mst_image *image = mst_images_get(&w->images, w->threads[b->ev.thread[i]].process);
 
@@ -658,7 +502,7 @@ static void prefetch(const struct mst_writer *w, const struct batch *b, uint32_t
 }
 
 /* In units: an event of that time is of the next frame. The frame has had an event that is not LATE. */
-static uint64_t frame_end(const struct mst_writer *w, const struct batch *b)
+static uint64_t frame_end(const struct mst_writer *w, const struct mst_batch *b)
 {
 	unsigned shift = w->header.time_shift;
 	uint64_t span = (w->frame_ns >> shift) + ((w->frame_ns & (((uint64_t)1 << shift) - 1)) != 0);
@@ -666,7 +510,7 @@ static uint64_t frame_end(const struct mst_writer *w, const struct batch *b)
 	return span < UINT64_MAX - b->evt.time_first ? b->evt.time_first + span : UINT64_MAX;
 }
 
-static bool frame_is_due(const struct mst_writer *w, const struct batch *b, uint64_t units)
+static bool frame_is_due(const struct mst_writer *w, const struct mst_batch *b, uint64_t units)
 {
 	return b->ev.n == w->frame_events || (b->ev.n != 0 && units >= frame_end(w, b));
 }
@@ -686,7 +530,7 @@ int mst_writer_event(struct mst_writer *w, struct mst_event *ev)
 {
 	const char *fault = event_fault(w, ev);
 	uint64_t units = ev->time_ns >> w->header.time_shift;
-	struct batch *b;
+	struct mst_batch *b;
 	bool acquired;
 	int rc;
 
@@ -716,10 +560,10 @@ int mst_writer_event(struct mst_writer *w, struct mst_event *ev)
 }
 
 /* Event i of the batch becomes *c, an ordinary call at `units`, and goes through the live map at once. */
-static inline int store_call(struct batch *b, struct run *r, uint32_t i, uint32_t thread, const struct mst_call *c,
+static inline int store_call(struct mst_batch *b, struct run *r, uint32_t i, uint32_t thread, const struct mst_call *c,
 	unsigned trait, uint64_t units)
 {
-	struct arrays *a = b->arrays;
+	struct mst_batch_arrays *a = b->arrays;
 	bool acquires = trait & ACQUIRES;
 	uint64_t released = !(trait & RELEASES) ? 0 : acquires ? c->old_addr : c->addr;
 	struct mst_live block = {0};
@@ -734,7 +578,7 @@ static inline int store_call(struct batch *b, struct run *r, uint32_t i, uint32_
 	a->size[i] = acquires ? c->size : 0;
 	a->addr[i] = acquires ? c->addr : 0;
 	if (trait & IS_SIZED && rc > 0 && c->size != block.size)
-		rc = batch_add_extra(b, i, MST_EXTRA_SAID_SIZE, c->size);
+		rc = mst_batch_add_extra(b, i, MST_EXTRA_SAID_SIZE, c->size);
 	return rc < 0 ? rc : acquires ? acquire(r, c->addr, c->size) : 0;
 }
 
@@ -742,7 +586,7 @@ static inline int store_call(struct batch *b, struct run *r, uint32_t i, uint32_
 static uint32_t store_calls(struct mst_writer *w, struct run *r, uint32_t thread, const struct mst_call *calls, uint32_t n,
 	int *status)
 {
-	struct batch *b = w->fill;
+	struct mst_batch *b = w->fill;
 	const uint64_t end = frame_end(w, b);
 	const unsigned shift = w->header.time_shift;
 	const uint32_t n_stacks = w->n_stacks;
@@ -786,7 +630,7 @@ static void prefetch_calls(const struct mst_addrmap *map, const struct mst_call 
 /* Takes what it can of a run of calls into the frame that is open; returns how many. */
 static uint32_t take_calls(struct mst_writer *w, uint32_t thread, const struct mst_call *calls, size_t n, int *rc)
 {
-	struct batch *b = w->fill;
+	struct mst_batch *b = w->fill;
 	uint32_t room = w->frame_events - b->ev.n, n_stored;
 	uint64_t n_acquired;
 	struct run run;
@@ -1222,16 +1066,14 @@ static uint64_t draw_number(void)
 
 static void writer_free(struct mst_writer *w)
 {
-	stop_thread(w);
+	mst_handover_release(&w->handover);
 	mst_keeper_free(w->output.keeper);
 	mst_output_release(&w->output);
 	mst_ledger_release(&w->ledger);
 	mst_images_release(&w->images);
 	mst_samples_release(&w->samples);
-	batch_release(&w->batches[0]);
-	batch_release(&w->batches[1]);
-	pthread_mutex_destroy(&w->mutex);
-	pthread_cond_destroy(&w->cond);
+	mst_batch_release(&w->batches[0]);
+	mst_batch_release(&w->batches[1]);
 	free(w->header_text);
 	free(w->threads);
 	free(w);
@@ -1257,8 +1099,7 @@ int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_wri
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return MST_ENOMEM;
-	pthread_mutex_init(&w->mutex, NULL);
-	pthread_cond_init(&w->cond, NULL);
+	mst_handover_init(&w->handover, &w->output);
 	mst_ledger_init(&w->ledger, draw_number());
 	w->frame_events = opt->frame_events ? opt->frame_events : MST_FRAME_EVENTS_MAX;
 	w->frame_ns = opt->frame_ns ? opt->frame_ns : DEFAULT_FRAME_NS;
@@ -1275,13 +1116,13 @@ int mst_writer_open(int fd, const struct mst_writer_options *opt, struct mst_wri
 	if (rc == 0 && (opt->keep.bytes || opt->keep.time_ns))
 		rc = mst_keeper_new(&opt->keep, &w->output.keeper);
 	for (unsigned i = 0; i < 2 && rc == 0; i++)
-		rc = batch_init(&w->batches[i]);
+		rc = mst_batch_init(&w->batches[i]);
 	if (rc == 0)
 		rc = mst_output_header(&w->output, &w->header, 0);
 	if (rc == 0)
 		rc = mst_output_write(&w->output);
 	if (rc == 0 && opt->threaded)
-		rc = start_thread(w);
+		rc = mst_handover_start(&w->handover);
 	if (rc < 0) {
 		writer_free(w);
 		return rc;
@@ -1340,7 +1181,7 @@ int mst_writer_close(struct mst_writer *w, bool is_clean, int exit_status, uint6
 	if (!w)
 		return 0;
 	rc = mst_writer_flush(w);
-	stop_thread(w);
+	mst_handover_stop(&w->handover);
 	mst_keeper_free(w->output.keeper);
 	w->output.keeper = NULL;
 	if (rc == 0)
