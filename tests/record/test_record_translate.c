@@ -392,7 +392,6 @@ static void realloc_within_a_realloc_of_one_thread_keeps_them_apart(void **state
 	assert_int_equal(f->ev[3].freed, 1);
 }
 
-/* A module unit for [start, start + 0x1000) with the path. */
 /* Function 0 allocates, 1 reallocates, both of pool "a"; function 2 allocates in pool "b". */
 static void wrap(struct fixture *f, struct ms_wraps *wraps)
 {
@@ -456,6 +455,7 @@ static void calls_of_functions_that_nobody_wraps_are_left_out(void **state)
 	ms_wraps_release(&wraps);
 }
 
+/* A module unit for [start, start + 0x1000) with the path. */
 static void put_module(struct fixture *f, int thread, uint64_t start, const char *path)
 {
 	struct {
