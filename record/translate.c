@@ -201,6 +201,7 @@ static void inherit_unmarked(struct ms_process *proc, const struct ms_process *p
 static int tell_regions(struct ms_translator *tr, const struct ms_process *proc)
 {
 	const struct ms_arrival *a = proc->arrival;
+	const char *exe = a->exe ? a->exe : "";
 	struct ms_region_line line;
 	int rc = 0;
 	for (size_t at = 0; rc >= 0 && ms_regions_next(a->maps, a->maps_len, &at, &line) > 0;) {
@@ -215,12 +216,12 @@ static int tell_regions(struct ms_translator *tr, const struct ms_process *proc)
 		rc = intern(tr, line.name, line.name_len, &region.name);
 		if (tr->wraps && line.prot & PROT_EXEC)
 			ms_wraps_look(tr->wraps, line.name, line.name_len,
-				line.name_len == a->exe_len && memcmp(line.name, a->exe, a->exe_len) == 0);
+				line.name_len == a->exe_len && memcmp(line.name, exe, a->exe_len) == 0);
 		if (rc >= 0)
 			rc = mst_writer_region(tr->writer, &region);
 	}
 	if (tr->wraps && a->maps_len)
-		ms_wraps_begin(tr->wraps, a->exe, a->exe_len);
+		ms_wraps_begin(tr->wraps, exe, a->exe_len);
 	return rc;
 }
 

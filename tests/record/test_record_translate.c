@@ -455,6 +455,29 @@ static void calls_of_functions_that_nobody_wraps_are_left_out(void **state)
 	ms_wraps_release(&wraps);
 }
 
+/* /proc does not say of everybody what they run: then there is no path to compare with. */
+static void process_of_an_unknown_program_has_its_regions(void **state)
+{
+	static const char maps[] = "1000-3000 r-xp 00000000 00:00 0 \n5000-6000 r-xp 00002000 08:01 9 /lib/x\n";
+	struct ms_wraps wraps;
+	struct fixture *f = *state;
+	struct ms_arrival *a = f->proc[0]->arrival;
+	free(a->exe);
+	a->exe = NULL;
+	a->exe_len = 0;
+	a->maps = strdup(maps);
+	a->maps_len = sizeof maps - 1;
+	wrap(f, &wraps);
+	put_malloc(f, 0, 0x1000);
+	finish(f);
+	assert_int_equal(mst_reader_n_regions(f->r), 2);
+	assert_int_equal(mst_reader_region(f->r, 0)->start, 0x1000);
+	assert_int_equal(mst_reader_region(f->r, 0)->name, 0);
+	assert_int_equal(mst_reader_region(f->r, 1)->start, 0x5000);
+	assert_string_equal(mst_reader_string(f->r, mst_reader_region(f->r, 1)->name, &(size_t){0}), "/lib/x");
+	ms_wraps_release(&wraps);
+}
+
 /* A module unit for [start, start + 0x1000) with the path. */
 static void put_module(struct fixture *f, int thread, uint64_t start, const char *path)
 {
@@ -609,6 +632,7 @@ int main(void)
 		STRANGERS(realloc_within_a_realloc_of_one_thread_keeps_them_apart),
 		STRANGERS(reallocs_of_a_pool_are_split_by_calls_of_that_pool_alone),
 		STRANGERS(calls_of_functions_that_nobody_wraps_are_left_out),
+		STRANGERS(process_of_an_unknown_program_has_its_regions),
 		STRANGERS(same_address_belongs_to_the_module_loaded_at_that_time),
 		FAMILY(forked_child_has_blocks_and_modules_of_the_fork_point),
 		STRANGERS(earlier_stamp_than_what_was_told_is_marked_late),
