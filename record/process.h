@@ -134,6 +134,17 @@ static inline uint64_t ms_process_believe(uint64_t count)
 	return count >> 48 ? 0 : count;
 }
 
+/* Was it paused then? By stamps, so that a call that comes late is judged by when it was made. */
+static inline bool ms_process_is_in_pause(const struct ms_process *proc, uint64_t stamp)
+{
+	return stamp >= proc->pause_stamp && (proc->is_paused || stamp < proc->resume_stamp);
+}
+
+static inline bool ms_process_has_paused(const struct ms_process *proc)
+{
+	return proc->is_paused || proc->resume_stamp;
+}
+
 /* Removes an over tenant whose queue is empty from its slot and adds up what it lost. The tenant is freed. */
 void ms_process_part(struct ms_process *proc, struct ms_tenant *t, struct ms_pool *pool);
 
