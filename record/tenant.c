@@ -183,33 +183,47 @@ static size_t take_plain_calls(
 	return (size_t)(w - words);
 }
 
+/* Decodes a call and follows its stack. Words read; 0 malformed; -1 no memory. */
+static ptrdiff_t read_call(struct ms_tenant *t, struct ms_stacktree *tree, const uint64_t *words, size_t n,
+	struct ms_unit *u, uint32_t *node)
+{
+	size_t used = ms_unit_decode(words, n, u);
+	if (!used || u->stamp > t->horizon)
+		return 0;
+	int rc = follow_stack(t, tree, u, node);
+	return rc > 0 ? (ptrdiff_t)used : rc;
+}
+
+/* What calls of all layers say. */
+static void fill_item(struct ms_item *item, const struct ms_unit *u, uint32_t node, bool acquires)
+{
+	bool is_failed = u->flags & MS_UF_FAILED;
+	item->key = MS_ITEM_KEY(u->stamp, acquires);
+	item->addr = is_failed ? 0 : u->addr;
+	item->size = u->size;
+	item->node = node;
+	item->err = is_failed ? (uint16_t)u->addr : 0;
+	item->kind = u->kind;
+	item->flags = u->flags;
+}
+
 /* Words taken; 0 malformed; -1 no memory. */
 static ptrdiff_t take_call(
 	struct ms_tenant *t, struct ms_stacktree *tree, struct ms_pool *pool, const uint64_t *words, size_t n)
 {
 	struct ms_unit u;
 	uint32_t node;
-	size_t used = ms_unit_decode(words, n, &u);
-	if (!used || u.stamp > t->horizon)
-		return 0;
-	int rc = follow_stack(t, tree, &u, &node);
-	if (rc <= 0)
-		return rc;
+	ptrdiff_t used = read_call(t, tree, words, n, &u, &node);
+	if (used <= 0)
+		return used;
 	struct ms_item *item = ms_queue_push(&t->queue, pool);
 	if (!item)
 		return -1;
-	bool is_failed = u.flags & MS_UF_FAILED;
-	item->key = MS_ITEM_KEY(u.stamp, kind_traits[u.kind] & ACQUIRES);
-	item->addr = is_failed ? 0 : u.addr;
-	item->size = u.size;
+	fill_item(item, &u, node, kind_traits[u.kind] & ACQUIRES);
 	item->old_addr = u.old_addr;
-	item->node = node;
 	item->align = u.align > UINT32_MAX ? UINT32_MAX : (uint32_t)u.align;
-	item->err = is_failed ? (uint16_t)u.addr : 0;
-	item->kind = u.kind;
-	item->flags = u.flags;
 	settle(t, u.stamp);
-	return (ptrdiff_t)used;
+	return used;
 }
 
 /* The words that a call of the mapping layer has besides; NULL if it has none. False without memory. */
@@ -234,30 +248,19 @@ static ptrdiff_t take_mapping(
 	struct ms_note *more;
 	struct ms_unit u;
 	uint32_t node;
-	size_t used = ms_unit_decode(words, n, &u);
-	if (!used || u.stamp > t->horizon)
-		return 0;
-	int rc = follow_stack(t, tree, &u, &node);
-	if (rc <= 0)
-		return rc;
+	ptrdiff_t used = read_call(t, tree, words, n, &u, &node);
+	if (used <= 0)
+		return used;
 	struct ms_item *item = keep_more(&u, &more) ? ms_queue_push(&t->queue, pool) : NULL;
 	if (!item) {
 		free(more);
 		return -1;
 	}
-	bool is_failed = u.flags & MS_UF_FAILED;
-	*item = (struct ms_item){
-		.key = MS_ITEM_KEY(u.stamp, true),
-		.addr = is_failed ? 0 : u.addr,
-		.size = u.size,
-		.more = more,
-		.node = node,
-		.err = is_failed ? (uint16_t)u.addr : 0,
-		.kind = u.kind,
-		.flags = u.flags,
-	};
+	fill_item(item, &u, node, true);
+	item->more = more;
+	item->align = 0;
 	settle(t, u.stamp);
-	return (ptrdiff_t)used;
+	return used;
 }
 
 static ptrdiff_t take_note(struct ms_tenant *t, struct ms_pool *pool, const uint64_t *words, size_t n)
