@@ -17,12 +17,12 @@ struct made {
 	struct mst_space_row rows[REGIONS];
 	struct mst_extent pieces[REGIONS * PIECES];
 	struct mst_space_rows all;
+	struct mst_buffer raw; /* the same encoded */
 };
 
 /* Regions in the order of their events, one below the other, of three pages of four each. */
 static void make(struct made *m)
 {
-	memset(m, 0, sizeof(*m));
 	m->all = (struct mst_space_rows){m->rows, m->pieces, REGIONS, REGIONS * PIECES};
 	for (uint32_t i = 0; i < REGIONS; i++) {
 		uint64_t start = BASE + (REGIONS - i) * UINT64_C(0x100000000);
@@ -43,11 +43,30 @@ static void make(struct made *m)
 	}
 }
 
-static void encode(const struct made *m, struct mst_buffer *raw)
+static void encode(struct made *m)
 {
-	mst_buffer_clear(raw);
-	mst_space_rows_encode(&m->all, raw);
-	assert_false(raw->failed);
+	mst_buffer_clear(&m->raw);
+	mst_space_rows_encode(&m->all, &m->raw);
+	assert_false(m->raw.failed);
+}
+
+static int set_up(void **state)
+{
+	static struct made made;
+
+	memset(&made, 0, sizeof(made));
+	make(&made);
+	encode(&made);
+	*state = &made;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct made *m = *state;
+
+	mst_buffer_release(&m->raw);
+	return 0;
 }
 
 /* Decodes a copy that ends where memory ends, and looks at what is accepted: 0 or MST_EDAMAGED. */
@@ -84,17 +103,13 @@ static int decode(const uint8_t *raw, size_t len, uint32_t n, struct mst_space_r
 
 static void regions_come_back(void **state)
 {
-	static struct made m;
+	struct made *m = *state;
 	struct mst_space_rows back;
-	struct mst_buffer raw = {0};
 
-	(void)state;
-	make(&m);
-	encode(&m, &raw);
-	assert_int_equal(decode(raw.bytes, raw.len, REGIONS, &back), 0);
+	assert_int_equal(decode(m->raw.bytes, m->raw.len, REGIONS, &back), 0);
 	assert_int_equal(back.n_pieces, REGIONS * PIECES);
 	for (uint32_t i = 0; i < REGIONS; i++) {
-		const struct mst_mapped *a = &m.rows[i].region, *b = &back.rows[i].region;
+		const struct mst_mapped *a = &m->rows[i].region, *b = &back.rows[i].region;
 
 		assert_int_equal(a->event, b->event);
 		assert_int_equal(a->start, b->start);
@@ -108,73 +123,69 @@ static void regions_come_back(void **state)
 		assert_int_equal(a->is_shared, b->is_shared);
 		assert_int_equal(a->is_initial, b->is_initial);
 		assert_int_equal(a->is_inherited, b->is_inherited);
-		assert_int_equal(m.rows[i].continues, back.rows[i].continues);
-		assert_int_equal(m.rows[i].n_pieces, back.rows[i].n_pieces);
+		assert_int_equal(m->rows[i].continues, back.rows[i].continues);
+		assert_int_equal(m->rows[i].n_pieces, back.rows[i].n_pieces);
 	}
 	for (uint32_t i = 0; i < back.n_pieces; i++) {
-		assert_int_equal(m.pieces[i].start, back.pieces[i].start);
-		assert_int_equal(m.pieces[i].end, back.pieces[i].end);
-		assert_int_equal(m.pieces[i].event, back.pieces[i].event);
+		assert_int_equal(m->pieces[i].start, back.pieces[i].start);
+		assert_int_equal(m->pieces[i].end, back.pieces[i].end);
+		assert_int_equal(m->pieces[i].event, back.pieces[i].event);
 	}
 	mst_space_rows_release(&back);
-	mst_buffer_release(&raw);
+}
+
+static void flip(struct made *m, size_t bit)
+{
+	m->raw.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
 }
 
 static void every_cut_is_damage_and_every_flipped_bit_survived(void **state)
 {
-	static struct made m;
+	struct made *m = *state;
 	struct mst_space_rows back;
-	struct mst_buffer raw = {0};
 
-	(void)state;
-	make(&m);
-	encode(&m, &raw);
-	for (size_t len = 0; len < raw.len; len++)
-		assert_int_equal(decode(raw.bytes, len, REGIONS, &back), MST_EDAMAGED);
-	assert_int_equal(decode(raw.bytes, raw.len, REGIONS - 1, &back), MST_EDAMAGED);
-	assert_int_equal(decode(raw.bytes, raw.len, UINT32_MAX, &back), MST_EDAMAGED);
-	for (size_t bit = 0; bit < 8 * raw.len; bit++) {
-		raw.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
-		if (decode(raw.bytes, raw.len, REGIONS, &back) == 0)
+	for (size_t len = 0; len < m->raw.len; len++)
+		assert_int_equal(decode(m->raw.bytes, len, REGIONS, &back), MST_EDAMAGED);
+	assert_int_equal(decode(m->raw.bytes, m->raw.len, REGIONS - 1, &back), MST_EDAMAGED);
+	assert_int_equal(decode(m->raw.bytes, m->raw.len, UINT32_MAX, &back), MST_EDAMAGED);
+	for (size_t bit = 0; bit < 8 * m->raw.len; bit++) {
+		flip(m, bit);
+		if (decode(m->raw.bytes, m->raw.len, REGIONS, &back) == 0)
 			mst_space_rows_release(&back);
-		raw.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		flip(m, bit);
 	}
-	mst_buffer_release(&raw);
 }
 
 static void lies_are_damage(void **state)
 {
-	static struct made m;
+	struct made *m = *state;
 	struct mst_space_rows back;
-	struct mst_buffer raw = {0};
 
-	(void)state;
 	for (unsigned lie = 0; lie < 6; lie++) {
-		make(&m);
+		make(m);
 		if (lie == 0)
-			m.pieces[5].end = m.pieces[5].start; /* nothing */
+			m->pieces[5].end = m->pieces[5].start; /* nothing */
 		else if (lie == 1)
-			m.pieces[5] = m.pieces[17]; /* twice, far from each other */
+			m->pieces[5] = m->pieces[17]; /* twice, far from each other */
 		else if (lie == 2)
-			m.rows[4].n_pieces = 0, m.rows[5].n_pieces = 2 * PIECES; /* a region without pieces has ended */
+			m->rows[4].n_pieces = 0, m->rows[5].n_pieces = 2 * PIECES; /* a region without pieces has ended */
 		else if (lie == 3)
-			m.rows[4].n_pieces = MST_SPACE_ROWS_MAX; /* more than there are */
+			m->rows[4].n_pieces = MST_SPACE_ROWS_MAX; /* more than there are */
 		else if (lie == 4)
-			m.rows[4].region.size = UINT64_MAX; /* beyond the address space */
+			m->rows[4].region.size = UINT64_MAX; /* beyond the address space */
 		else
-			m.rows[4].region.event = (uint64_t)MST_NUMBER_MAX + 1;
-		encode(&m, &raw);
-		assert_int_equal(decode(raw.bytes, raw.len, REGIONS, &back), MST_EDAMAGED);
+			m->rows[4].region.event = (uint64_t)MST_NUMBER_MAX + 1;
+		encode(m);
+		assert_int_equal(decode(m->raw.bytes, m->raw.len, REGIONS, &back), MST_EDAMAGED);
 	}
-	mst_buffer_release(&raw);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(regions_come_back),
-		cmocka_unit_test(every_cut_is_damage_and_every_flipped_bit_survived),
-		cmocka_unit_test(lies_are_damage),
+		cmocka_unit_test_setup_teardown(regions_come_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(every_cut_is_damage_and_every_flipped_bit_survived, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(lies_are_damage, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
