@@ -4,19 +4,17 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <linux/time_types.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "costs.h"
+#include "population.h"
 #include "procfs.h"
+#include "wishes.h"
 
 #define MS 1000000u
 #define SLEEP_MIN_NS (1u * MS)
@@ -31,21 +29,8 @@
 #define LOOK_NS (20u * MS)
 #define LOOK_AGAIN_NS (4u * MS)
 #define WITHDRAWAL_NS (100u * MS) /* who told of an exec tells of its failure sooner than this */
-#define GUESTS_NS (10u * MS) /* to ask for one costs more than a pass of a quiet program */
-#define EXE_CHECK_NS (1000u * MS)
 #define ITEMS_WAITING 1000000u /* of all threads together, about: 48 MB */
 #define ITEMS_PER_THREAD 4096u /* at least */
-#define MUTE_NS (1000u * (uint64_t)MS) /* by then a pause told by the program has come in */
-
-/* A mark, pause or resume from outside, on its way to its place in the order. */
-struct ms_remark {
-	struct ms_remark *next;
-	enum mst_annotation_kind kind;
-	struct ms_process *process; /* NULL: all */
-	uint64_t stamp;
-	size_t name_len;
-	char name[];
-};
 
 int ms_session_init(struct ms_session *s)
 {
@@ -111,288 +96,6 @@ static void sleep_until_wanted(struct ms_session *s, uint32_t wake_seen)
 	}
 	for (size_t i = 0; i < n_asked; i++)
 		atomic_store(&ms_process_segment(s->live[i])->control->recorder_asleep, 0);
-}
-
-/* ---- arrivals and deaths ---------------------------------------------------------------------------- */
-
-static uint64_t now_ns(struct ms_session *s)
-{
-	return ms_monotonic_ns() - s->clock.monotonic_ns;
-}
-
-static int add_live(struct ms_session *s, struct ms_process *proc)
-{
-	if (s->n_live == s->cap_live) {
-		size_t cap = s->cap_live * 2 + 16;
-		struct ms_process **grown = realloc(s->live, cap * sizeof(*grown));
-		if (!grown)
-			return MST_ENOMEM;
-		s->live = grown;
-		s->cap_live = cap;
-	}
-	s->live[s->n_live++] = proc;
-	return 0;
-}
-
-static void sample(struct ms_session *s, struct ms_process *proc)
-{
-	struct ms_arrival *a = proc->arrival;
-	if (!s->options.sampler || a->proc_dir < 0)
-		return;
-	proc->subject = ms_sampler_add(s->options.sampler, a->proc_dir, proc);
-	a->proc_dir = -1;
-}
-
-/* The image of the same process before an exec has ended. */
-static void end_predecessor(struct ms_session *s, const struct ms_process *proc)
-{
-	for (size_t i = 0; i < s->n_live; i++)
-		if (s->live[i] != proc && s->live[i]->pid == proc->pid)
-			ms_process_die(s->live[i], MST_FATE_EXEC, 0, proc->start_stamp - 1);
-}
-
-/* Whoever cannot be taken in is sent on unrecorded; those behind it are left to detach_all. */
-static int take_arrival(struct ms_session *s, struct ms_arrival *a)
-{
-	struct ms_process *proc = ms_process_new(a);
-	if (!proc)
-		return MST_ENOMEM;
-	proc->next = s->translator.processes;
-	s->translator.processes = proc;
-	s->n_processes++;
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = proc};
-	if (epoll_ctl(s->poller, EPOLL_CTL_ADD, a->pidfd, &event) || add_live(s, proc)) {
-		ms_share_detach(&a->share);
-		return MST_ENOMEM;
-	}
-	end_predecessor(s, proc);
-	sample(s, proc);
-	return 0;
-}
-
-static int take_arrivals(struct ms_session *s)
-{
-	int rc = 0;
-	for (struct ms_arrival *a; rc >= 0 && (a = ms_server_take(s->options.server));) {
-		if (a->hello.image == MS_IMAGE_UNFOLLOWED)
-			ms_absences_take(&s->absences, a);
-		else
-			rc = take_arrival(s, a);
-	}
-	return rc;
-}
-
-static void die_by_status(struct ms_session *s, struct ms_process *proc, int wait_status)
-{
-	if (WIFSIGNALED(wait_status))
-		ms_process_die(proc, MST_FATE_KILLED, WTERMSIG(wait_status), ms_ticks_now(&s->clock));
-	else
-		ms_process_die(proc, MST_FATE_EXITED, WEXITSTATUS(wait_status), ms_ticks_now(&s->clock));
-}
-
-#ifndef PIDFD_GET_INFO /* Linux 6.13; exit codes since 6.15 */
-struct pidfd_info {
-	uint64_t mask, cgroupid;
-	uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
-	int32_t exit_code;
-};
-#define PIDFD_GET_INFO _IOWR(0xFF, 11, struct pidfd_info)
-#endif
-#ifndef PIDFD_INFO_EXIT
-#define PIDFD_INFO_EXIT (1ull << 3)
-#endif
-
-static bool ask_pidfd(int pidfd, int *wait_status)
-{
-	struct pidfd_info info = {.mask = PIDFD_INFO_EXIT};
-	if (ioctl(pidfd, PIDFD_GET_INFO, &info) || !(info.mask & PIDFD_INFO_EXIT))
-		return false;
-	*wait_status = info.exit_code;
-	return true;
-}
-
-/* How a process that is not our child has ended. Its zombie tells until its parent reaps it, its pidfd (on
- * new kernels) from then on. */
-static bool learn_status(const struct ms_process *proc, int *wait_status)
-{
-	return ask_pidfd(proc->arrival->pidfd, wait_status) ||
-	       ms_procfs_exit_status((pid_t)proc->pid, wait_status) ||
-	       ask_pidfd(proc->arrival->pidfd, wait_status);
-}
-
-static void note_death(struct ms_session *s, struct ms_process *proc)
-{
-	int wait_status;
-	epoll_ctl(s->poller, EPOLL_CTL_DEL, proc->arrival->pidfd, NULL);
-	if (proc->is_dead)
-		return;
-	if ((pid_t)proc->pid == s->options.child->pid) {
-		if (ms_child_poll(s->options.child))
-			die_by_status(s, proc, s->options.child->wait_status);
-		else
-			ms_process_die(proc, MST_FATE_GONE, 0, ms_ticks_now(&s->clock));
-	} else if (learn_status(proc, &wait_status)) {
-		die_by_status(s, proc, wait_status);
-	} else {
-		ms_process_die(proc, MST_FATE_GONE, 0, ms_ticks_now(&s->clock));
-	}
-}
-
-/* Where epoll does not work: a death that goes unnoticed would be waited for without end. */
-static void ask_each(struct ms_session *s)
-{
-	for (size_t i = 0; i < s->n_live; i++) {
-		struct pollfd p = {.fd = s->live[i]->arrival->pidfd, .events = POLLIN};
-		if (!s->live[i]->is_dead && poll(&p, 1, 0) == 1)
-			note_death(s, s->live[i]);
-	}
-}
-
-static void take_deaths(struct ms_session *s)
-{
-	struct epoll_event events[64];
-	int n = epoll_wait(s->poller, events, 64, 0);
-	for (int i = 0; i < n; i++)
-		note_death(s, events[i].data.ptr);
-	if (n < 0)
-		ask_each(s);
-	if (!s->child_ended_ns && ms_child_poll(s->options.child)) {
-		ms_signals_forget_child();
-		s->child_ended_ns = ms_monotonic_ns();
-	}
-}
-
-/* An exec of a program that our library does not get into leaves no trace but this. */
-static void check_executable(struct ms_session *s, struct ms_process *proc, uint64_t now)
-{
-	uint64_t id[2];
-	if (proc->is_dead || now < proc->next_check_ns)
-		return;
-	proc->next_check_ns = now + EXE_CHECK_NS;
-	if (proc->arrival->exe_id[1] && ms_procfs_exe_id((pid_t)proc->pid, id) &&
-		(id[0] != proc->arrival->exe_id[0] || id[1] != proc->arrival->exe_id[1]))
-		ms_process_die(proc, MST_FATE_EXEC, 0, ms_ticks_now(&s->clock));
-}
-
-/* ---- remarks ---------------------------------------------------------------------------------------- */
-
-static int add_remark(struct ms_session *s, enum mst_annotation_kind kind, struct ms_process *proc,
-	const char *name, size_t name_len, uint64_t stamp)
-{
-	struct ms_remark *r = malloc(sizeof *r + name_len);
-	if (!r)
-		return MST_ENOMEM;
-	*r = (struct ms_remark){.kind = kind, .process = proc, .stamp = stamp, .name_len = name_len};
-	memcpy(r->name, name, name_len);
-	*s->last_remark = r;
-	s->last_remark = &r->next;
-	return 0;
-}
-
-/* The stamp of a pause is taken before the programs hear of it, that of a resume after: what they leave out lies between
- * the two. */
-static int pause_all(struct ms_session *s, bool is_paused)
-{
-	uint64_t stamp = ms_ticks_now(&s->clock);
-	ms_server_pause(s->options.server, is_paused);
-	int rc = take_arrivals(s);
-	for (size_t i = 0; rc >= 0 && i < s->n_live; i++)
-		ms_share_pause(&s->live[i]->arrival->share, is_paused);
-	if (!is_paused)
-		stamp = ms_ticks_now(&s->clock);
-	if (!is_paused && s->recording_since_ns == UINT64_MAX)
-		s->recording_since_ns = now_ns(s);
-	s->is_paused = is_paused;
-	return rc < 0 ? rc
-		      : add_remark(s, is_paused ? MST_ANNOTATION_PAUSE : MST_ANNOTATION_RESUME, NULL, "", 0, stamp);
-}
-
-static size_t count_paused(const struct ms_session *s)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < s->n_live; i++)
-		n += !s->live[i]->is_dead && ms_share_is_paused(&s->live[i]->arrival->share);
-	return n;
-}
-
-static void answer_status(struct ms_session *s, const struct ms_remote_request *rq)
-{
-	char text[512];
-	struct mst_totals totals;
-	mst_writer_totals(s->options.writer, &totals);
-	snprintf(text, sizeof text,
-		"state: %s\ncommand: %d\nseconds: %.3f\nprocesses: %zu\npaused processes: %zu\nevents: %llu\n"
-		"live bytes: %llu\nlost events: %llu\n",
-		s->is_paused ? "paused" : "recording", (int)s->options.child->pid, (double)now_ns(s) / 1e9,
-		s->n_live, count_paused(s), (unsigned long long)totals.events,
-		(unsigned long long)totals.live_bytes, (unsigned long long)totals.lost_events);
-	ms_remote_answer(rq, text);
-}
-
-static int obey(struct ms_session *s, const struct ms_remote_request *rq)
-{
-	int rc = 0;
-	if (rq->verb == MS_REMOTE_STATUS) {
-		answer_status(s, rq);
-		return 0;
-	}
-	if (rq->verb == MS_REMOTE_MARK)
-		rc = add_remark(s, MST_ANNOTATION_MARK, NULL, rq->name, rq->name_len, ms_ticks_now(&s->clock));
-	else
-		rc = pause_all(s, rq->verb == MS_REMOTE_STOP);
-	ms_remote_answer(rq, "");
-	return rc;
-}
-
-/* What options, signals and other msrecords want now. */
-static int see_to_wishes(struct ms_session *s)
-{
-	struct ms_remote_request rq;
-	int rc = 0;
-	uint64_t now = now_ns(s);
-	if (s->options.remote && now >= s->next_guests_ns) {
-		s->next_guests_ns = now + GUESTS_NS;
-		while (rc >= 0 && ms_remote_next(s->options.remote, &rq))
-			rc = obey(s, &rq);
-	}
-	if (rc >= 0 && ms_signals_take_reserved() % 2)
-		rc = pause_all(s, !s->is_paused);
-	if (rc >= 0 && s->options.delay_ns && now >= s->options.delay_ns) {
-		s->options.delay_ns = 0;
-		if (s->is_paused)
-			rc = pause_all(s, false);
-	}
-	if (s->options.duration_ns && s->recording_since_ns <= now &&
-		now - s->recording_since_ns >= s->options.duration_ns)
-		s->is_over = true;
-	return rc;
-}
-
-/* How long it is until see_to_wishes has something to do by the clock. */
-static uint64_t until_next_wish(struct ms_session *s)
-{
-	uint64_t now = now_ns(s), next = UINT64_MAX;
-	if (s->options.delay_ns)
-		next = s->options.delay_ns;
-	if (s->options.duration_ns && s->recording_since_ns != UINT64_MAX &&
-		s->recording_since_ns + s->options.duration_ns < next)
-		next = s->recording_since_ns + s->options.duration_ns;
-	return next > now ? next - now : 0;
-}
-
-/* A process that keeps silent without having said that it would: it has written over its control page, or two of its
- * threads, or it and we, spoke at the same time. The trace must not say that it is recorded. */
-static int see_to_mute(struct ms_session *s, struct ms_process *proc, uint64_t now)
-{
-	bool is_mute = proc->id && !proc->is_dead && !proc->is_paused && !s->is_paused && !s->remarks &&
-		       ms_share_is_paused(&proc->arrival->share);
-	if (!is_mute)
-		proc->mute_since_ns = 0;
-	else if (!proc->mute_since_ns)
-		proc->mute_since_ns = now;
-	else if (now - proc->mute_since_ns > MUTE_NS)
-		return add_remark(s, MST_ANNOTATION_PAUSE, proc, "", 0, ms_ticks_now(&s->clock));
-	return 0;
 }
 
 /* ---- a pass ----------------------------------------------------------------------------------------- */
@@ -579,11 +282,11 @@ static int see_to_threads(struct ms_session *s)
 		struct ms_process *proc = s->live[i];
 		int rc = part_with_tenants(s, proc);
 		if (rc >= 0)
-			rc = see_to_mute(s, proc, now);
+			rc = ms_wishes_see_to_mute(s, proc, now);
 		if (rc < 0)
 			return rc;
 		ms_process_reap(proc, now);
-		check_executable(s, proc, now);
+		ms_population_check(s, proc, now);
 	}
 	return 0;
 }
@@ -607,15 +310,15 @@ static int flush_now_and_then(struct ms_session *s)
 static int pass(struct ms_session *s, struct ms_scan *scan)
 {
 	uint64_t now = ms_ticks_now(&s->clock);
-	int rc = take_arrivals(s);
+	int rc = ms_population_take_arrivals(s);
 	if (rc < 0)
 		return rc;
-	take_deaths(s);
-	rc = see_to_wishes(s);
+	ms_population_take_deaths(s);
+	rc = ms_wishes_see_to(s);
 	if (rc < 0)
 		return rc;
 	uint64_t interval = s->clock.n == 1 ? 0 : CLOCK_SAMPLE_NS;
-	if (now_ns(s) - s->clock.sampled_ns >= interval)
+	if (ms_session_now_ns(s) - s->clock.sampled_ns >= interval)
 		ms_clock_sample(&s->clock);
 	rc = scan_all(s, scan, now);
 	if (rc < 0)
@@ -728,7 +431,7 @@ static void adapt_sleep(struct ms_session *s, const struct ms_scan *scan)
 		s->sleep_ns = scan->n_tenants * SLEEP_PER_THREAD_NS;
 	if (s->sleep_ns > SLEEP_MAX_NS)
 		s->sleep_ns = SLEEP_MAX_NS;
-	uint64_t wish_ns = until_next_wish(s);
+	uint64_t wish_ns = ms_wishes_until_next(s);
 	if (s->sleep_ns > wish_ns)
 		s->sleep_ns = wish_ns;
 }
@@ -767,7 +470,7 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 	ms_translator_init(&s->translator, opt->writer, &s->clock, (uint32_t)opt->child->pid);
 	s->translator.wraps = opt->wraps;
 	s->flushed_ns = ms_monotonic_ns();
-	int rc = opt->starts_paused ? add_remark(s, MST_ANNOTATION_PAUSE, NULL, "", 0, 0) : 0;
+	int rc = opt->starts_paused ? ms_wishes_add_remark(s, MST_ANNOTATION_PAUSE, NULL, "", 0, 0) : 0;
 	s->is_paused = opt->starts_paused;
 	if (!opt->starts_paused)
 		s->recording_since_ns = 0;
@@ -777,7 +480,7 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 		if (rc < 0 || is_finished(s))
 			break;
 		if (opt->on_pass)
-			opt->on_pass(opt->ctx, now_ns(s));
+			opt->on_pass(opt->ctx, ms_session_now_ns(s));
 		/* Queues that are full and wait for the watermark are no reason to spin: the threads that
 		 * hold it up may be waiting for this very core. */
 		adapt_sleep(s, &scan);
@@ -787,7 +490,7 @@ int ms_session_run(struct ms_session *s, const struct ms_session_options *opt)
 	ms_server_stop(opt->server);
 	if (opt->sampler)
 		ms_sampler_stop(opt->sampler);
-	take_deaths(s);
+	ms_population_take_deaths(s);
 	detach_all(s);
 	if (rc >= 0)
 		rc = take_the_rest(s);

@@ -77,6 +77,12 @@ struct ms_session {
 	uint32_t first_fault_pid;
 };
 
+/* Time of the trace. */
+static inline uint64_t ms_session_now_ns(const struct ms_session *s)
+{
+	return ms_monotonic_ns() - s->clock.monotonic_ns;
+}
+
 /* Starts the trace's clock. *s is large: give it static or heap storage. 0 or a negative errno. */
 int ms_session_init(struct ms_session *s);
 /* Frees everything; all zeros is fine. */
