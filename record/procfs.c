@@ -243,7 +243,8 @@ static bool has_variable(pid_t pid, const char *variable, char *buf, size_t cap)
 	return at && (at == buf || at[-1] == 0);
 }
 
-size_t ms_procfs_count_with_env(const char *variable, const uint32_t *skip, size_t n_skip, size_t max)
+size_t ms_procfs_count_with_env(
+	const char *variable, bool (*counts)(const void *ctx, pid_t pid), const void *ctx, size_t max)
 {
 	enum { ENVIRON_MAX = 256 * 1024 };
 	char *buf = malloc(ENVIRON_MAX);
@@ -252,14 +253,21 @@ size_t ms_procfs_count_with_env(const char *variable, const uint32_t *skip, size
 	for (struct dirent *entry; dir && found < max && (entry = readdir(dir));) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
-		uint32_t pid = (uint32_t)strtoul(entry->d_name, NULL, 10);
-		size_t i = 0;
-		while (i < n_skip && skip[i] != pid)
-			i++;
-		found += i == n_skip && has_variable((pid_t)pid, variable, buf, ENVIRON_MAX);
+		pid_t pid = (pid_t)strtoul(entry->d_name, NULL, 10);
+		found += has_variable(pid, variable, buf, ENVIRON_MAX) && (!counts || counts(ctx, pid));
 	}
 	if (dir)
 		closedir(dir);
 	free(buf);
 	return found;
+}
+
+bool ms_procfs_maps_file(pid_t pid, const char *name)
+{
+	char line_end[128];
+	size_t len, n = (size_t)snprintf(line_end, sizeof line_end, "/%s\n", name);
+	char *maps = ms_procfs_maps(pid, &len);
+	bool is_there = maps && n < sizeof line_end && memmem(maps, len, line_end, n);
+	free(maps);
+	return is_there;
 }

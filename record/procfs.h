@@ -52,8 +52,12 @@ pid_t ms_procfs_outer_tid(pid_t pid, uint32_t tid);
 /* Wait status of a zombie, if this kernel and our rights tell. False: not known. */
 bool ms_procfs_exit_status(pid_t pid, int *wait_status);
 
-/* How many processes carry `variable` ("NAME=value") in the environment they were started with, those in
- * skip[0..n_skip) and zombies apart. Stops counting at max. */
-size_t ms_procfs_count_with_env(const char *variable, const uint32_t *skip, size_t n_skip, size_t max);
+/* How many processes carry `variable` ("NAME=value") in the environment they were started with, zombies apart, and those of
+ * which counts() says no (NULL: it never does). Stops counting at max. */
+size_t ms_procfs_count_with_env(
+	const char *variable, bool (*counts)(const void *ctx, pid_t pid), const void *ctx, size_t max);
+
+/* Has the process mapped a file of that name ("libx.so", in whatever directory)? */
+bool ms_procfs_maps_file(pid_t pid, const char *name);
 
 #endif

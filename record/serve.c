@@ -81,7 +81,7 @@ static bool is_referred_to(const char *path)
 {
 	char variable[sizeof MS_ENV_SOCKET + sizeof ((struct sockaddr_un *)NULL)->sun_path + 1];
 	snprintf(variable, sizeof variable, MS_ENV_SOCKET "=%s", path);
-	return ms_procfs_count_with_env(variable, NULL, 0, 1) > 0;
+	return ms_procfs_count_with_env(variable, NULL, NULL, 1) > 0;
 }
 
 bool ms_server_is_referred_to(const struct ms_server *s)
@@ -202,6 +202,22 @@ static void *copy_of(const char *bytes, ssize_t n, size_t *len)
 	else
 		*len = 0;
 	return copy;
+}
+
+/* The library is in the process, which will come when it calls the heap. */
+static bool is_able_to_come(const void *server, pid_t pid)
+{
+	const struct ms_server *s = server;
+	return ms_procfs_maps_file(pid, "libmscapture.so") && ms_selection_has_process(&s->options.selection, pid);
+}
+
+size_t ms_server_count_expected(const struct ms_server *s, bool is_late)
+{
+	if (!is_late)
+		return ms_procfs_count_with_env(s->variable, NULL, NULL, 1);
+	if (s->options.follow != MS_FOLLOW_ALL) /* whether it came by fork or exec it tells only then */
+		return 0;
+	return ms_procfs_count_with_env(s->variable, is_able_to_come, s, SIZE_MAX);
 }
 
 /* What /proc says: true now, since the image waits for our answer. */

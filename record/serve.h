@@ -58,6 +58,9 @@ int ms_server_open(const struct ms_server_options *opt, struct ms_server **out);
 const char *ms_server_variable(const struct ms_server *s);
 /* Does a program still run that has it in its environment? */
 bool ms_server_is_referred_to(const struct ms_server *s);
+/* How many programs run that may still come: they have it in their environment. `is_late`: only those of which nothing is
+ * known that keeps them from coming, which takes longer to find out. Those that have come are among them. */
+size_t ms_server_count_expected(const struct ms_server *s, bool is_late);
 /* The directory, for other things that must vanish with the recording. */
 const char *ms_server_directory(const struct ms_server *s);
 /* Starts answering; first_pid is the command, which is followed in any case, if it is selected. 0 or a negative errno. */

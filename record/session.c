@@ -27,6 +27,7 @@
 #define LEEWAY_NS (10000u * (uint64_t)MS) /* stamps further ahead of us are garbage */
 #define ARRIVAL_GRACE_NS (1000u * MS)
 #define LOOK_NS (20u * MS)
+#define LATE_LOOK_NS (250u * MS) /* after that grace */
 #define LOOK_AGAIN_NS (4u * MS)
 #define WITHDRAWAL_NS (100u * MS) /* who told of an exec tells of its failure sooner than this */
 #define ITEMS_WAITING 1000000u /* of all threads together, about: 48 MB */
@@ -338,20 +339,30 @@ static int pass(struct ms_session *s, struct ms_scan *scan)
 
 /* ---- the end ---------------------------------------------------------------------------------------- */
 
-/* A process that was forked, or is on its way through exec, may not have called the heap yet. Who is about to become a
- * daemon forks and ends, and /proc may be read as it was before the one and after the other: so where forks have been
- * told of whose children have not come, only several looks at nobody are believed. */
+static void say_who_is_waited_for(struct ms_session *s, size_t n)
+{
+	if (!s->has_notified && s->options.on_waiting)
+		s->options.on_waiting(s->options.ctx, n);
+	s->has_notified = true;
+}
+
+/* A process that was forked, or is on its way through exec, may not have called the heap yet; a daemon that sleeps may not for
+ * hours. Who is about to become one forks and ends, and /proc may be read as it was before the one and after the other: so
+ * where forks have been told of whose children have not come, only several looks at nobody are believed. */
 static bool is_somebody_coming(struct ms_session *s, uint64_t now)
 {
 	enum { LOOKS = 4 };
-	uint32_t own = (uint32_t)getpid();
-	if (!s->options.is_forking_followed || now - s->child_ended_ns > ARRIVAL_GRACE_NS)
+	bool is_late = now - s->child_ended_ns > ARRIVAL_GRACE_NS;
+	if (!s->options.is_forking_followed)
 		return false;
 	if (now < s->next_look_ns)
 		return true;
-	if (ms_procfs_count_with_env(ms_server_variable(s->options.server), &own, 1, 1) > 0) {
-		s->next_look_ns = now + LOOK_NS;
+	size_t n = ms_server_count_expected(s->options.server, is_late);
+	if (n > 0) {
+		s->next_look_ns = now + (is_late ? LATE_LOOK_NS : LOOK_NS);
 		s->n_looks_at_nobody = 0;
+		if (is_late)
+			say_who_is_waited_for(s, n);
 		return true;
 	}
 	s->next_look_ns = now + LOOK_AGAIN_NS;
@@ -372,11 +383,8 @@ static bool is_finished(struct ms_session *s)
 	size_t n_running = 0;
 	for (size_t i = 0; i < s->n_live; i++)
 		n_running += !s->live[i]->is_dead;
-	if (n_running && !s->has_notified && now - s->child_ended_ns > 200u * MS) {
-		s->has_notified = true;
-		if (s->options.on_waiting)
-			s->options.on_waiting(s->options.ctx, n_running);
-	}
+	if (n_running && now - s->child_ended_ns > 200u * MS)
+		say_who_is_waited_for(s, n_running);
 	return false;
 }
 

@@ -262,6 +262,25 @@ def daemon_is_recorded_to_its_end():
     equal((processes[1]["allocs"], processes[1]["fate"]), (100, EXITED), "daemon")
 
 
+def daemon_that_sleeps_first_is_waited_for():
+    """It calls the heap for the first time when the command has ended seconds ago."""
+    go = os.path.abspath("go")
+    p = subprocess.Popen([MSRECORD, "-f", "--no-symbols", "-o", "t.mst", "--", target("family"), "daemon", go], stderr=subprocess.PIPE)
+    line = p.stderr.readline()
+    check(b"the command has ended; 1 process it started still runs" in line, line)
+    open(go, "w").close()
+    equal((p.wait(timeout=HANG_S), len(facts()["processes"])), (0, 2), "status and processes")
+    equal(facts()["processes"][1]["allocs"], 100, "calls of the daemon")
+
+
+def who_runs_on_and_is_not_selected_is_not_waited_for():
+    go = os.path.abspath("go")
+    r = record(["sh", "-c", '"$0" daemon "$1"; cat /dev/null', target("family"), go], "--no-symbols", "--only=cat")
+    equal((r.returncode, len(facts()["processes"])), (0, 1), "status and processes: %r" % r.stderr)
+    open(go, "w").close()
+    wait_until(lambda: not os.path.exists(go), "the daemon gets to its end")
+
+
 def daemon_is_left_alone_with_no_wait():
     """It calls the heap when the recording is over."""
     go = os.path.abspath("go")
