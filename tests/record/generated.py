@@ -104,7 +104,7 @@ def chains_of_node(*flags):
     if not node:
         raise Skip("no node")
     record(node, "--perf-basic-prof", "--interpreted-frames-native-stack", *flags, SCRIPT, "chains")
-    names = re.compile(r"JS:([*+~^']*)(leaf|even|odd) ")
+    names = re.compile(r"(JS|Function|LazyCompile):[*+~^']*(leaf|even|odd) ")  # what comes first changes with node's versions
     chains = [line.split() for line in open("chains").read().split("\n")]
     stacks = []
     for line in run("msdump", "--stacks", "--op=calloc", "t.mst").splitlines():
