@@ -158,6 +158,8 @@ static int part_with_tenants(struct ms_session *s, struct ms_process *proc)
 		if (!t || !t->is_over || t->queue.n)
 			continue;
 		t->end_stamp = ms_ticks_now(&s->clock);
+		if (proc->is_dead && proc->end_stamp < t->end_stamp)
+			t->end_stamp = proc->end_stamp;
 		int rc = tell_end(s, proc, t);
 		if (rc < 0)
 			return rc;

@@ -55,7 +55,7 @@ struct ms_tenant {
 	char name[16];	     /* as told to the trace; NUL-padded, not terminated */
 	struct ms_map_begins begins;
 	uint64_t told_loss;  /* lost events told so far */
-	uint64_t end_stamp;  /* when it was found gone */
+	uint64_t end_stamp;  /* when it was found gone, or its process had ended */
 };
 
 /* A tenant of slot `slot`. NULL without memory. */

@@ -124,6 +124,8 @@ def threads_keep_the_time_at_which_they_began():
     f = facts()
     sh = next(t for t in f["threads"] if t["name"] == "sh")
     check(sh["end_ns"] - sh["start_ns"] >= 3e9, "it lived for three seconds: %r" % sh)
+    end_ns = {p["pid"]: p["end_ns"] for p in json.loads(run([os.path.join(BIN, "msanalyze"), "processes", "--format=json", "t.mst"]).stdout)["processes"]}
+    check(all(t["end_ns"] <= end_ns[t["tid"]] for t in f["threads"]), "no thread outlives its process: %r, %r" % (f["threads"], end_ns))
     first = json.loads(run([os.path.join(BIN, "msdump"), "--limit=1", "t.mst"]).stdout)
     check(sh["tid"] == first["tid"] and sh["start_ns"] < first["time_ns"] + 256, "it began before its first call: %r" % sh)
 
