@@ -11,7 +11,7 @@
 
 static const struct ms_column head[] = {
 	{"mappings", "mappings", MS_COLUMN_COUNT},
-	{"modules", "modules", MS_COLUMN_COUNT},
+	{"n_modules", "modules", MS_COLUMN_COUNT},
 	{"unloaded", "unloaded", MS_COLUMN_COUNT},
 };
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 static const struct ms_column head[] = {
-	{"processes", "process images", MS_COLUMN_COUNT},
+	{"n_processes", "process images", MS_COLUMN_COUNT},
 	{"killed", "killed by a signal", MS_COLUMN_COUNT},
 	{"unfinished", "still running at the end", MS_COLUMN_COUNT},
 	{"unrecorded", "not recorded", MS_COLUMN_COUNT},

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 static const struct ms_column head[] = {
-	{"threads", "threads", MS_COLUMN_COUNT},
+	{"n_threads", "threads", MS_COLUMN_COUNT},
 	{"calls", "calls", MS_COLUMN_COUNT},
 };
 
